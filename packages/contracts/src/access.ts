@@ -1,0 +1,66 @@
+/**
+ * Who may do what. Every request becomes (subject, action, resource) at one place in the server and is
+ * denied unless this table says otherwise.
+ */
+export const roles = ['admin', 'user', 'api', 'cluster'] as const
+export type Role = (typeof roles)[number]
+
+export const actions = [
+  'status:read',
+  'changes:read',
+  'identity:self',
+  'users:read',
+  'users:write',
+  'tokens:read',
+  'tokens:write',
+  'audit:read',
+  'clusters:read',
+  'clusters:write',
+  'nodes:read',
+  'nodes:write',
+  'services:read',
+  'services:write',
+  'services:deploy',
+  'services:logs',
+  'images:read',
+  'images:write',
+  'images:pull',
+  'images:push',
+  'plan:read',
+  'plan:apply',
+] as const
+export type Action = (typeof actions)[number]
+
+/** Reads everything but identities. */
+const reader: Action[] = [
+  'status:read',
+  'changes:read',
+  'identity:self',
+  'clusters:read',
+  'nodes:read',
+  'services:read',
+  'services:logs',
+  'images:read',
+  'images:pull',
+  'plan:read',
+]
+
+/**
+ * `admin`: everything. `user`: a person who runs services. `api`: a machine token that may do what a user may.
+ * `cluster`: an agent; it has its own link and may otherwise only pull images. Push is for admins alone
+ * (document of the registry's token rule: push and delete need the admin role).
+ */
+export const roleActions: Record<Role, readonly Action[]> = {
+  admin: actions,
+  user: [...reader, 'services:write', 'services:deploy', 'plan:apply'],
+  api: [...reader, 'services:write', 'services:deploy', 'plan:apply'],
+  cluster: ['images:pull'],
+}
+
+/** `public` routes answer anyone; every other route names the action it needs. */
+export type Access = 'public' | Action
+
+/** True where the role may do the action. */
+export function mayDo(role: Role, action: Action): boolean {
+  return roleActions[role].includes(action)
+}
