@@ -180,7 +180,7 @@ export function deleteRoute<K extends { name: string; plural: string }>(kind: K,
  */
 export function patchOf<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>) {
   const shape: Record<string, z.ZodType> = {}
-  for (const [name, field] of Object.entries(schema.shape as Record<string, z.ZodType>)) {
+  for (const [name, field] of Object.entries(schema.shape as unknown as Record<string, z.ZodType>)) {
     const bare = field instanceof z.ZodDefault ? (field.unwrap() as z.ZodType) : field
     shape[name] = (bare instanceof z.ZodOptional ? z.nullable(bare.unwrap() as z.ZodType) : bare).optional()
   }
