@@ -3,6 +3,16 @@
  * error table. Schemas and data only; no I/O, and nothing of ours is imported.
  */
 export * from './access.ts'
+export * from './agents.ts'
+export * from './clusters.ts'
 export * from './errors.ts'
+export * from './identity.ts'
+export * from './images.ts'
+export * from './plan.ts'
 export * from './resource.ts'
+export * from './rollouts.ts'
 export * from './route.ts'
+export * from './routes.ts'
+export * from './services.ts'
+export * from './status.ts'
+export * from './types.ts'

@@ -1,0 +1,122 @@
+import { z } from 'zod'
+import { defineKind } from './resource.ts'
+import { createRoute, deleteRoute, getRoute, listRoute, patchOf, updateRoute } from './route.ts'
+
+/** A repository name (OCI Distribution 1.1, "Pulling manifests"), at most 255 characters. */
+export const repositorySchema = z
+  .string()
+  .max(255)
+  .regex(
+    /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/,
+    'lower-case path such as workloads/web',
+  )
+export const digestSchema = z.string().regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, 'sha256:… or sha512:…')
+
+export const imageData = z.strictObject({
+  /** For an internal image its repository in our registry; else a name of your choice. */
+  name: repositorySchema,
+  description: z.string().max(500).default(''),
+  location: z
+    .discriminatedUnion('internal', [
+      z.strictObject({ internal: z.literal(true) }),
+      z.strictObject({
+        internal: z.literal(false),
+        externalImage: z
+          .string()
+          .max(512)
+          .regex(/^[a-z0-9]\S*$/, 'such as docker.io/library/nginx')
+          .describe('Without tag or digest; the service says which version'),
+      }),
+    ])
+    .default({ internal: true }),
+})
+
+export const imageVersionSchema = z.object({
+  /** The tag. */
+  versionString: z.string(),
+  digest: digestSchema,
+  mediaType: z.string(),
+  /** Bytes of manifest, config and layers together. */
+  size: z.int(),
+  platforms: z.array(z.string()),
+  pushedBy: z.string(),
+  createdAt: z.iso.datetime(),
+})
+
+export const imageStatus = z.object({
+  /** Newest first, at most 1,000. */
+  versions: z.array(imageVersionSchema),
+  lastPushAt: z.iso.datetime().nullable(),
+})
+
+export const imageKind = defineKind({
+  name: 'image',
+  plural: 'images',
+  data: imageData,
+  status: imageStatus,
+  initialStatus: { versions: [], lastPushAt: null },
+  unique: { name: (image) => image.data.name },
+})
+
+export const imageRoutes = {
+  images: {
+    list: listRoute(imageKind, 'images:read'),
+    get: getRoute(imageKind, 'images:read'),
+    create: createRoute(imageKind, 'images:write', imageData),
+    update: updateRoute(imageKind, 'images:write', patchOf(imageData)),
+    delete: deleteRoute(imageKind, 'images:write'),
+  },
+}
+
+/** The registry's own bookkeeping (no routes: /v2 serves it). */
+export const manifestKind = defineKind({
+  name: 'manifest',
+  plural: 'manifests',
+  data: z.strictObject({
+    repository: repositorySchema,
+    digest: digestSchema,
+    mediaType: z.string(),
+    size: z.int(),
+    artifactType: z.string().nullable(),
+    annotations: z.record(z.string(), z.string()),
+    /** Blobs it names: config and layers. */
+    blobs: z.array(z.strictObject({ digest: digestSchema, size: z.int() })),
+    /** Manifests it names: an index's children. */
+    manifests: z.array(digestSchema),
+    subject: digestSchema.nullable(),
+    pushedBy: z.string(),
+  }),
+  status: z.object({}),
+  initialStatus: {},
+  indexes: {
+    repository: (manifest) => manifest.data.repository,
+    digest: (manifest) => manifest.data.digest,
+    subject: (manifest) =>
+      manifest.data.subject === null ? undefined : `${manifest.data.repository}@${manifest.data.subject}`,
+  },
+  unique: { reference: (manifest) => `${manifest.data.repository}@${manifest.data.digest}` },
+})
+export const tagKind = defineKind({
+  name: 'tag',
+  plural: 'tags',
+  data: z.strictObject({ repository: repositorySchema, name: z.string(), digest: digestSchema, pushedBy: z.string() }),
+  status: z.object({}),
+  initialStatus: {},
+  indexes: { repository: (tag) => tag.data.repository, manifest: (tag) => `${tag.data.repository}@${tag.data.digest}` },
+  unique: { reference: (tag) => `${tag.data.repository}:${tag.data.name}` },
+})
+/** Which repository may read which blob: made by upload or mount. */
+export const blobLinkKind = defineKind({
+  name: 'blob-link',
+  plural: 'blob-links',
+  data: z.strictObject({ repository: repositorySchema, digest: digestSchema, size: z.int() }),
+  status: z.object({}),
+  initialStatus: {},
+  indexes: { repository: (link) => link.data.repository, digest: (link) => link.data.digest },
+  unique: { reference: (link) => `${link.data.repository}@${link.data.digest}` },
+})
+
+/** Where a service's own image lives: `workloads/<service-name>-<service-id-prefix>`. */
+export function repositoryOfService(service: { id: string; name: string }): string {
+  return `workloads/${service.name}-${service.id.slice(0, 8)}`
+}

@@ -1,0 +1,46 @@
+import { agentRoutes } from './agents.ts'
+import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
+import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
+import { blobLinkKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import { planRoutes } from './plan.ts'
+import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
+import type { Route } from './route.ts'
+import { serviceKind, serviceRoutes } from './services.ts'
+import { statusRoutes } from './status.ts'
+
+/** Every JSON route, by noun and verb. `/v2`, `/typedrequest` and the agent link have protocols of their own. */
+export const routes = {
+  ...statusRoutes,
+  ...identityRoutes,
+  ...clusterRoutes,
+  ...serviceRoutes,
+  ...rolloutRoutes,
+  ...imageRoutes,
+  ...planRoutes,
+  ...agentRoutes,
+}
+export type Routes = typeof routes
+
+/** Every kind the store holds. */
+export const kinds = {
+  user: userKind,
+  token: tokenKind,
+  session: sessionKind,
+  cluster: clusterKind,
+  node: nodeKind,
+  enrolment: enrolmentKind,
+  service: serviceKind,
+  revision: revisionKind,
+  rollout: rolloutKind,
+  image: imageKind,
+  manifest: manifestKind,
+  tag: tagKind,
+  blobLink: blobLinkKind,
+}
+
+/** All routes in a list, named `services.create`. */
+export function listRoutes(): { name: string; route: Route }[] {
+  return Object.entries(routes).flatMap(([noun, verbs]) =>
+    Object.entries(verbs as Record<string, Route>).map(([verb, route]) => ({ name: `${noun}.${verb}`, route })),
+  )
+}

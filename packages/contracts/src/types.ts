@@ -1,0 +1,26 @@
+import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
+import type { sessionKind, tokenKind, userKind } from './identity.ts'
+import type { blobLinkKind, imageKind, manifestKind, tagKind } from './images.ts'
+import type { Resource } from './resource.ts'
+import type { revisionKind, rolloutKind } from './rollouts.ts'
+import type { serviceKind } from './services.ts'
+
+type Of<K extends { data: { _zod: { output: unknown } }; status: { _zod: { output: unknown } } }> = Resource<
+  K['data']['_zod']['output'],
+  K['status']['_zod']['output']
+>
+
+/** The stored resources, one type a kind. */
+export type UserResource = Of<typeof userKind>
+export type TokenResource = Of<typeof tokenKind>
+export type SessionResource = Of<typeof sessionKind>
+export type Cluster = Of<typeof clusterKind>
+export type Node = Of<typeof nodeKind>
+export type Enrolment = Of<typeof enrolmentKind>
+export type Service = Of<typeof serviceKind>
+export type Revision = Of<typeof revisionKind>
+export type Rollout = Of<typeof rolloutKind>
+export type Image = Of<typeof imageKind>
+export type Manifest = Of<typeof manifestKind>
+export type Tag = Of<typeof tagKind>
+export type BlobLink = Of<typeof blobLinkKind>

@@ -1,0 +1,38 @@
+import type { Identity, Route, routes } from '@freehold/contracts'
+import type { Actor } from '@freehold/store'
+import type { z } from 'zod'
+
+/** Who calls: `identity` is null on public routes only. `actor` is what the audit log will say. */
+export interface Caller {
+  identity: Identity | null
+  actor: Actor
+}
+
+/** Input of a handler, parsed by the route's schemas and let through by its access rule. */
+export interface Input<R extends Route> {
+  params: z.output<R['params']>
+  query: z.output<R['query']>
+  body: z.output<R['body']>
+  caller: Caller
+  /** Address of the client, for throttling and the session list. */
+  client: { address: string; userAgent: string }
+  /** Aborted when the client goes away or the server stops. */
+  signal: AbortSignal
+  setHeader(name: string, value: string): void
+}
+
+type Streamed<R extends Route> = AsyncIterable<z.output<R['output']>>
+/**
+ * What a handler answers: the output, or for `ndjson` and `sse` routes the lines as they come.
+ * It throws `FreeholdError` for what the route declares; anything else becomes `internal`.
+ */
+export type Handler<R extends Route> = (input: Input<R>) => Promise<z.output<R['output']> | Streamed<R>>
+
+type AllRoutes = typeof routes
+export type Noun = keyof AllRoutes
+/** The handlers a noun must give: exactly the verbs the contract names. */
+export type Handlers<N extends Noun> = {
+  [Verb in keyof AllRoutes[N]]: AllRoutes[N][Verb] extends Route ? Handler<AllRoutes[N][Verb]> : never
+}
+/** All of them; a route without a handler does not compile. */
+export type AllHandlers = { [N in Noun]: Handlers<N> }
