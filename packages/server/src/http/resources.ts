@@ -4,7 +4,9 @@ import type { AnyKind, Page, Reads, Stored } from '@freehold/store'
 /** A resource as the API shows it: without the fields its kind redacts. */
 export function present<K extends AnyKind>(kind: K, resource: Stored<K>): Stored<K> {
   if (kind.redact.length === 0) return resource
-  const data = Object.fromEntries(Object.entries(resource.data as object).filter(([name]) => !kind.redact.includes(name)))
+  const data = Object.fromEntries(
+    Object.entries(resource.data as object).filter(([name]) => !kind.redact.includes(name)),
+  )
   return { ...resource, data: data as Stored<K>['data'] }
 }
 
@@ -23,9 +25,15 @@ interface PageQuery {
 }
 
 /** A page as the list routes answer it; whatever is left of the query are index filters. */
-export async function listResources<K extends AnyKind>(reads: Reads, kind: K, query: PageQuery & Record<string, unknown>): Promise<Page<K>> {
+export async function listResources<K extends AnyKind>(
+  reads: Reads,
+  kind: K,
+  query: PageQuery & Record<string, unknown>,
+): Promise<Page<K>> {
   const { limit, cursor, label, search, ...filters } = query
-  const where = Object.fromEntries(Object.entries(filters).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
+  const where = Object.fromEntries(
+    Object.entries(filters).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
   const page = await reads.list(kind, {
     limit,
     where,
@@ -39,7 +47,9 @@ export async function listResources<K extends AnyKind>(reads: Reads, kind: K, qu
 function parseLabel(label: string): { key: string; value: string } {
   const at = label.indexOf('=')
   if (at < 1) {
-    throw new FreeholdError('invalid-input', 'A label filter is written key=value.', { details: [{ path: 'query.label', message: 'key=value expected' }] })
+    throw new FreeholdError('invalid-input', 'A label filter is written key=value.', {
+      details: [{ path: 'query.label', message: 'key=value expected' }],
+    })
   }
   return { key: label.slice(0, at), value: label.slice(at + 1) }
 }
@@ -61,4 +71,3 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 function isObject(value: unknown): value is Patch {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
-
