@@ -96,7 +96,7 @@ export function implement(options: {
     if (authenticated.setCookie !== undefined && !response.headersSent) {
       response.setHeader('set-cookie', authenticated.setCookie)
     }
-    authorize(authenticated.caller, route.access, { noun: name.split('.')[0] ?? name, id: endpoint.params['id'] })
+    authorize(authenticated.caller, route.access, { noun: name.split('.')[0] ?? name, id: endpoint.params.id })
     return authenticated
   }
 }
@@ -143,7 +143,7 @@ async function readInput(endpoint: Matched, exchange: Exchange, caller: Caller):
   const query = queryObject(exchange.url.searchParams) ?? (isNothing(route.query) ? undefined : {})
   const resumeAt = exchange.request.headers['last-event-id']
   if (route.format === 'sse' && typeof resumeAt === 'string' && resumeAt !== '' && query !== undefined) {
-    query['since'] = resumeAt
+    query.since = resumeAt
   }
   const faults: ErrorDetail[] = []
   const parse = <S extends Route['query']>(schema: S, value: unknown, prefix: string) => {

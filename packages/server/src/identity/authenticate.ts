@@ -33,13 +33,15 @@ export function createAuthenticate(options: AuthenticateOptions) {
     const { authorization, cookie } = request.headers
     if (authorization !== undefined) {
       const [, bearer] = /^Bearer +([^\s]{1,200})$/i.exec(authorization) ?? []
-      if (bearer === undefined) throw new FreeholdError('unauthenticated', 'The Authorization header is not `Bearer <token>`.')
+      if (bearer === undefined)
+        throw new FreeholdError('unauthenticated', 'The Authorization header is not `Bearer <token>`.')
       return { caller: callerOf(await find(bearer)), byCookie: false }
     }
     const value = readSessionCookie(cookie)
     if (value === undefined) throw new FreeholdError('unauthenticated')
     const found = await find(value)
-    if (found.type !== 'session') throw new FreeholdError('unauthenticated', 'A token belongs into the Authorization header.')
+    if (found.type !== 'session')
+      throw new FreeholdError('unauthenticated', 'A token belongs into the Authorization header.')
     const setCookie = await prolong(found, value)
     return { caller: callerOf(found), byCookie: true, ...(setCookie === undefined ? {} : { setCookie }) }
   }

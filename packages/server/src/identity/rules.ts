@@ -1,4 +1,12 @@
-import { FreeholdError, type Role, sessionKind, type TokenResource, tokenKind, type UserResource, userKind } from '@freehold/contracts'
+import {
+  FreeholdError,
+  type Role,
+  sessionKind,
+  type TokenResource,
+  tokenKind,
+  type UserResource,
+  userKind,
+} from '@freehold/contracts'
 import type { Transaction } from '@freehold/store'
 
 const power: Record<Role, number> = { cluster: 0, api: 1, user: 1, admin: 2 }
@@ -27,10 +35,7 @@ export async function keepAnAdmin(
   if (!isActiveAdmin(before.data) || (after !== undefined && isActiveAdmin(after))) return
   const admins = await transaction.all(userKind, { where: { role: 'admin' } })
   if (admins.some((admin) => admin.id !== before.id && isActiveAdmin(admin.data))) return
-  throw new FreeholdError(
-    'conflict',
-    `${before.data.name} is the last active administrator; make another one first.`,
-  )
+  throw new FreeholdError('conflict', `${before.data.name} is the last active administrator; make another one first.`)
 }
 
 /** Ends the sessions of a user, all but one. */

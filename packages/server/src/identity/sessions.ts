@@ -60,4 +60,3 @@ export async function sweepSessions(store: Store, now: number): Promise<number> 
   } while (cursor !== undefined)
   return swept
 }
-
