@@ -72,7 +72,7 @@ test('watchers that join at any moment among writers miss nothing and get nothin
     const versions: number[] = []
     for await (const change of changes) {
       versions.push(change.version)
-      if ((change.after?.data as { name: string }).name === 'the-last') break
+      if ((change.after?.data as { name?: string } | undefined)?.name === 'the-last') break
     }
     return { since, versions }
   })
