@@ -12,6 +12,7 @@ export async function makePostgresBed(server: RunningPostgres): Promise<TestBed 
   const opened: Store[] = []
   return {
     url,
+    target: ['postgres', url],
     async open(options = {}) {
       const store = await openPostgresStore({ url, kinds, ...options })
       opened.push(store)
