@@ -11,7 +11,10 @@ export interface BlobStat {
   sizeBytes: number
 }
 
-/** Bytes as they come from a socket or a file; consumed once, and only as fast as they are stored. */
+/**
+ * Bytes as they come from a socket or a file; consumed once, and only as fast as they are stored. A store never
+ * destroys its source: when storing fails, the rest stays unread.
+ */
 export type ByteSource = Readable
 
 /**

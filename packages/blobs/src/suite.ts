@@ -208,6 +208,14 @@ function uploads(place: Place): void {
     expect(await running).toEqual({ sizeBytes: 4 })
   })
 
+  it('refuses a chunk without destroying its source, so that the sender can be answered', async () => {
+    const { store } = await place()
+    const id = await store.createUpload()
+    const source = Readable.from([Buffer.from('x')])
+    await expect(store.appendUpload(id, 5, source)).rejects.toMatchObject({ code: 'offset-mismatch' })
+    expect(source.destroyed).toBe(false)
+  })
+
   it('forgets a cancelled upload', async () => {
     const { store } = await place()
     const id = await store.createUpload()

@@ -17,7 +17,9 @@ const smallDigest = digestOf(small)
 await store.put(smallDigest, Readable.from([small]))
 
 const large = randomBytes(8 * 1024 * 1024)
-const put = await codeOf(store.put(digestOf(large), chunksOf(large)))
+const source = chunksOf(large)
+const put = await codeOf(store.put(digestOf(large), source))
+const sourceDestroyed = source.destroyed
 const filesAfterPut = await fileCount()
 const id = await store.createUpload()
 const append = await codeOf(store.appendUpload(id, 0, chunksOf(large)))
@@ -26,7 +28,7 @@ const status = await codeOf(store.uploadStatus(id))
 const other = randomBytes(1024 * 1024)
 await store.put(digestOf(other), Readable.from([other]))
 const kept = (await store.stat(smallDigest))?.sizeBytes === small.length
-console.log(JSON.stringify({ put, filesAfterPut, append, filesAfterAppend, status, kept }))
+console.log(JSON.stringify({ put, filesAfterPut, append, filesAfterAppend, status, kept, sourceDestroyed }))
 
 function chunksOf(content: Buffer): Readable {
   const size = 64 * 1024

@@ -21,5 +21,6 @@ it.skipIf(!mountable)('says that the disk is full, gives the room back, and work
     filesAfterAppend: 1,
     status: 'upload-unknown',
     kept: true,
+    sourceDestroyed: false,
   })
 })

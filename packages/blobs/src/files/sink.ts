@@ -1,7 +1,6 @@
 import type { Hash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, type Readable, Writable } from 'node:stream'
 
 /** What may wait in memory for the disk, per transfer. */
 const bufferBytes = 1024 * 1024
@@ -9,9 +8,10 @@ const bufferBytes = 1024 * 1024
 /**
  * Writes `source` into the file from `offset` on, hashing on the way, and answers the offset after it.
  * While one write is under way the next chunks gather and go out together, at most `bufferBytes` of them.
+ * When writing fails the source is left alone, so that whoever sent it can still be answered.
  */
 export async function receive(
-  source: NodeJS.ReadableStream,
+  source: Readable,
   target: { file: FileHandle; offset: number; hash: Hash },
 ): Promise<number> {
   let { offset } = target
@@ -30,7 +30,19 @@ export async function receive(
       write(entries.map((entry) => entry.chunk as Buffer)).then(() => done(), done)
     },
   })
-  await pipeline(source, sink)
+  await new Promise<void>((resolve, reject) => {
+    finished(source, { writable: false }, (error) => {
+      if (!error) return
+      sink.destroy()
+      reject(error)
+    })
+    sink.once('finish', resolve)
+    sink.once('error', (error) => {
+      source.unpipe(sink)
+      reject(error)
+    })
+    source.pipe(sink)
+  })
   return offset
 }
 
