@@ -1,5 +1,5 @@
-import { FreeholdError } from '@freehold/contracts'
 import { BlobError, type BlobErrorCode } from '@freehold/blobs'
+import { FreeholdError } from '@freehold/contracts'
 
 /**
  * The registry's error table. `code` is what the client gets: one of the fourteen of OCI Distribution 1.1, "Error
