@@ -63,7 +63,10 @@ export function createRolloutAdvancer(options: {
 }
 
 /** Writes the step, and which revision serves: the new one once it has proved itself, the old one if it is taken back. */
-async function write(transaction: Transaction, { view, next }: { view: RolloutView; next: RolloutStatus }): Promise<void> {
+async function write(
+  transaction: Transaction,
+  { view, next }: { view: RolloutView; next: RolloutStatus },
+): Promise<void> {
   const { rollout, service, revision, previous } = view
   await transaction.setStatus(rolloutKind, rollout.id, next)
   const serving = servingAfter(next, { revision, previous })

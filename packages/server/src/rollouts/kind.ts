@@ -129,7 +129,10 @@ export function advance(view: RolloutView): RolloutStatus {
   if (rollout.data.abortRequested && phase !== 'reverting') {
     return revert(view, 'aborted', 'A person asked to stop it.', [])
   }
-  if (view.now.getTime() - Date.parse(rollout.status.startedAt) > absenceLimitMs + rollout.data.deadlineSeconds * 1000) {
+  if (
+    view.now.getTime() - Date.parse(rollout.status.startedAt) >
+    absenceLimitMs + rollout.data.deadlineSeconds * 1000
+  ) {
     return giveUp(view)
   }
   if (!observation.connected) return unseen(view)
@@ -239,7 +242,8 @@ function advanceSettling(view: RolloutView): RolloutStatus {
   }
   const places = new Set(seen.healthy.map(placeOf))
   const lost = seen.own.filter(
-    (task) => (task.health === 'failing' && task.state === 'running') || (broken.has(task.state) && !places.has(placeOf(task))),
+    (task) =>
+      (task.health === 'failing' && task.state === 'running') || (broken.has(task.state) && !places.has(placeOf(task))),
   )
   if (lost.length > 0) {
     return revert(view, 'failed', `It was healthy, but did not stay so: ${causeOf(lost)}`, lost)
@@ -260,7 +264,8 @@ function retire(view: RolloutView): RolloutStatus {
 function advanceRetiring(view: RolloutView): RolloutStatus {
   const { rollout, revision, previous } = view
   const seen = seenOf(view, revision)
-  const graceMs = rollout.data.deadlineSeconds * 1000 + (previous?.data.spec.stopGraceSeconds ?? 0) * 1000 + removalGraceMs
+  const graceMs =
+    rollout.data.deadlineSeconds * 1000 + (previous?.data.spec.stopGraceSeconds ?? 0) * 1000 + removalGraceMs
   const late = view.watchedMs > graceMs
   if (!seen.complete) {
     const failures = seen.own.filter((task) => broken.has(task.state))
@@ -271,7 +276,8 @@ function advanceRetiring(view: RolloutView): RolloutStatus {
   }
   const left = previous === null ? [] : seenOf(view, previous).live
   if (left.length === 0) return succeed(view)
-  if (late) return succeed(view, ` Of the old revision ${left.length} containers still run; the agent goes on removing them.`)
+  if (late)
+    return succeed(view, ` Of the old revision ${left.length} containers still run; the agent goes on removing them.`)
   return progress(view, `Waiting for ${left.length} containers of the old revision to end.`)
 }
 
@@ -284,7 +290,8 @@ function advanceReverting(view: RolloutView): RolloutStatus {
   const serves = before === null || before.wanted === 0 ? null : before.complete
   const gone = seenOf(view, revision).live.length === 0
   const graceMs =
-    (rollout.data.deadlineSeconds + Math.max(revision.data.spec.stopGraceSeconds, previous?.data.spec.stopGraceSeconds ?? 0)) *
+    (rollout.data.deadlineSeconds +
+      Math.max(revision.data.spec.stopGraceSeconds, previous?.data.spec.stopGraceSeconds ?? 0)) *
       1000 +
     removalGraceMs
   if ((gone && serves !== false) || view.watchedMs > graceMs) {
@@ -318,11 +325,10 @@ function giveUp(view: RolloutView): RolloutStatus {
   const outcome = view.rollout.status.failure?.outcome === 'aborted' ? 'aborted' : 'failed'
   const reason = view.rollout.status.failure?.reason ?? 'No verdict within a day, because no agent reported.'
   const failure = view.rollout.status.failure ?? { outcome, reason, logTail: [] }
-  return finish(
-    { ...view, rollout: { ...view.rollout, status: { ...view.rollout.status, failure } } },
-    outcome,
-    { message: `${reason} What runs now is not known.`, previousServes: null },
-  )
+  return finish({ ...view, rollout: { ...view.rollout, status: { ...view.rollout.status, failure } } }, outcome, {
+    message: `${reason} What runs now is not known.`,
+    previousServes: null,
+  })
 }
 
 function unseen(view: RolloutView): RolloutStatus {
@@ -341,7 +347,9 @@ function revert(
   const logTail = suspects.findLast((task) => task.logTail.length > 0)?.logTail ?? []
   const failure = { outcome, reason: reason.slice(0, sentenceLimit), logTail: logTail.slice(-20) }
   const back =
-    view.previous === null ? 'Removing it; there is none before it.' : `Going back to revision ${view.previous.data.number}.`
+    view.previous === null
+      ? 'Removing it; there is none before it.'
+      : `Going back to revision ${view.previous.data.number}.`
   return entered(
     { ...view.rollout.status, ...countsOf(view), failure },
     { phase: 'reverting', message: `${failure.reason} ${back}`, now: view.now },
@@ -410,7 +418,8 @@ export function causeOf(tasks: readonly Task[]): string {
   const where = task.nodeName === null ? '' : ` on ${task.nodeName}`
   const said = task.message === '' ? '' : `: ${task.message}`
   const exit = task.exitCode === null || !broken.has(task.state) ? '' : ` with exit code ${task.exitCode}`
-  const health = task.state === 'running' && task.healthMessage !== '' ? `; its health check says: ${task.healthMessage}` : ''
+  const health =
+    task.state === 'running' && task.healthMessage !== '' ? `; its health check says: ${task.healthMessage}` : ''
   const word = task.state === 'complete' ? 'ended by itself' : `is ${task.state}`
   return `A container${where} ${word}${exit}${said}${health}.`.slice(0, sentenceLimit)
 }

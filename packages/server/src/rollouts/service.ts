@@ -55,11 +55,7 @@ export async function startRollout(
   const { service, revision, trigger, now } = options
   const active = await activeRollout(transaction, service.id)
   if (active !== undefined) {
-    await transaction.setStatus(
-      rolloutKind,
-      active.id,
-      superseded(active.status, { by: revision.data.number, now }),
-    )
+    await transaction.setStatus(rolloutKind, active.id, superseded(active.status, { by: revision.data.number, now }))
   }
   const previousId = service.status.currentRevisionId === revision.id ? null : service.status.currentRevisionId
   const supersededId = active?.data.revisionId ?? null
