@@ -22,7 +22,7 @@ export function readConfig(
     if (parsed.success) values[name] = parsed.data
     else faults.push(...parsed.error.issues.map((issue) => faultOf(setting, environment[setting.variable], issue)))
   }
-  if (values['sslMode'] === 'external' && values['hostname'] === undefined && !faults.some(about('SERVEZONE_URL'))) {
+  if (values.sslMode === 'external' && values.hostname === undefined && !faults.some(about('SERVEZONE_URL'))) {
     faults.push(
       'SERVEZONE_URL is not set: with SERVEZONE_SSLMODE=external nobody else knows the public hostname; set it.',
     )

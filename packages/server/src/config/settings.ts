@@ -1,4 +1,4 @@
-import { passwordSchema, userData } from '@freehold/contracts'
+import { passwordSchema, usernameSchema } from '@freehold/contracts'
 import { z } from 'zod'
 import { isAddressRange } from '../http/client-address.ts'
 
@@ -32,7 +32,7 @@ const hostname = z
 const account = z
   .string()
   .transform((text) => ({ username: text.split(':')[0] ?? '', password: text.split(':').slice(1).join(':') }))
-  .pipe(z.object({ username: userData.shape.name, password: passwordSchema }))
+  .pipe(z.object({ username: usernameSchema, password: passwordSchema }))
 
 /**
  * Every setting of the control plane, in the order of the reference. Names beginning with SERVEZONE_ are those that
