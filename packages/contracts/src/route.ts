@@ -175,13 +175,19 @@ export function deleteRoute<K extends { name: string; plural: string }>(kind: K,
 }
 
 /** What RFC 7396 lets one say about a value: any part of it, and null to remove an optional part. */
-export type MergePatch<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: MergePatch<T[K]> | null } : T
+export type MergePatch<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: MergePatch<T[K]> | null }
+    : T
 
 /**
  * The merge-patch form of an object schema. Only "it is an object" is checked here: names and types are checked by
  * the whole schema after merging, because defaults of nested fields would otherwise overwrite what is stored.
  */
-export function patchOf<Schema extends z.ZodObject>(schema: Schema): z.ZodType<MergePatch<z.input<Schema>>, MergePatch<z.input<Schema>>> {
+export function patchOf<Schema extends z.ZodObject>(
+  schema: Schema,
+): z.ZodType<MergePatch<z.input<Schema>>, MergePatch<z.input<Schema>>> {
   const names = Object.keys(schema.shape).join(', ')
   return z.record(z.string(), z.json()).describe(`JSON merge patch (RFC 7396) of: ${names}`) as never
 }
