@@ -27,6 +27,8 @@ export const clusterStatus = z.object({
   observedGeneration: z.int(),
   leaderNodeId: idSchema.nullable(),
   swarmId: z.string().nullable(),
+  /** Plus one whenever an agent is revoked or deleted: the passwords for pulls made before are void. */
+  pullEpoch: z.int(),
   engineVersion: z.string().nullable(),
   /** Machines of the Swarm, with an agent or without. */
   swarmNodes: z.array(
@@ -54,6 +56,7 @@ export const clusterKind = defineKind({
     observedGeneration: 0,
     leaderNodeId: null,
     swarmId: null,
+    pullEpoch: 0,
     engineVersion: null,
     swarmNodes: [],
     drift: [],

@@ -86,11 +86,10 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
 }
 
 /** `where` names the kind's indexes that may be given as query parameters. */
-export function listRoute<K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType }>(
-  kind: K,
-  access: Access,
-  where: readonly string[] = [],
-) {
+export function listRoute<
+  K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType },
+  Where extends string = never,
+>(kind: K, access: Access, where: readonly Where[] = []) {
   const filters = Object.fromEntries(
     where.map((name) => [name, z.string().max(256).optional().describe(`Only with this ${name}`)]),
   )
@@ -99,7 +98,7 @@ export function listRoute<K extends { name: string; plural: string; data: z.ZodT
     path: `/api/v1/${kind.plural}`,
     summary: `List ${kind.plural}`,
     access,
-    query: pageQuery.extend(filters as Record<string, z.ZodOptional<z.ZodString>>),
+    query: pageQuery.extend(filters as { [Name in Where]: z.ZodOptional<z.ZodString> }),
     output: pageOf(resourceSchema(kind)),
     errors: ['invalid-cursor'],
   })
