@@ -114,7 +114,7 @@ export const nodeKind = defineKind({
     clockSkewMs: null,
     connectedAt: null,
   },
-  indexes: { clusterId: (node) => node.data.clusterId },
+  indexes: { clusterId: (node) => node.data.clusterId, state: (node) => node.status.state },
   unique: { publicKey: (node) => node.data.publicKey },
 })
 

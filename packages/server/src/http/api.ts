@@ -45,7 +45,7 @@ const anybody: Caller = { identity: null, actor: { type: 'system', id: 'anonymou
  * answer. The returned function throws what the door maps; it resolves to false where no route has this path.
  */
 export function implement(options: {
-  handlers: AllHandlers
+  handlers: Partial<AllHandlers>
   authenticate: Authenticate
   log: Logger
 }): (exchange: Exchange) => Promise<boolean> {
@@ -53,7 +53,7 @@ export function implement(options: {
   const textOf = createTextMemory()
 
   return async (exchange) => {
-    const endpoint = router(exchange.request.method ?? '', exchange.url.pathname)
+    const endpoint = findEndpoint(exchange)
     if (endpoint === undefined) return false
     const { route } = endpoint.value
     const authenticated = await admit(endpoint, exchange)
@@ -83,6 +83,15 @@ export function implement(options: {
     return true
   }
 
+  function findEndpoint({ request, response, url }: Exchange): Matched | undefined {
+    try {
+      return router(request.method ?? '', url.pathname)
+    } catch (error) {
+      if (error instanceof MethodNotAllowed) response.setHeader('allow', error.methods)
+      throw error
+    }
+  }
+
   /** Authentication, origin and the access rule: nothing of the request but its head has been read before this. */
   async function admit(endpoint: Matched, { request, response }: Exchange): Promise<Authenticated> {
     const { route, name } = endpoint.value
@@ -106,13 +115,13 @@ interface Matched {
   params: Record<string, string>
 }
 
-function createRouter(handlers: AllHandlers): (method: string, path: string) => Matched | undefined {
+function createRouter(handlers: Partial<AllHandlers>): (method: string, path: string) => Matched | undefined {
   const router = new TrieRouter<Endpoint>()
   const methodsOf = new TrieRouter<string>()
   for (const { name, route } of listRoutes()) {
     const [noun = '', verb = ''] = name.split('.')
     const handler = (handlers as unknown as Record<string, Record<string, AnyHandler>>)[noun]?.[verb]
-    if (handler === undefined) throw new Error(`The route ${name} has no handler.`)
+    if (handler === undefined) continue
     router.add(route.method, route.path, { name, route, handler })
     methodsOf.add('ANY', route.path, route.method)
   }
@@ -121,7 +130,17 @@ function createRouter(handlers: AllHandlers): (method: string, path: string) => 
     if (match !== undefined) return { value: match[0], params: decodeParams(match[1]) }
     const methods = methodsOf.match('ANY', path)[0].map(([name]) => name)
     if (methods.length === 0) return undefined
-    throw new FreeholdError('method-not-allowed', `This address takes ${[...new Set(methods)].join(', ')}.`)
+    throw new MethodNotAllowed([...new Set(methods)].toSorted())
+  }
+}
+
+/** Becomes `method-not-allowed` with the Allow header that RFC 9110 §15.5.6 asks for. */
+class MethodNotAllowed extends FreeholdError {
+  readonly methods: string
+
+  constructor(methods: string[]) {
+    super('method-not-allowed', `This address takes ${methods.join(', ')}.`)
+    this.methods = methods.join(', ')
   }
 }
 

@@ -187,20 +187,12 @@ function isUnder(path: string, prefix: string): boolean {
 
 function listenError(error: NodeJS.ErrnoException, bind: { host: string; port: number }): Error {
   const place = `${bind.host}:${bind.port}`
-  if (error.code === 'EADDRINUSE') {
-    return new Error(`${place} is already in use. Stop what listens there, or set SERVEZONE_PORT to another port.`, {
-      cause: error,
-    })
+  const sentences: Record<string, string> = {
+    EADDRINUSE: `${place} is already in use. Stop what listens there, or set SERVEZONE_PORT to another port.`,
+    EACCES: `${place} may not be opened by this user. Set SERVEZONE_PORT to a port from 1024 on.`,
+    EADDRNOTAVAIL: `This machine has no address ${bind.host}. Set FREEHOLD_BIND to one it has, or to 0.0.0.0.`,
+    ENOTFOUND: `This machine has no address ${bind.host}. Set FREEHOLD_BIND to one it has, or to 0.0.0.0.`,
   }
-  if (error.code === 'EACCES') {
-    return new Error(`${place} may not be opened by this user. Set SERVEZONE_PORT to a port from 1024 on.`, {
-      cause: error,
-    })
-  }
-  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') {
-    return new Error(`This machine has no address ${bind.host}. Set FREEHOLD_BIND to one it has, or to 0.0.0.0.`, {
-      cause: error,
-    })
-  }
-  return error
+  const sentence = sentences[error.code ?? '']
+  return sentence === undefined ? error : new FreeholdError('conflict', sentence, { cause: error })
 }

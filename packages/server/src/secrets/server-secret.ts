@@ -1,6 +1,7 @@
-import { hkdfSync, randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { FreeholdError } from '@freehold/contracts'
 import { Secret } from './secret.ts'
 
 export interface ServerSecret {
@@ -39,7 +40,7 @@ async function keyFile(directory: string): Promise<string> {
 
 /** Written beside and linked into place: the file is whole or absent, and the first of two makers wins. */
 async function makeKey(path: string): Promise<void> {
-  const draft = `${path}.${process.pid}.new`
+  const draft = `${path}.${randomUUID()}.new`
   const file = await open(draft, 'wx', 0o600)
   try {
     await file.writeFile(`${randomBytes(32).toString('base64')}\n`)
@@ -59,11 +60,15 @@ async function makeKey(path: string): Promise<void> {
 async function readKey(path: string): Promise<string> {
   const { mode } = await stat(path)
   if ((mode & 0o077) !== 0) {
-    throw new Error(`${path} holds the secret of this installation and others may read it. Run: chmod 600 ${path}`)
+    throw new FreeholdError(
+      'conflict',
+      `${path} holds the secret of this installation and others may read it. Run: chmod 600 ${path}`,
+    )
   }
   const text = (await readFile(path, 'utf8')).trim()
   if (Buffer.from(text, 'base64').length !== 32) {
-    throw new Error(
+    throw new FreeholdError(
+      'conflict',
       `${path} is damaged: it should hold 32 bytes in base64. Restore it from a backup of the data directory.`,
     )
   }

@@ -7,7 +7,7 @@
  *
  * Not here: how a rollout proceeds (`rollouts`), what runs where (`agents`).
  */
-export { imageOf, type Sight, statusOf } from './kind.ts'
+export { checkService, imageOf, mergeDrift, type Sight, sameWorkload, specOf, statusOf } from './kind.ts'
 export { createPushReconciler, type PushReconciler } from './push.ts'
 export { refreshService } from './refresh.ts'
 export { createServiceHandlers } from './routes.ts'

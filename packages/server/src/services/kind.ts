@@ -130,7 +130,7 @@ export function statusOf(options: {
   waiting: string | null
   sight: Sight
 }): Status {
-  const { service, current, rollout, next, sight } = options
+  const { service, current, next, sight } = options
   const shown = current ?? next
   const counts =
     shown === null ? null : countTasks({ service, revision: shown, tasks: sight.tasks, replicas: sight.replicas })

@@ -14,16 +14,16 @@ type Problem = z.output<typeof statusSchema>['problems'][number]
 const maxProblems = 50
 const rank = { error: 0, warning: 1 }
 
-/** What needs a person, worst first, at most 50. Services are read by state: those that are well are never loaded. */
+/** What needs a person, worst first, at most 50. Nodes and services are read by state: the well ones are never loaded. */
 export async function listProblems(reads: Reads): Promise<Problem[]> {
   const problemStates = Object.keys(serviceSeverity)
   const [clusters, nodes, ...services] = await Promise.all([
-    reads.list(clusterKind, { limit: 500 }),
-    reads.list(nodeKind, { limit: 500 }),
+    reads.all(clusterKind),
+    reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
     ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
   ])
   return [
-    ...clusters.items.flatMap(clusterProblem),
+    ...clusters.flatMap(clusterProblem),
     ...nodes.items.flatMap(nodeProblem),
     ...services.flatMap((page) => page.items).flatMap(serviceProblem),
   ]
