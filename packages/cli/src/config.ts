@@ -17,8 +17,8 @@ const emptyConfig: Config = { current: 'default', contexts: {} }
 
 /** Where the contexts are kept: XDG base directories, else ~/.config. */
 export function configPath(environment: Record<string, string | undefined>): string {
-  const base = environment['XDG_CONFIG_HOME']
-  const home = environment['HOME'] ?? homedir()
+  const base = environment.XDG_CONFIG_HOME
+  const home = environment.HOME ?? homedir()
   return join(base === undefined || base === '' ? join(home, '.config') : base, 'freehold', 'config.json')
 }
 

@@ -1,3 +1,4 @@
+import { ApiError } from '@freehold/client'
 import { type ErrorCode, errorTable, FreeholdError } from '@freehold/contracts'
 
 /** What a script can rely on. A process ended by a signal or a closed pipe answers 128 + its number, as everywhere. */
@@ -90,7 +91,7 @@ export function failureOf(error: unknown): Failure {
 
 function actionOf(error: FreeholdError): string {
   if (error.retryAfterSeconds !== undefined) return `Try again in ${error.retryAfterSeconds} s.`
-  return errorTable[error.code].action
+  return error instanceof ApiError ? error.action : errorTable[error.code].action
 }
 
 function nameOf(exitCode: ExitCode): string {

@@ -49,7 +49,7 @@ export async function* followResource(
 
 /** The version everything stands at now: whatever changes after it will be in the feed. */
 async function storeVersion(api: Api, noun: Noun): Promise<number> {
-  const list = noun.verbs['list']
+  const list = noun.verbs.list
   if (list === undefined) return 0
   return ((await api.call(list, { query: { limit: 1 } })) as { version: number }).version
 }

@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream'
 import type { Command, Option } from 'commander'
 import { exitCodeMeanings, exitCodes } from './exit-codes.ts'
+import type { Io } from './io.ts'
 import { createProgram } from './program.ts'
+import type { Connect } from './runtime.ts'
 
 const introduction = `# The \`freehold\` command
 
@@ -21,7 +23,7 @@ In the repository it is run as \`npm run --silent freehold -- COMMAND\`, or by \
 
 /** The reference of all commands as Markdown, read off the command itself: docs/cli.md. */
 export function cliReference(): string {
-  const program = createProgram({ io: nowhere(), connect: unused, exit: { code: exitCodes.ok }, said: [] })
+  const program = createProgram({ ...nowhere(), exit: { code: exitCodes.ok }, said: [] })
   const global = ['## Everywhere', '', ...program.options.filter((option) => !option.hidden).map(optionLine), '']
   const codes = ['## Exit codes', '', '| Code | Meaning |', '|---|---|', ...exitCodeRows(), '']
   const commands = program.commands
@@ -57,8 +59,9 @@ function exitCodeRows(): string[] {
   return Object.entries(exitCodeMeanings).map(([code, meaning]) => `| ${code} | ${meaning} |`)
 }
 
-function nowhere() {
-  return {
+/** A world without a terminal and without a server: for what only looks at the commands. */
+export function nowhere(): { io: Io; connect: Connect } {
+  const io: Io = {
     out: () => {},
     error: () => {},
     stdin: Readable.from([]),
@@ -69,8 +72,8 @@ function nowhere() {
     signal: new AbortController().signal,
     now: () => new Date(0),
   }
-}
-
-function unused(): never {
-  throw new Error('The reference calls no server.')
+  const connect = () => {
+    throw new Error('There is no server here.')
+  }
+  return { io, connect }
 }

@@ -64,7 +64,7 @@ function tellHistory({ output }: Runtime, status: RolloutStatus, told: Set<strin
 
 function tellOutcome({ output }: Runtime, rollout: AnyResource, serviceName: string): ExitCode {
   const status = statusOf(rollout)
-  const revision = String(rollout.data['revisionNumber'])
+  const revision = String(rollout.data.revisionNumber)
   if (status.phase === 'succeeded') {
     if (!output.json) output.line(output.style('green', `${serviceName} runs revision ${revision}.`))
     return exitCodes.ok

@@ -112,7 +112,7 @@ function addPushHelp(services: Command, environment: Environment): void {
     output.line(`docker login ${target.registry}`)
     output.line(`docker build -t ${target.target} .`)
     output.line(`docker push ${target.target}`)
-    const deploys = service.data['deployOnPush'] !== false
+    const deploys = service.data.deployOnPush !== false
     output.note(
       deploys
         ? `→ A push rolls ${nameOf(service)} out; \`freehold rollouts watch ${nameOf(service)}\` follows it.`

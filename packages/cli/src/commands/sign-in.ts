@@ -35,7 +35,7 @@ function addLogin(program: Command, environment: Environment): void {
     const config = await readConfig(runtime.configPath)
     const name = runtime.options.context ?? config.current
     const stored = Object.hasOwn(config.contexts, name) ? config.contexts[name]?.url : undefined
-    const url = normalizeUrl(operands[0] ?? (runtime.io.environment['FREEHOLD_URL'] || stored || defaultUrl))
+    const url = normalizeUrl(operands[0] ?? (runtime.io.environment.FREEHOLD_URL || stored || defaultUrl))
     const signedIn =
       options.tokenStdin === true ? await useToken(runtime, url) : await usePassword(runtime, url, options)
     await writeConfig(runtime.configPath, {

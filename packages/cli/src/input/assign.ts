@@ -30,7 +30,7 @@ export function parsePath(text: string): string[] {
 }
 
 /** The value a text means where this schema is expected: a string stays one, all else is read as YAML. */
-export function valueOf(text: string, schema: z.ZodType | undefined): unknown {
+export function readValue(text: string, schema: z.ZodType | undefined): unknown {
   const inner = schema === undefined ? undefined : unwrap(schema)
   if (inner instanceof z.ZodEnum || inner instanceof z.ZodLiteral || inner?.def.type === 'string') return text
   try {
@@ -50,7 +50,7 @@ export function assignAll(
 ): Data {
   let result: unknown = data
   for (const { path, text } of input.assignments) {
-    result = assign({ target: result, path, value: valueOf(text, schemaAt(input.schema, path)), base: input.base })
+    result = assign({ target: result, path, value: readValue(text, schemaAt(input.schema, path)), base: input.base })
   }
   return result as Data
 }

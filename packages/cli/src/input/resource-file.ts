@@ -38,7 +38,7 @@ export async function readInput(io: Io, file: string | undefined): Promise<Input
 }
 
 function inputOf(document: YamlDocument, value: Data): Input {
-  if (!isObject(value['data'])) return { data: value, labels: undefined, locate: (path) => document.locate(path) }
+  if (!isObject(value.data)) return { data: value, labels: undefined, locate: (path) => document.locate(path) }
   const { data, labels, ...others } = value
   const unknown = Object.keys(others).find((name) => !serverFields.includes(name))
   if (unknown !== undefined) {

@@ -24,8 +24,8 @@ export function columnsOf(plural: string): Column[] {
 const name: Column = { title: 'NAME', cell: nameOf }
 const id: Column = { title: 'ID', cell: (resource) => resource.id }
 const created: Column = { title: 'AGE', cell: (resource, { now }) => age(resource.createdAt, now) }
-const state: Column = { title: 'STATE', cell: (resource) => text(resource.status['state']) }
-const message: Column = { title: 'MESSAGE', cell: (resource) => text(resource.status['message']) }
+const state: Column = { title: 'STATE', cell: (resource) => text(resource.status.state) }
+const message: Column = { title: 'MESSAGE', cell: (resource) => text(resource.status.message) }
 
 function data(title: string, field: string): Column {
   return { title, cell: (resource) => text(resource.data[field]) }

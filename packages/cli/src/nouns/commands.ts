@@ -23,10 +23,10 @@ export function addNouns(program: Command, environment: Environment): void {
       .description(`Commands for ${noun.plural}. A ${noun.singular} is named by its ${namedBy(noun)}.`)
     addList(command, noun, environment)
     addGet(command, noun, environment)
-    if (noun.verbs['create'] !== undefined) addCreate(command, noun, environment)
-    if (noun.verbs['update'] !== undefined) addUpdate(command, noun, environment)
+    if (noun.verbs.create !== undefined) addCreate(command, noun, environment)
+    if (noun.verbs.update !== undefined) addUpdate(command, noun, environment)
     for (const { verb, route } of noun.actions) addAction(command, { noun, verb, summary: route.summary, environment })
-    if (noun.verbs['delete'] !== undefined) addDelete(command, noun, environment)
+    if (noun.verbs.delete !== undefined) addDelete(command, noun, environment)
     addWatch(command, noun, environment)
   }
 }
@@ -47,8 +47,8 @@ function addList(parent: Command, noun: Noun, environment: Environment): void {
     const api = await runtime.api()
     const query = (await readFieldFlags(async () => api, filters, options)) as Record<string, string>
     const [first, ...others] = (options.selector ?? []).map(parseLabel)
-    if (first !== undefined) query['label'] = first.join('=')
-    if (options.search !== undefined) query['search'] = options.search
+    if (first !== undefined) query.label = first.join('=')
+    if (options.search !== undefined) query.search = options.search
     const items: AnyResource[] = []
     for await (const item of listAll(api, noun, query)) {
       if (others.every(([key, value]) => item.labels[key] === value)) items.push(item)
@@ -69,7 +69,7 @@ interface ListOptions extends Record<string, unknown> {
 async function printTable(runtime: Runtime, api: Api, noun: Noun, items: AnyResource[]): Promise<void> {
   if (items.length === 0) {
     const next =
-      noun.verbs['create'] === undefined ? '' : ` \`freehold ${noun.plural} create --help\` shows how to make one.`
+      noun.verbs.create === undefined ? '' : ` \`freehold ${noun.plural} create --help\` shows how to make one.`
     runtime.output.note(`There are no ${noun.plural}.${next}`)
     return
   }
@@ -156,7 +156,7 @@ function addDelete(parent: Command, noun: Noun, environment: Environment): void 
     .addOption(new Option('--if-version <number>', 'only if it still has this version').argParser(wholeNumber(0)))
   handle<{ yes?: boolean; ifVersion?: number }>(command, environment, async ({ operands, options, runtime }) => {
     const api = await runtime.api()
-    const route = noun.verbs['delete']
+    const route = noun.verbs.delete
     const resources: AnyResource[] = []
     for (const reference of operands) if (reference !== undefined) resources.push(await find(api, noun, reference))
     const names = resources.map(nameOf).join(', ')

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
 import type { Api } from '../api.ts'
-import { type Data, valueOf } from '../input/assign.ts'
+import { type Data, readValue } from '../input/assign.ts'
 import { unwrap } from '../schema.ts'
 import { find } from './lookup.ts'
 import { findNoun, listNouns, type Noun, referenceOf } from './noun.ts'
@@ -39,9 +39,9 @@ export function fieldFlags(fields: Record<string, z.ZodType>): FieldFlag[] {
 export function addFieldFlags(command: Command, flags: readonly FieldFlag[]): void {
   for (const { flag, field, schema, reference } of flags) {
     const inner = unwrap(schema)
-    const about = schema.description ?? inner.description ?? describe(field, reference)
+    const about = describe(field, { schema, reference })
     if (inner instanceof z.ZodBoolean) {
-      command.option(`--${flag}`, about).option(`--no-${flag}`, `the contrary of --${flag}`)
+      command.option(`--${flag}`, `turn ${field} on`).option(`--no-${flag}`, `turn ${field} off`)
     } else if (inner instanceof z.ZodEnum) {
       command.addOption(new Option(`--${flag} <choice>`, about).choices(inner.options.map(String)))
     } else {
@@ -61,7 +61,7 @@ export async function readFieldFlags(
     const given = options[property]
     if (given === undefined) continue
     if (reference !== undefined) values[field] = await idOf(await api(), reference, String(given))
-    else values[field] = typeof given === 'string' ? valueOf(given, schema) : given
+    else values[field] = typeof given === 'string' ? readValue(given, schema) : given
   }
   return values
 }
@@ -89,9 +89,9 @@ function camel(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
-function describe(field: string, reference: string | undefined): string {
-  if (reference !== undefined) return `${reference.slice(0, -1)} by name or id`
-  return kebab(field).replaceAll('-', ' ')
+function describe(field: string, about: { schema: z.ZodType; reference: string | undefined }): string {
+  if (about.reference !== undefined) return `${about.reference.slice(0, -1)} it belongs to`
+  return about.schema.description ?? unwrap(about.schema).description ?? `the field ${field}`
 }
 
 function placeholder(schema: z.ZodType): string {

@@ -15,7 +15,7 @@ export interface ListQuery {
 
 /** All resources of a noun, page by page. */
 export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): AsyncGenerator<AnyResource> {
-  const list = noun.verbs['list']
+  const list = noun.verbs.list
   if (list === undefined) return
   let cursor: string | null = null
   do {
@@ -33,7 +33,7 @@ export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): Asy
  */
 export async function find(api: Api, noun: Noun, reference: string): Promise<AnyResource> {
   if (uuidPattern.test(reference)) {
-    const get = noun.verbs['get']
+    const get = noun.verbs.get
     if (get !== undefined) return (await api.call(get, { params: { id: reference } })) as AnyResource
     for await (const item of listAll(api, noun)) if (item.id === reference.toLowerCase()) return item
     throw notFound(noun, reference)
@@ -77,7 +77,7 @@ function isCalled(resource: AnyResource, name: string): boolean {
 
 async function newestRollout(api: Api, rollouts: Noun, serviceName: string): Promise<AnyResource> {
   const service = await findService(api, serviceName)
-  const rolloutId = service.status['rolloutId']
+  const rolloutId = service.status.rolloutId
   if (typeof rolloutId !== 'string') {
     throw new CliError(
       exitCodes.notFound,
@@ -100,7 +100,7 @@ async function revisionOf(api: Api, revisions: Noun, reference: string): Promise
   }
   const service = await findService(api, serviceName)
   for await (const revision of listAll(api, revisions, { serviceId: service.id })) {
-    if (revision.data['number'] === Number(number)) return revision
+    if (revision.data.number === Number(number)) return revision
   }
   throw new CliError(
     exitCodes.notFound,

@@ -27,7 +27,7 @@ const pageParameters = ['limit', 'cursor', 'label', 'search']
 export function listNouns(): Noun[] {
   return Object.entries(routes as unknown as Record<string, Record<string, Route>>).flatMap(([plural, verbs]) => {
     const kind = Object.values(kinds).find((each) => each.plural === plural)
-    if (kind === undefined || verbs['list'] === undefined) return []
+    if (kind === undefined || verbs.list === undefined) return []
     const data: z.ZodType = kind.data
     return [
       {
@@ -36,9 +36,9 @@ export function listNouns(): Noun[] {
         kind: kind.name,
         verbs,
         data,
-        createFields: fieldsOf(fieldsOf(verbs['create']?.body)['data']),
-        updateFields: updateFieldsOf(verbs['update'], data),
-        filters: Object.keys(fieldsOf(verbs['list'].query)).filter((name) => !pageParameters.includes(name)),
+        createFields: fieldsOf(fieldsOf(verbs.create?.body).data),
+        updateFields: updateFieldsOf(verbs.update, data),
+        filters: Object.keys(fieldsOf(verbs.list.query)).filter((name) => !pageParameters.includes(name)),
         actions: actionsOf(verbs),
       },
     ]
@@ -62,7 +62,7 @@ export function referenceOf(field: string): string | undefined {
 /** A merge patch accepts whatever `data` holds; a patch with fields of its own says them. */
 function updateFieldsOf(update: Route | undefined, data: z.ZodType): Record<string, z.ZodType> {
   if (update === undefined) return {}
-  const own = fieldsOf(fieldsOf(update.body)['data'])
+  const own = fieldsOf(fieldsOf(update.body).data)
   return Object.keys(own).length > 0 ? own : fieldsOf(data)
 }
 

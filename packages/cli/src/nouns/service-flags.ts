@@ -63,15 +63,15 @@ export async function readServiceFlags(runtime: Runtime, given: object, verb: 'c
   const options = given as ServiceOptions
   const environment = await readEnvironment(runtime, options)
   const ports: Data = {}
-  if (options.webPort !== undefined) ports['web'] = numberOf('--web-port', options.webPort)
-  if (options.port !== undefined) ports['published'] = options.port.map(parsePort)
+  if (options.webPort !== undefined) ports.web = numberOf('--web-port', options.webPort)
+  if (options.port !== undefined) ports.published = options.port.map(parsePort)
   const resources: Data = {}
-  if (options.cpu !== undefined) resources['cpuLimit'] = numberOf('--cpu', options.cpu)
-  if (options.memory !== undefined) resources['memorySizeMB'] = numberOf('--memory', options.memory)
+  if (options.cpu !== undefined) resources.cpuLimit = numberOf('--cpu', options.cpu)
+  if (options.memory !== undefined) resources.memorySizeMB = numberOf('--memory', options.memory)
   const rollout: Data = {}
-  if (options.strategy !== undefined) rollout['strategy'] = options.strategy
-  if (options.deadline !== undefined) rollout['deadlineSeconds'] = numberOf('--deadline', options.deadline)
-  if (options.settle !== undefined) rollout['settleSeconds'] = numberOf('--settle', options.settle)
+  if (options.strategy !== undefined) rollout.strategy = options.strategy
+  if (options.deadline !== undefined) rollout.deadlineSeconds = numberOf('--deadline', options.deadline)
+  if (options.settle !== undefined) rollout.settleSeconds = numberOf('--settle', options.settle)
   const healthCheck = readHealthCheck(options, verb)
   return {
     ...unlessEmpty('environment', environment),

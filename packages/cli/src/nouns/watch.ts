@@ -46,7 +46,7 @@ function endOfWatch(runtime: Runtime): ExitCode {
 }
 
 async function serviceNameOf(runtime: Runtime, rollout: AnyResource): Promise<string> {
-  return nameOf(await find(await runtime.api(), findNoun(listNouns(), 'services'), String(rollout.data['serviceId'])))
+  return nameOf(await find(await runtime.api(), findNoun(listNouns(), 'services'), String(rollout.data.serviceId)))
 }
 
 /** One line for people: when, what, which, and how it now stands. */
@@ -54,7 +54,7 @@ export function describeChange(change: ChangeEntry, style: (name: 'dim', text: s
   const resource = (change.after ?? change.before) as AnyResource | null | undefined
   const name = resource?.data === undefined ? change.id : nameOf(resource)
   const status = resource?.status ?? {}
-  const standing = [status['state'] ?? status['phase'], status['message']].filter((part) => typeof part === 'string')
+  const standing = [status.state ?? status.phase, status.message].filter((part) => typeof part === 'string')
   const what = change.operation === 'status' ? 'now' : `${change.operation}d by ${change.actor.name}`
   return [style('dim', change.at), plain(name), plain([what, ...standing].join(': '))].join('  ')
 }

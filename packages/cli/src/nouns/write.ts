@@ -42,7 +42,7 @@ export function addCreate(parent: Command, noun: Noun, environment: Environment)
     data = assignSet(data, options, { noun, base: undefined })
     data = { ...data, ...(await readPassword(runtime, noun.createFields, { options, required: true })) }
     const labels = { ...file.labels, ...Object.fromEntries((options.label ?? []).map(parseLabel)) }
-    const route = noun.verbs['create']
+    const route = noun.verbs.create
     if (route === undefined) throw new CliError(exitCodes.usage, `A ${noun.singular} cannot be created.`)
     const body = { data, ...(Object.keys(labels).length === 0 ? {} : { labels }) }
     const api = await runtime.api()
@@ -82,7 +82,7 @@ export function addUpdate(parent: Command, noun: Noun, environment: Environment)
     const password = { options, required: options.askPassword === true }
     patch = { ...patch, ...(await readPassword(runtime, noun.updateFields, password)) }
     const body = updateBody(stored, { patch, labels: newLabels(stored, file, options), options })
-    const route = noun.verbs['update']
+    const route = noun.verbs.update
     if (route === undefined) throw new CliError(exitCodes.usage, `A ${noun.singular} cannot be updated.`)
     const updated = (await withPlaces(file, () => api.call(route, { params: { id: stored.id }, body }))) as AnyResource
     if (runtime.output.json) runtime.output.document(updated)

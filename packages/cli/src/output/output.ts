@@ -30,7 +30,7 @@ export interface Output {
 
 /** Colours only on a terminal, and never where NO_COLOR is set (https://no-color.org). */
 export function createOutput(io: Io, options: { json: boolean }): Output {
-  const noColor = (io.environment['NO_COLOR'] ?? '') !== '' || io.environment['TERM'] === 'dumb'
+  const noColor = (io.environment.NO_COLOR ?? '') !== '' || io.environment.TERM === 'dumb'
   const colored = io.terminal.stdout && !noColor && !options.json
   const style = (name: Style, text: string) => {
     const [on, off] = styleCodes[name]

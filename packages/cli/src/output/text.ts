@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go.
-const controlCharacters = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g
+const controlCharacters = /(?!\t)\p{Cc}/gu
+const controlCharactersButEscape = /(?![\t\u{1b}])\p{Cc}/gu
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins with one.
 const escapeSequences = /\u001b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(\u0007|\u001b\\)?|.)?/g
 
@@ -12,8 +12,7 @@ export function plain(text: string): string {
 
 /** A log line for a terminal: colours stay, whatever else would move the cursor or retitle the window goes. */
 export function safeLogLine(line: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go.
-  return line.replace(escapeSequences, '').replace(/[\u0000-\u0008\u000a-\u001a\u001c-\u001f\u007f-\u009f]/g, '')
+  return line.replace(escapeSequences, '').replace(controlCharactersButEscape, '')
 }
 
 /** Characters a terminal shows for this text; escape sequences count nothing. */
