@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander'
+import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
 import { addServiceCommands } from './commands/services.ts'
@@ -24,6 +25,7 @@ export function createProgram(environment: Environment): Command {
     .configureOutput({ writeOut: environment.io.out, writeErr: (text) => environment.said.push(text) })
     .addHelpText('after', `\n${exitCodeHelp()}`)
     .exitOverride()
+    .version(packageVersion.version)
   addSignIn(program, environment)
   addStatus(program, environment)
   addNouns(program, environment)

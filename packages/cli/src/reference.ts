@@ -56,7 +56,7 @@ function pathOf(command: Command): string {
 }
 
 function exitCodeRows(): string[] {
-  return Object.entries(exitCodeMeanings).map(([code, meaning]) => `| ${code} | ${meaning} |`)
+  return Object.entries(exitCodeMeanings).map(([code, meaning]) => `| ${code} | ${meaning.replaceAll('|', '\\|')} |`)
 }
 
 /** A world without a terminal and without a server: for what only looks at the commands. */

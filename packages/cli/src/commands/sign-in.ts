@@ -113,10 +113,10 @@ async function endSession(runtime: Runtime, context: { url: string; token: strin
   }
 }
 
+/** No other context takes its place: the next command must not reach a server nobody named. */
 function withoutContext(config: Config, name: string): Config {
   const contexts = Object.fromEntries(Object.entries(config.contexts).filter(([each]) => each !== name))
-  const current = config.current === name ? (Object.keys(contexts)[0] ?? 'default') : config.current
-  return { current, contexts }
+  return { ...config, contexts }
 }
 
 function addWhoami(program: Command, environment: Environment): void {

@@ -44,9 +44,9 @@ function addList(parent: Command, noun: Noun, environment: Environment): void {
     .option('--search <text>', 'only those whose name contains this text')
     .option('--limit <number>', 'stop after this many', wholeNumber(1))
   handle<ListOptions>(command, environment, async ({ options, runtime }) => {
+    const [first, ...others] = (options.selector ?? []).map(parseLabel)
     const api = await runtime.api()
     const query = (await readFieldFlags(async () => api, filters, options)) as Record<string, string>
-    const [first, ...others] = (options.selector ?? []).map(parseLabel)
     if (first !== undefined) query.label = first.join('=')
     if (options.search !== undefined) query.search = options.search
     const items: AnyResource[] = []

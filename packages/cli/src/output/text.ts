@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 
 const controlCharacters = /(?!\t)\p{Cc}/gu
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is named to be left out.
 const controlCharactersButEscape = /(?![\t\u{1b}])\p{Cc}/gu
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins with one.
 const escapeSequences = /\u001b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(\u0007|\u001b\\)?|.)?/g
