@@ -7,5 +7,6 @@
  * nothing about who may do what.
  */
 export type { CommonOptions, StoreLog } from './engine.ts'
+export { openPostgresStore, type PostgresOptions } from './postgres/open.ts'
 export { openSqliteStore, type SqliteOptions } from './sqlite/open.ts'
 export type * from './store.ts'
