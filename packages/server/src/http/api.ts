@@ -53,7 +53,7 @@ export function implement(options: {
   const textOf = createTextMemory()
 
   return async (exchange) => {
-    const endpoint = router(exchange.request.method ?? '', exchange.url.pathname)
+    const endpoint = findEndpoint(exchange)
     if (endpoint === undefined) return false
     const { route } = endpoint.value
     const authenticated = await admit(endpoint, exchange)
@@ -81,6 +81,15 @@ export function implement(options: {
       })
     }
     return true
+  }
+
+  function findEndpoint({ request, response, url }: Exchange): Matched | undefined {
+    try {
+      return router(request.method ?? '', url.pathname)
+    } catch (error) {
+      if (error instanceof MethodNotAllowed) response.setHeader('allow', error.methods)
+      throw error
+    }
   }
 
   /** Authentication, origin and the access rule: nothing of the request but its head has been read before this. */
@@ -121,7 +130,17 @@ function createRouter(handlers: Partial<AllHandlers>): (method: string, path: st
     if (match !== undefined) return { value: match[0], params: decodeParams(match[1]) }
     const methods = methodsOf.match('ANY', path)[0].map(([name]) => name)
     if (methods.length === 0) return undefined
-    throw new FreeholdError('method-not-allowed', `This address takes ${[...new Set(methods)].join(', ')}.`)
+    throw new MethodNotAllowed([...new Set(methods)].toSorted())
+  }
+}
+
+/** Becomes `method-not-allowed` with the Allow header that RFC 9110 §15.5.6 asks for. */
+class MethodNotAllowed extends FreeholdError {
+  readonly methods: string
+
+  constructor(methods: string[]) {
+    super('method-not-allowed', `This address takes ${methods.join(', ')}.`)
+    this.methods = methods.join(', ')
   }
 }
 

@@ -20,7 +20,7 @@ export function createRolloutAdvancer(options: {
   store: Store
   now: () => number
   observe: (rollout: Rollout) => Observation
-  settle: (transaction: Transaction, serviceId: string) => Promise<void>
+  settle: (transaction: Transaction, service: Service) => Promise<void>
   onError: (error: unknown, rollout: Rollout) => void
 }): RolloutAdvancer {
   const { store, now, observe, settle, onError } = options
@@ -41,7 +41,7 @@ export function createRolloutAdvancer(options: {
       const decision = await decide(transaction)
       if (decision === undefined || decision.next === decision.view.rollout.status) return
       await write(transaction, decision)
-      await settle(transaction, decision.view.service.id)
+      await settle(transaction, decision.view.service)
     })
   }
 
