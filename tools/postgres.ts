@@ -91,6 +91,9 @@ function startServer(program: string, options: { data: string; folder: string; p
     cwd: options.folder,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  const endWithUs = () => child.kill('SIGINT')
+  process.once('exit', endWithUs)
+  child.once('exit', () => process.off('exit', endWithUs))
   const output = { text: '' }
   child.stderr.on('data', (chunk: Buffer) => {
     output.text = (output.text + chunk).slice(-4000)

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import type { Change, Store } from '../store.ts'
 import { alice, bedFor, createService, kinds, service, type TestBed, until } from '../suite/test-bed.ts'
@@ -132,6 +134,30 @@ export function describeReplicas(make: () => Promise<TestBed>): void {
     })
   })
 
+  describe('a connection lost during the commit', () => {
+    it('leaves it open whether the change is stored, and says so', async () => {
+      const bed = await bedFor(make)
+      const door = await openDoor(bed.target[1])
+      const store = await openPostgresStore({ url: door.url, kinds })
+      door.cutAfter('COMMIT')
+      await expect(createService(store, { name: 'web' })).rejects.toMatchObject({
+        code: 'unavailable',
+        message: expect.stringContaining('may or may not be stored'),
+      })
+      await until(() =>
+        createService(store, { name: 'after' }).then(
+          () => true,
+          () => false,
+        ),
+      )
+      const names = (await store.all(service)).map(({ data }) => data.name)
+      expect([['after'], ['web', 'after']]).toContainEqual(names)
+      expect((await store.verifyAudit()).firstBroken).toBeNull()
+      await store.close()
+      await door.close()
+    })
+  })
+
   describe('a PostgreSQL that does not answer', () => {
     it('stops the opening with a clear error', async () => {
       const opening = openPostgresStore({ url: 'postgres://nobody@127.0.0.1:1/none', kinds })
@@ -142,6 +168,46 @@ export function describeReplicas(make: () => Promise<TestBed>): void {
 
 function openReplica(bed: TestBed, pollMs: number): Promise<Store> {
   return openPostgresStore({ url: bed.target[1], kinds, pollMs })
+}
+
+/** A door before PostgreSQL that can drop a client once it has passed on a word of it. */
+async function openDoor(url: string) {
+  const target = new URL(url)
+  const sockets = new Set<Socket>()
+  let fatal: string | undefined
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname)
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => socket.destroy())
+      socket.on('close', () => {
+        client.destroy()
+        upstream.end()
+      })
+    }
+    upstream.pipe(client)
+    client.on('data', (chunk) => {
+      upstream.write(chunk)
+      if (fatal === undefined || !chunk.includes(fatal)) return
+      fatal = undefined
+      client.destroy()
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const own = new URL(url)
+  own.port = String((server.address() as AddressInfo).port)
+  return {
+    url: own.href,
+    cutAfter(word: string) {
+      fatal = word
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
 }
 
 async function follow(store: Store, seen: Change[], isDone: () => boolean): Promise<void> {
