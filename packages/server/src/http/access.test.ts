@@ -14,7 +14,8 @@ const credentials = new Map<string, string>()
 beforeAll(async () => {
   server = await startTestServer({
     async seed(store) {
-      for (const role of ['admin', 'user', 'api'] as const) credentials.set(`${role} token`, await seedToken(store, role))
+      for (const role of ['admin', 'user', 'api'] as const)
+        credentials.set(`${role} token`, await seedToken(store, role))
       credentials.set('cluster session', await seedSession(store, 'cluster'))
       const past = new Date(Date.now() - 1000).toISOString()
       credentials.set('expired token', await seedToken(store, 'admin', { expiresAt: past }))
@@ -38,7 +39,8 @@ async function head(route: Route, token: string | undefined): Promise<{ status: 
     ...(route.method === 'GET' || route.method === 'DELETE' ? {} : { body: '{}' }),
     signal: stop.signal,
   })
-  const isError = response.headers.get('content-type')?.startsWith('application/json') === true && response.status >= 400
+  const isError =
+    response.headers.get('content-type')?.startsWith('application/json') === true && response.status >= 400
   const code = isError ? ((await response.json()) as { error: { code: string } }).error.code : undefined
   if (!isError) stop.abort()
   return { status: response.status, code }
@@ -79,4 +81,3 @@ describe.each(routes.filter(({ name }) => composed.has(name.split('.')[0] ?? '')
 test('every role of the contract was walked', () => {
   expect([...roles].toSorted()).toEqual(['admin', 'api', 'cluster', 'user'])
 })
-
