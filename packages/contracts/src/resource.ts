@@ -19,13 +19,12 @@ export interface Resource<Data = unknown, Status = unknown> {
   updatedAt: string
 }
 
-/**
- * A key computed from a resource; undefined leaves the resource out of that index. Declared as a method, so that a
- * kind of certain data is also a kind of any data: the store computes keys of resources of that very kind alone.
- */
-export type KeyOf<Data, Status> = {
-  keyOf(resource: { data: Data; status: Status; labels: Record<string, string> }): string | undefined
-}['keyOf']
+/** A key computed from a resource; undefined leaves the resource out of that index. */
+export type KeyOf<Data, Status> = (resource: {
+  data: Data
+  status: Status
+  labels: Record<string, string>
+}) => string | undefined
 
 export interface Kind<Name extends string = string, Data = unknown, Status = unknown> {
   /** Singular, as in `kind` of a resource: `service`. */

@@ -2,8 +2,8 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import {
   type AgentMessage,
   agentProtocolVersion,
-  challengeText,
   type ClusterReport,
+  challengeText,
   type Desired,
   type NodeFacts,
   type Report,
@@ -47,7 +47,14 @@ export function clusterReport(report: Partial<ClusterReport> = {}): ClusterRepor
   return {
     swarmId: 'swarm-1',
     swarmNodes: [
-      { swarmNodeId: 'swarm-node-1', hostname: 'one', role: 'manager', state: 'ready', availability: 'active', leader: true },
+      {
+        swarmNodeId: 'swarm-node-1',
+        hostname: 'one',
+        role: 'manager',
+        state: 'ready',
+        availability: 'active',
+        leader: true,
+      },
     ],
     workloads: [],
     pending: [],

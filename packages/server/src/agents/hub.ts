@@ -65,7 +65,7 @@ export function createAgentHub(options: {
   store: Store
   clock: Clock
   serverVersion: string
-  registryHost: string
+  registryHost: () => string
   registryFor: (cluster: Cluster) => Desired['registry']
 }): AgentHub {
   const { store, clock } = options
@@ -334,7 +334,7 @@ export function createAgentHub(options: {
           services,
           isAll: entry.wasReporting !== isReporting,
           sightOf: (serviceId) => sightOf(entry, serviceId),
-          registryHost: options.registryHost,
+          registryHost: options.registryHost(),
         })
       })
     } catch (error) {

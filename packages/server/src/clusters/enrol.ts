@@ -8,7 +8,7 @@ import { createThrottle } from './throttle.ts'
 
 export function createEnrolmentHandlers(options: {
   store: Store
-  publicUrl: string
+  publicUrl: () => string
   now: () => number
 }): Handlers<'enrolments'> {
   const { store, publicUrl, now } = options
@@ -25,7 +25,7 @@ export function createEnrolmentHandlers(options: {
       return {
         resource: present(enrolmentKind, enrolment),
         jumpCode,
-        command: agentCommand({ publicUrl, jumpCode }),
+        command: agentCommand({ publicUrl: publicUrl(), jumpCode }),
       }
     },
     async delete({ params, query, caller }) {

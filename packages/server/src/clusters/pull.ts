@@ -33,7 +33,7 @@ const userPrefix = 'cluster-'
 export function createPullCredentials(options: {
   store: Store
   serverKey: Uint8Array
-  registryHost: string
+  registryHost: () => string
 }): PullCredentials {
   const { store, serverKey, registryHost } = options
   const passwordOf = (cluster: Cluster): string =>
@@ -47,7 +47,7 @@ export function createPullCredentials(options: {
       const users = await store.list(serviceKind, { where: { imageId: image.id, clusterId }, limit: 1 })
       if (users.items.length > 0) return true
     }
-    const kept: Revision[] = await store.all(revisionKind, { where: { repository: `${registryHost}/${repository}` } })
+    const kept: Revision[] = await store.all(revisionKind, { where: { repository: `${registryHost()}/${repository}` } })
     for (const serviceId of new Set(kept.map((revision) => revision.data.serviceId))) {
       const service = await store.get(serviceKind, serviceId)
       if (service?.data.clusterId === clusterId) return true
@@ -56,7 +56,7 @@ export function createPullCredentials(options: {
   }
 
   return {
-    of: (cluster) => ({ host: registryHost, username: `${userPrefix}${cluster.id}`, password: passwordOf(cluster) }),
+    of: (cluster) => ({ host: registryHost(), username: `${userPrefix}${cluster.id}`, password: passwordOf(cluster) }),
     async verifyClusterPull(username, password) {
       if (!username.startsWith(userPrefix)) return undefined
       const cluster = await store.get(clusterKind, username.slice(userPrefix.length))

@@ -37,7 +37,7 @@ export function createReconcilers(options: {
       refreshService(transaction, {
         serviceId: service.id,
         sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
-        registryHost: rules.registryHost,
+        registryHost: rules.registryHost(),
       }),
     onError: (error, rollout) => onFailure({ job: `rollout ${rollout.id}`, error }),
   })

@@ -80,7 +80,7 @@ async function isPushed(reads: Reads, service: Service, rules: ServiceRules): Pr
   if (!deployOnPush || imageId === undefined) return false
   const image: Image | undefined = await reads.get(imageKind, imageId)
   if (image === undefined || !image.data.location.internal) return false
-  const found = await findImage(reads, { image, imageVersion, registryHost: rules.registryHost })
+  const found = await findImage(reads, { image, imageVersion, registryHost: rules.registryHost() })
   if (found === null) return false
   const newest = await newestRevision(reads, service.id)
   return newest?.data.imageDigest !== found.digest

@@ -7,13 +7,13 @@ import {
   type Revision,
   type Rollout,
   repositoryOfReference,
-  repositoryOfService,
   revisionKind,
   rolloutKind,
   type Service,
   serviceKind,
 } from '@freehold/contracts'
 import type { Reads, Transaction } from '@freehold/store'
+import { ensureServiceImage } from '../images/index.ts'
 import { activeRollout, makeRevision, newestRevision, startRollout } from '../rollouts/index.ts'
 import { findImage } from './image.ts'
 import { checkPorts, checkService, sameWorkload, specOf } from './kind.ts'
@@ -21,7 +21,7 @@ import { checkPorts, checkService, sameWorkload, specOf } from './kind.ts'
 /** What the rules need to know of this installation. */
 export interface ServiceRules {
   /** Host and port under which agents and people reach our registry. */
-  registryHost: string
+  registryHost: () => string
   now: () => number
 }
 
@@ -106,7 +106,7 @@ export async function rollOut(
   const { service, trigger, force = false } = options
   const image = await imageFor(transaction, service)
   const { imageVersion, deployOnPush } = service.data
-  const found = await findImage(transaction, { image, imageVersion, registryHost: rules.registryHost })
+  const found = await findImage(transaction, { image, imageVersion, registryHost: rules.registryHost() })
   if (found === null) return undefined
   const newest = await newestRevision(transaction, service.id)
   if (newest === undefined && trigger === 'update' && image.data.location.internal && !deployOnPush) return undefined
@@ -147,7 +147,7 @@ export async function deployService(
   const image = await imageFor(transaction, service)
   throw new FreeholdError(
     'conflict',
-    `There is no version ${service.data.imageVersion} of the image ${image.data.name} yet. Push ${rules.registryHost}/${image.data.name}:${service.data.imageVersion} first.`,
+    `There is no version ${service.data.imageVersion} of the image ${image.data.name} yet. Push ${rules.registryHost()}/${image.data.name}:${service.data.imageVersion} first.`,
   )
 }
 
@@ -168,7 +168,7 @@ export async function registryTargetOf(reads: Reads, id: string, rules: ServiceR
       'This service is pinned to a digest. Set imageVersion to a tag to deploy by pushing.',
     )
   }
-  const registry = rules.registryHost
+  const registry = rules.registryHost()
   return { target: `${registry}/${image.data.name}:${tag}`, registry, repository: image.data.name, tag }
 }
 
@@ -220,12 +220,7 @@ async function withImage(
     if (image === undefined) throw new FreeholdError('not-found', `There is no image with the id ${data.imageId}.`)
     return data
   }
-  const name = repositoryOfService({ id, name: data.name })
-  const image =
-    (await transaction.find(imageKind, 'name', name)) ??
-    (await transaction.create(imageKind, {
-      data: { name, description: `Image of the service ${data.name}`, location: { internal: true } },
-    }))
+  const image = await ensureServiceImage(transaction, { id, name: data.name })
   return { ...data, imageId: image.id }
 }
 
