@@ -1,8 +1,8 @@
 import { Agent, request } from 'node:http'
-import { type AnyKind, openSqliteStore, type Store } from '@freehold/store'
 import { clusterKind, imageKind, kinds, nodeKind, serviceKind } from '@freehold/contracts'
+import { type AnyKind, openSqliteStore, type Store } from '@freehold/store'
 import { type Freehold, labAdministrator, startFreehold, temporaryFolder } from '../../test/system/lab/index.ts'
-import { percentile, type Part, type Row } from './row.ts'
+import { type Part, percentile, type Row } from './row.ts'
 
 const nodeCount = 1000
 const serviceCount = 10_000

@@ -41,7 +41,9 @@ export async function startControlPlane(): Promise<ControlPlane> {
   })
   try {
     const anyone = createClient({ url })
-    await waitFor(async () => (await anyone.status.health()).ok, { what: `the control plane\n${running.program.output()}` })
+    await waitFor(async () => (await anyone.status.health()).ok, {
+      what: `the control plane\n${running.program.output()}`,
+    })
     const { token } = await anyone.auth.login({ body: { username, password } })
     return { ...running, url, client: createClient({ url, token }) }
   } catch (error) {
@@ -51,7 +53,10 @@ export async function startControlPlane(): Promise<ControlPlane> {
 }
 
 /** Makes a cluster of this engine and waits until its agent has said how it stands. */
-export async function startAgent(controlPlane: ControlPlane, dockerd: Dockerd): Promise<Running & { clusterId: string }> {
+export async function startAgent(
+  controlPlane: ControlPlane,
+  dockerd: Dockerd,
+): Promise<Running & { clusterId: string }> {
   const { client, url } = controlPlane
   const cluster = await client.clusters.create({ body: { data: { name: 'bench' } } })
   const { jumpCode } = await client.enrolments.create({ body: { data: { clusterId: cluster.id } } })

@@ -18,7 +18,10 @@ const parts: Part[] = [memoryPart, startPart, storePart, apiPart, rolloutPart]
 /** These start a container engine, which they do in namespaces of their own. */
 const isolatedParts = [memoryPart.name, rolloutPart.name]
 
-const { values, positionals } = parseArgs({ options: { json: { type: 'boolean', default: false } }, allowPositionals: true })
+const { values, positionals } = parseArgs({
+  options: { json: { type: 'boolean', default: false } },
+  allowPositionals: true,
+})
 const unknown = positionals.find((name) => !parts.some((part) => part.name === name))
 if (unknown === undefined) await measure(values.json)
 else {
@@ -36,7 +39,9 @@ async function measure(json: boolean): Promise<void> {
     rows.push(...(await rowsOrFault(part, () => (apart ? runApart(part) : part.run()))))
   }
   const judged = rows.map((row) => ({ ...row, ratio: ratioOf(row), met: isMet(row) }))
-  const text = json ? JSON.stringify({ machine, rows: judged }, null, 2) : `${machineText(machine)}\n\n${formatRows(rows)}`
+  const text = json
+    ? JSON.stringify({ machine, rows: judged }, null, 2)
+    : `${machineText(machine)}\n\n${formatRows(rows)}`
   process.stdout.write(`${text}\n`)
 }
 
@@ -47,7 +52,14 @@ async function rowsOrFault(part: Part, work: () => Promise<Row[]>): Promise<Row[
   } catch (error) {
     process.exitCode = 1
     process.stderr.write(`${part.name}: ${error instanceof Error ? error.message : String(error)}\n`)
-    return [{ measure: part.name, unit: 'ms', ours: null, note: `broken: ${error instanceof Error ? error.message.split('\n')[0] : error}` }]
+    return [
+      {
+        measure: part.name,
+        unit: 'ms',
+        ours: null,
+        note: `broken: ${error instanceof Error ? error.message.split('\n')[0] : error}`,
+      },
+    ]
   }
 }
 

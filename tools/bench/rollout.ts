@@ -102,6 +102,7 @@ async function createPeer(controlPlane: ControlPlane, dockerd: Dockerd): Promise
     return `${repository}@${await pushImage(dockerd.engine, `${repository}:latest`, labAdministrator())}`
   }
   const specOf = (image: string) => ({
+    authconfig: { ...labAdministrator(), serveraddress: new URL(url).host },
     Name: 'peer',
     TaskTemplate: { ContainerSpec: { Image: image } },
     Mode: { Replicated: { Replicas: 1 } },
@@ -120,7 +121,9 @@ async function createPeer(controlPlane: ControlPlane, dockerd: Dockerd): Promise
       const { Version: stored } = (await service.inspect()) as { Version: { Index: number } }
       await service.update({ version: stored.Index, ...specOf(image) })
       const timeMs = await timeUntilServing(port, version)
-      await waitFor(async () => (await stateOfUpdate(service)) === 'completed', { what: `Docker's update to ${version}` })
+      await waitFor(async () => (await stateOfUpdate(service)) === 'completed', {
+        what: `Docker's update to ${version}`,
+      })
       return timeMs
     },
   }

@@ -22,7 +22,14 @@ test('percentiles are values that were measured, and the median of two lies betw
 
 test('the table says figure, peer, ratio, target and whether it is met', () => {
   const [, line] = formatRows([{ ...row, target: { of: 'ratio', atMost: 1.2 } }]).split('\n')
-  expect(line?.split(/ {2,}/)).toEqual(['push to serving', '1,300 ms', '1,000 ms docker', '1.30', '≤ 1.2 × peer', 'NOT MET'])
+  expect(line?.split(/ {2,}/)).toEqual([
+    'push to serving',
+    '1,300 ms',
+    '1,000 ms docker',
+    '1.30',
+    '≤ 1.2 × peer',
+    'NOT MET',
+  ])
 })
 
 test('what could not be measured says why', () => {

@@ -26,7 +26,10 @@ export function ratioOf(row: Row): number | null {
 export function isMet(row: Row): boolean | null {
   const value = row.target?.of === 'ratio' ? ratioOf(row) : row.ours
   if (row.target === undefined || value === null) return null
-  return value <= (row.target.atMost ?? Number.POSITIVE_INFINITY) && value >= (row.target.atLeast ?? Number.NEGATIVE_INFINITY)
+  return (
+    value <= (row.target.atMost ?? Number.POSITIVE_INFINITY) &&
+    value >= (row.target.atLeast ?? Number.NEGATIVE_INFINITY)
+  )
 }
 
 /** The value below which `share` of the values lie (nearest rank); NaN for none. */

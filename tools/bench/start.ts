@@ -39,7 +39,8 @@ async function startOnce(dataDirectory: string): Promise<number> {
   try {
     while (!(await isHealthy(port))) {
       const late = performance.now() - startedAt > limitMs
-      if (late || program.ended() !== undefined) throw new Error(`The control plane did not start:\n${program.output()}`)
+      if (late || program.ended() !== undefined)
+        throw new Error(`The control plane did not start:\n${program.output()}`)
       await delay(5)
     }
     return performance.now() - startedAt

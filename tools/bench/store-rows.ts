@@ -1,5 +1,5 @@
 import type { Part, Row } from './row.ts'
-import { benchStore } from './store.ts'
+import { benchStore, type StoreFigures } from './store.ts'
 
 /** Durable writes a second on SQLite beside the same on PostgreSQL, and reads of both. */
 export const storePart: Part = {
@@ -8,7 +8,7 @@ export const storePart: Part = {
     const { rows, skipped } = await benchStore()
     const [ours, peer] = rows
     if (ours === undefined) throw new Error('The store was not measured.')
-    const beside = (value: (row: typeof ours) => number) =>
+    const beside = (value: (row: StoreFigures) => number) =>
       peer === undefined ? {} : { peer: { name: peer.engine, value: value(peer) } }
     return [
       {

@@ -6,7 +6,12 @@ const head = ['measure', 'ours', 'peer', 'ratio', 'target', '']
 export function formatRows(rows: readonly Row[]): string {
   const cells = [head, ...rows.map(cellsOf)]
   const widths = head.map((_, column) => Math.max(...cells.map((line) => (line[column] ?? '').length)))
-  const lines = cells.map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+  const lines = cells.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
   const notes = rows.flatMap((row) => (row.note === undefined ? [] : [`- ${row.measure}: ${row.note}`]))
   return [...lines, ...(notes.length === 0 ? [] : ['', ...notes])].join('\n')
 }
