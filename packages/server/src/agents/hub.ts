@@ -205,7 +205,7 @@ export function createAgentHub(options: {
       }
     },
     sightOf: (service) => sightOf(entryOf(service.clusterId), service.id),
-    async *request(clusterId, operation, { signal: abort }) {
+    request(clusterId, operation, { signal: abort }) {
       const view = entries.get(clusterId)?.view
       const link =
         view?.leader()?.link ?? [...(view?.links.values() ?? [])].find((live) => live.facts.role === 'manager')?.link
@@ -215,7 +215,7 @@ export function createAgentHub(options: {
           'No agent on a manager of this cluster is connected. Start it, then try again.',
         )
       }
-      yield* operations.ask(link, operation, abort)
+      return operations.ask(link, operation, abort)
     },
     linkedNodes: () => [...entries.values()].reduce((sum, { view }) => sum + view.links.size, 0),
     close() {

@@ -18,8 +18,9 @@ type Result = Extract<AgentMessage, { type: 'result' }>
 /** Operations under way: what was asked of which link, and the answers not yet read. */
 export interface Operations {
   /**
-   * Asks an agent; yields outputs until it says it is done. Throws `timeout` where no first answer comes within 30 s,
-   * `agent-offline` where the link ends, and what the agent answers. An aborted signal cancels it on the agent too.
+   * Asks an agent; yields outputs until it says it is done. Throws `timeout` where no first answer comes within 30 s
+   * (logs that are followed may stay silent for longer), `agent-offline` where the link ends, and what the agent
+   * answers. An aborted signal cancels it on the agent too.
    */
   ask(link: Link, operation: Operation, signal: AbortSignal): AsyncIterable<OperationOutput>
   answer(link: Link, result: Result): void
@@ -49,9 +50,12 @@ export function createOperations({ clock }: { clock: Clock }): Operations {
       pending.set(id, entry)
       const abort = (): void => end(entry, null)
       signal.addEventListener('abort', abort, { once: true })
-      const cancelLimit = clock.after(firstAnswerLimitMs, () =>
-        end(entry, new FreeholdError('timeout', `The agent on ${link.nodeName} did not answer within 30 s.`)),
-      )
+      const mayBeSilent = operation.kind === 'service-logs' && operation.follow
+      const cancelLimit = mayBeSilent
+        ? (): void => {}
+        : clock.after(firstAnswerLimitMs, () =>
+            end(entry, new FreeholdError('timeout', `The agent on ${link.nodeName} did not answer within 30 s.`)),
+          )
       let wasDone = false
       try {
         if (signal.aborted) return

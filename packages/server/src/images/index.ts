@@ -4,4 +4,4 @@
  */
 export { pushedVersion, refuseChange, versionsLimit, withoutVersions, withVersions } from './kind.ts'
 export { createImageHandlers } from './routes.ts'
-export { deleteImage, ensureImage, ensureServiceImage } from './service.ts'
+export { createImage, deleteImage, ensureImage, ensureServiceImage, updateImage } from './service.ts'
