@@ -85,7 +85,12 @@ export async function createServer(config: Config, options: ServerOptions): Prom
 
   const metrics = createMetrics()
   const door = createDoor({
-    api: implement({ handlers: nouns.handlers, authenticate: identity.authenticate, log }),
+    api: implement({
+      handlers: nouns.handlers,
+      authenticate: identity.authenticate,
+      onRightsChange: identity.onRightsChange,
+      log,
+    }),
     pages: createPages({ dashboardDirectory, version }),
     raw: [...nouns.raw, metricsMount({ metrics, authenticate: identity.authenticate })],
     upgrades: nouns.upgrades,

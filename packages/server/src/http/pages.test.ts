@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mapError } from './errors.ts'
 import { createPages } from './pages.ts'
 import { sendError } from './response.ts'
-import { startTestServer, type TestServer } from './test-server.ts'
+import { startTestServer, type TestServer } from './server.testing.ts'
 
 describe('a real server', () => {
   let server: TestServer
