@@ -7,6 +7,8 @@ import { join } from 'node:path'
 
 export interface RunningPostgres {
   url: string
+  /** As in the data folder: `15`. */
+  version: string
   /** Ends the server and removes its files. */
   stop(): Promise<void>
 }
@@ -42,6 +44,7 @@ export async function startPostgres(): Promise<RunningPostgres | { skipped: stri
     await ready(join(bin, 'pg_isready'), port, server)
     return {
       url: `postgres://freehold@127.0.0.1:${port}/postgres`,
+      version: readFileSync(join(data, 'PG_VERSION'), 'utf8').trim(),
       async stop() {
         await stopServer(server.process)
         rmSync(folder, { recursive: true, force: true })
@@ -88,6 +91,9 @@ function startServer(program: string, options: { data: string; folder: string; p
     cwd: options.folder,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  const endWithUs = () => child.kill('SIGINT')
+  process.once('exit', endWithUs)
+  child.once('exit', () => process.off('exit', endWithUs))
   const output = { text: '' }
   child.stderr.on('data', (chunk: Buffer) => {
     output.text = (output.text + chunk).slice(-4000)

@@ -9,6 +9,7 @@ import type { AnyKind, Reads, Store, Stored } from './store.ts'
 import { createIdSource } from './uuid.ts'
 import { createWriter } from './writer.ts'
 
+const pruneStep = 2000
 const quiet: StoreLog = { warn: () => {} }
 
 /** Builds the store over an open engine: what both engines have in common is here and below, once. */
@@ -35,9 +36,14 @@ export function createStore(engine: Engine, options: CommonOptions): Store {
     ...createLogReads(engine),
     transaction: writer.transaction,
     onChange: listeners.add,
-    pruneLog: async (upTo) => {
+    async pruneLog(upTo) {
       const { head, pruned } = await engine.reader.clock()
-      if (upTo > pruned.version) await writer.maintain((session) => session.prune(Math.min(upTo, head.version)))
+      const last = Math.min(upTo, head.version)
+      // In steps, so that dropping a long log does not hold up other writes.
+      for (let version = pruned.version; version < last; ) {
+        version = Math.min(version + pruneStep, last)
+        await writer.maintain((session) => session.prune(version))
+      }
     },
     close() {
       closing ??= closeAll()

@@ -1,4 +1,5 @@
 import { describe } from 'vitest'
+import { describeCrashes } from './suite/crashes.ts'
 import { describeFacts } from './suite/facts.ts'
 import { describeLists } from './suite/lists.ts'
 import { describeLog } from './suite/log.ts'
@@ -16,5 +17,6 @@ export function storeSuite(engine: string, make: MakeTestBed): void {
     describeLog(make)
     describeFacts(make)
     describeModel(make)
+    describeCrashes(make)
   })
 }

@@ -2,19 +2,18 @@ import { randomUUID } from 'node:crypto'
 import { listRoutes, mayDo, type Role, type Route, roles } from '@freehold/contracts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeCredential } from '../identity/credential.ts'
-import { seedSession, seedToken, startTestServer, type TestServer } from './test-server.ts'
+import { seedSession, seedToken, startTestServer, type TestServer } from './server.testing.ts'
 
 /** Every route of the contract, walked by every kind of caller against a real server. */
 const routes = listRoutes()
-/** Rooms that are in the server by now. */
-const composed = new Set(['status', 'changes', 'audit', 'auth', 'users', 'tokens'])
 let server: TestServer
 const credentials = new Map<string, string>()
 
 beforeAll(async () => {
   server = await startTestServer({
     async seed(store) {
-      for (const role of ['admin', 'user', 'api'] as const) credentials.set(`${role} token`, await seedToken(store, role))
+      for (const role of ['admin', 'user', 'api'] as const)
+        credentials.set(`${role} token`, await seedToken(store, role))
       credentials.set('cluster session', await seedSession(store, 'cluster'))
       const past = new Date(Date.now() - 1000).toISOString()
       credentials.set('expired token', await seedToken(store, 'admin', { expiresAt: past }))
@@ -38,7 +37,8 @@ async function head(route: Route, token: string | undefined): Promise<{ status: 
     ...(route.method === 'GET' || route.method === 'DELETE' ? {} : { body: '{}' }),
     signal: stop.signal,
   })
-  const isError = response.headers.get('content-type')?.startsWith('application/json') === true && response.status >= 400
+  const isError =
+    response.headers.get('content-type')?.startsWith('application/json') === true && response.status >= 400
   const code = isError ? ((await response.json()) as { error: { code: string } }).error.code : undefined
   if (!isError) stop.abort()
   return { status: response.status, code }
@@ -49,7 +49,7 @@ test('the contract has routes to walk, and each one names an access rule', () =>
   for (const { route } of routes) expect(route.access).toBeTruthy()
 })
 
-describe.each(routes.filter(({ name }) => composed.has(name.split('.')[0] ?? '')))('$name', ({ route }) => {
+describe.each(routes)('$name', ({ route }) => {
   test('without credentials only public routes answer', async () => {
     const { status, code } = await head(route, undefined)
     if (route.access === 'public') expect([401, 403]).not.toContain(status)
@@ -79,4 +79,3 @@ describe.each(routes.filter(({ name }) => composed.has(name.split('.')[0] ?? '')
 test('every role of the contract was walked', () => {
   expect([...roles].toSorted()).toEqual(['admin', 'api', 'cluster', 'user'])
 })
-

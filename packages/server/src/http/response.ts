@@ -23,8 +23,8 @@ export function sendError(response: ServerResponse, mapped: MappedError): void {
     response.destroy()
     return
   }
-  for (const name of response.getHeaderNames()) {
-    if (name === 'set-cookie' || name.startsWith('content-')) response.removeHeader(name)
+  for (const name of ['set-cookie', 'content-type', 'content-length', 'content-encoding', 'etag']) {
+    response.removeHeader(name)
   }
   for (const [name, value] of Object.entries(mapped.headers)) response.setHeader(name, value)
   const request = response.req

@@ -46,7 +46,11 @@ export async function deleteImage(
   const { id, expectedVersion } = input
   const image = await getResource(transaction, imageKind, id)
   const users = await transaction.list(serviceKind, { where: { imageId: id }, limit: namedServices + 1 })
-  if (users.items.length > 0) throw inUse(image, users.items.map((service) => service.data.name))
+  if (users.items.length > 0)
+    throw inUse(
+      image,
+      users.items.map((service) => service.data.name),
+    )
   await transaction.delete(imageKind, id, expectedVersion === undefined ? {} : { expectedVersion })
   if (image.data.location.internal) await deleteRepository(transaction, image.data.name)
 }

@@ -109,6 +109,10 @@ function freeholdReason(code: FreeholdError['code']): RegistryErrorName {
       return 'unauthorized'
     case 'forbidden':
       return 'denied'
+    case 'conflict':
+      return 'name-taken'
+    case 'timeout':
+      return 'unavailable'
     default:
       return 'internal'
   }

@@ -60,7 +60,9 @@ export function isConnectionLoss(error: unknown, code: string = codeOf(error)): 
   if (/^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOENT|ENOTFOUND|EAI_)/.test(code)) return true
   // Where the connection just ends, pg has words but no code for it.
   return (
-    error instanceof Error && code === '' && /connection|Client was closed|not queryable|timeout/i.test(error.message)
+    error instanceof Error &&
+    code === '' &&
+    /connection|Client was closed|not queryable|timeout|after calling end/i.test(error.message)
   )
 }
 

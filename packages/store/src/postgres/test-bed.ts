@@ -12,6 +12,7 @@ export async function makePostgresBed(server: RunningPostgres): Promise<TestBed 
   const opened: Store[] = []
   return {
     url,
+    target: ['postgres', url],
     async open(options = {}) {
       const store = await openPostgresStore({ url, kinds, ...options })
       opened.push(store)
@@ -26,8 +27,10 @@ export async function makePostgresBed(server: RunningPostgres): Promise<TestBed 
   }
 }
 
-export async function queryOnce(url: string, text: string): Promise<object[]> {
+async function queryOnce(url: string, text: string): Promise<object[]> {
   const client = new pg.Client({ connectionString: url })
+  // What goes wrong is told by the query too; without a listener it would end the process.
+  client.on('error', () => undefined)
   await client.connect()
   try {
     return (await client.query<object>(text)).rows

@@ -19,15 +19,22 @@ export function guarded<T>(directory: string, call: () => T): T {
 }
 
 export function translate(directory: string, error: unknown): unknown {
+  if (hasCode(error, 'ERR_INVALID_STATE'))
+    return new FreeholdError('unavailable', 'The store is closed.', { cause: error })
   const code = primaryCode(error)
-  if (code === full || (code === ioError && isFull(directory))) {
+  if (code === full || hasCode(error, 'ENOSPC', 'EDQUOT') || (code === ioError && isFull(directory))) {
     return new FreeholdError(
       'storage-full',
       `The disk of ${directory} has no room; nothing was written. Free space, then try again.`,
       { cause: error },
     )
   }
-  if (code === readOnly || code === ioError || code === cannotOpen || isDenied(error)) {
+  if (
+    code === readOnly ||
+    code === ioError ||
+    code === cannotOpen ||
+    hasCode(error, 'EACCES', 'EROFS', 'EPERM', 'ENOTDIR')
+  ) {
     return new FreeholdError(
       'storage-unwritable',
       `The data directory ${directory} cannot be written; nothing was written. Check its owner, its mode, its mount options and the health of the disk.`,
@@ -48,9 +55,8 @@ export function primaryCode(error: unknown): number | undefined {
   return error.errcode & 0xff
 }
 
-function isDenied(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error)) return false
-  return error.code === 'EACCES' || error.code === 'EROFS' || error.code === 'EPERM' || error.code === 'ENOTDIR'
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
 
 /** Some writes to a full disk come back as plain I/O errors. */

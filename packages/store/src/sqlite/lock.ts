@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { FreeholdError } from '@freehold/contracts'
@@ -15,8 +15,7 @@ export function lockFile(file: string): { release(): void } {
   const directory = dirname(file)
   let lock: DatabaseSync | undefined
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    for (const path of [file, `${file}.lock`]) closeSync(openSync(path, 'a', 0o600))
+    makePrivateFiles(directory, [file, `${file}.lock`])
     lock = new DatabaseSync(`${file}.lock`, { timeout: 0 })
     lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
     writeFileSync(`${file}.pid`, `${process.pid}\n`, { mode: 0o600 })
@@ -27,6 +26,20 @@ export function lockFile(file: string): { release(): void } {
   }
   const held = lock
   return { release: () => held.close() }
+}
+
+/** Files for the owner alone, and their names on disk too: a power cut must not take the directory's entries. */
+function makePrivateFiles(directory: string, files: readonly string[]): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  for (const file of files) closeSync(openSync(file, 'a', 0o600))
+  for (const path of [directory, dirname(directory)]) {
+    const handle = openSync(path, 'r')
+    try {
+      fsyncSync(handle)
+    } finally {
+      closeSync(handle)
+    }
+  }
 }
 
 function alreadyOpen(file: string): FreeholdError {

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { FreeholdError } from '@freehold/contracts'
 import { createStore } from '../create-store.ts'
 import type { CommonOptions } from '../engine.ts'
 import type { Store } from '../store.ts'
@@ -57,7 +58,14 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
 /** `temp_store` keeps the journals of savepoints in memory; the larger checkpoint interval keeps it off most commits. */
 function openForWriting(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: 5000 })
-  database.exec('PRAGMA journal_mode = WAL')
+  const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.journal_mode
+  if (mode !== 'wal') {
+    database.close()
+    throw new FreeholdError(
+      'storage-unwritable',
+      `The file system of ${file} cannot hold a write-ahead log (shared memory is missing there). Use a local disk.`,
+    )
+  }
   database.exec('PRAGMA synchronous = FULL')
   database.exec('PRAGMA temp_store = MEMORY')
   database.exec('PRAGMA cache_size = -32000')

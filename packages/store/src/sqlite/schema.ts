@@ -17,7 +17,7 @@ export function migrate(database: DatabaseSync, where: string): void {
     const found = Number(readMeta(database, 'schema') ?? 0)
     if (found > steps.length) throw schemaTooNew(where, found, steps.length)
     for (const step of steps.slice(found)) step(database)
-    writeMeta(database, 'schema', String(steps.length))
+    if (found < steps.length) writeMeta(database, 'schema', String(steps.length))
     database.exec('COMMIT')
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK')

@@ -20,6 +20,7 @@ export async function makeSqliteBed(): Promise<TestBed & { directory: string }> 
   }
   return {
     directory,
+    target: ['sqlite', directory],
     async open(options = {}) {
       const store = await openSqliteStore({ directory, kinds, ...options })
       opened.push(store)

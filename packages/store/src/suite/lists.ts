@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { ListOptions, Store } from '../store.ts'
+import type { ListOptions, Page, Store } from '../store.ts'
 import { alice, bedFor, createService, type MakeTestBed, note, service, storeFor, user } from './test-bed.ts'
 
 async function fill(store: Store, count: number): Promise<string[]> {
@@ -20,7 +20,7 @@ async function walk(store: Store, options: ListOptions): Promise<string[]> {
   const ids: string[] = []
   let cursor: string | null = null
   do {
-    const page = await store.list(service, { ...options, ...(cursor !== null && { cursor }) })
+    const page: Page<typeof service> = await store.list(service, { ...options, ...(cursor !== null && { cursor }) })
     ids.push(...page.items.map(({ id }) => id))
     cursor = page.nextCursor
   } while (cursor !== null)

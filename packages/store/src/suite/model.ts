@@ -4,6 +4,9 @@ import { describe, expect, it } from 'vitest'
 import type { Store, Transaction } from '../store.ts'
 import { alice, bedFor, type MakeTestBed, service } from './test-bed.ts'
 
+const runs = Number(process.env.FREEHOLD_STORE_RUNS ?? 25)
+const limitMs = 30_000 + runs * 1000
+
 /** `slot` names a resource by the order of its creation, so that a run can be written down and shrunk. */
 type Operation =
   | { do: 'create'; name: string; cluster: string }
@@ -51,30 +54,34 @@ const step: fc.Arbitrary<Step> = fc.record({
 
 export function describeModel(make: MakeTestBed): void {
   describe('random operations', () => {
-    it('leave the store and a map in memory alike', async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
-          const bed = await make()
-          try {
-            let store = await bed.open()
-            const model: Model = { resources: new Map(), version: 0 }
-            for (const next of steps) {
-              if (next.reopens) {
-                await store.close()
-                store = await bed.open()
+    it(
+      'leave the store and a map in memory alike',
+      async () => {
+        await fc.assert(
+          fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
+            const bed = await make()
+            try {
+              let store = await bed.open()
+              const model: Model = { resources: new Map(), version: 0 }
+              for (const next of steps) {
+                if (next.reopens) {
+                  await store.close()
+                  store = await bed.open()
+                }
+                await runStep(store, model, next)
+                await compare(store, model)
               }
-              await runStep(store, model, next)
-              await compare(store, model)
+              expect(await store.verifyAudit()).toEqual({ checked: model.version, firstBroken: null })
+              await replay(store, model)
+            } finally {
+              await bed.remove()
             }
-            expect(await store.verifyAudit()).toEqual({ checked: model.version, firstBroken: null })
-            await replay(store, model)
-          } finally {
-            await bed.remove()
-          }
-        }),
-        { numRuns: Number(process.env.FREEHOLD_STORE_RUNS ?? 25) },
-      )
-    })
+          }),
+          { numRuns: runs },
+        )
+      },
+      limitMs,
+    )
 
     it('run at once leave what running them in the order of the log would', async () => {
       const bed = await bedFor(make)

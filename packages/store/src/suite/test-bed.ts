@@ -1,11 +1,12 @@
-import { defineKind } from '@freehold/contracts'
 import { onTestFinished } from 'vitest'
-import { z } from 'zod'
 import type { CommonOptions } from '../engine.ts'
-import type { Actor, Store } from '../store.ts'
+import type { Store } from '../store.ts'
+import { alice, kinds, note, service, user } from './test-bed-kinds.ts'
 
 /** A place for one store: it can be opened, closed and opened again, and its tables reached behind its back. */
 export interface TestBed {
+  /** Engine and place, as the arguments of `crash-child.ts`. */
+  target: [engine: 'sqlite' | 'postgres', place: string]
   open(options?: Partial<CommonOptions>): Promise<Store>
   sql(text: string): Promise<void>
   rows(query: string): Promise<object[]>
@@ -15,41 +16,7 @@ export interface TestBed {
 
 export type MakeTestBed = () => Promise<TestBed>
 
-export const service = defineKind({
-  name: 'service',
-  plural: 'services',
-  data: z.object({
-    name: z.string(),
-    cluster: z.string().optional(),
-    image: z.string().optional(),
-    replicas: z.number().optional(),
-  }),
-  status: z.object({ phase: z.string() }),
-  initialStatus: { phase: 'new' },
-  indexes: { cluster: ({ data }) => data.cluster, phase: ({ status }) => status.phase },
-  unique: { name: ({ data }) => data.name },
-})
-
-export const user = defineKind({
-  name: 'user',
-  plural: 'users',
-  data: z.object({ name: z.string(), passwordHash: z.string() }),
-  status: z.object({}),
-  initialStatus: {},
-  unique: { name: ({ data }) => data.name },
-  redact: ['passwordHash'],
-})
-
-export const note = defineKind({
-  name: 'note',
-  plural: 'notes',
-  data: z.unknown(),
-  status: z.unknown(),
-  initialStatus: null,
-})
-
-export const kinds = [service, user, note]
-export const alice: Actor = { type: 'user', id: '0190-alice', name: 'alice' }
+export { alice, kinds, note, service, user }
 
 /** A bed that is removed when the test ends. */
 export async function bedFor(make: MakeTestBed): Promise<TestBed> {

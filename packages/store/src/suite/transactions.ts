@@ -69,6 +69,39 @@ export function describeTransactions(make: MakeTestBed): void {
       expect((await store.get(service, id))?.data.image).toBe('committed')
     })
 
+    it('is never seen from outside with a value that was rolled back', async () => {
+      const store = await storeFor(make)
+      const { id } = await createService(store, { name: 'web', image: 'good', cluster: 'good' })
+      let writing = true
+      const seen = new Set<string | undefined>()
+      const reader = async () => {
+        while (writing) {
+          seen.add((await store.get(service, id))?.data.image)
+          for (const { data } of (await store.list(service)).items) seen.add(data.image)
+          for (const { data } of await store.all(service, { where: { cluster: 'bad' } })) seen.add(data.cluster)
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+      }
+      const readers = [reader(), reader()]
+      for (let round = 0; round < 20; round++) {
+        await Promise.allSettled(
+          Array.from({ length: 8 }, (_, index) =>
+            store.transaction(alice, async (t) => {
+              const word = index % 2 === 0 ? 'good' : 'bad'
+              await t.update(service, id, {
+                data: { name: 'web', image: word, cluster: word, replicas: round + index },
+              })
+              if (index % 3 === 0) await t.count(service)
+              if (word === 'bad') throw new Refused('rolled back')
+            }),
+          ),
+        )
+      }
+      writing = false
+      await Promise.all(readers)
+      expect([...seen]).toEqual(['good'])
+    })
+
     it('runs alone: counting up by many writers loses nothing', async () => {
       const store = await storeFor(make)
       const { id } = await createService(store, { name: 'web' })
@@ -143,6 +176,7 @@ export function describeTransactions(make: MakeTestBed): void {
       await store.close()
       await Promise.all(accepted)
       await expect(createService(store, { name: 'late' })).rejects.toMatchObject({ code: 'unavailable' })
+      await expect(store.list(service)).rejects.toMatchObject({ code: 'unavailable' })
       expect(await (await bed.open()).count(service)).toBe(50)
     })
   })

@@ -36,7 +36,11 @@ export async function startTestServer(
     ...options.environment,
   }
   if (options.seed !== undefined) await seedStore(directory, options.seed)
-  const server = await createServer(configOf(environment), { log: createLog('silent'), say: () => {} })
+  const server = await createServer(configOf(environment), {
+    log: createLog('silent'),
+    say: () => {},
+    passOn: () => {},
+  })
   return {
     server,
     directory,
@@ -91,11 +95,20 @@ function createCall(url: string) {
 }
 
 /** Makes a user of a role with a session, and returns the session's value. */
-export async function seedSession(store: Store, role: Role, options: { name?: string; expiresAt?: string } = {}): Promise<string> {
+export async function seedSession(
+  store: Store,
+  role: Role,
+  options: { name?: string; expiresAt?: string } = {},
+): Promise<string> {
   const { value, hash } = makeCredential('fhs_')
   await store.transaction(actor, async (transaction) => {
     const user = await transaction.create(userKind, {
-      data: { type: 'human', name: options.name ?? `${role}-${hash.slice(0, 6).replace(/[^A-Za-z0-9]/g, 'x')}`, role, disabled: false },
+      data: {
+        type: 'human',
+        name: options.name ?? `${role}-${hash.slice(0, 6).replace(/[^A-Za-z0-9]/g, 'x')}`,
+        role,
+        disabled: false,
+      },
     })
     const expiresAt = options.expiresAt ?? new Date(Date.now() + 7 * 86_400_000).toISOString()
     await transaction.create(sessionKind, { data: { userId: user.id, expiresAt, hash, client: 'test' } })
@@ -112,10 +125,17 @@ export async function seedToken(
   const { value, hash, start } = makeCredential('fht_')
   await store.transaction(actor, async (transaction) => {
     const user = await transaction.create(userKind, {
-      data: { type: 'human', name: `owner-${hash.replace(/[^A-Za-z0-9]/g, 'x').slice(0, 12)}`, role: options.userRole ?? role, disabled: false },
+      data: {
+        type: 'human',
+        name: `owner-${hash.replace(/[^A-Za-z0-9]/g, 'x').slice(0, 12)}`,
+        role: options.userRole ?? role,
+        disabled: false,
+      },
     })
     const expiresAt = options.expiresAt ?? new Date(Date.now() + 86_400_000).toISOString()
-    await transaction.create(tokenKind, { data: { name: `${role} token`, role, userId: user.id, expiresAt, prefix: start, hash } })
+    await transaction.create(tokenKind, {
+      data: { name: `${role} token`, role, userId: user.id, expiresAt, prefix: start, hash },
+    })
   })
   return value
 }
