@@ -148,12 +148,14 @@ function runNpm(args) {
   if (result.error?.code === 'ENOENT') fail('npm is missing: install npm beside Node, then run this again.')
   if (result.status === 0) return
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`
-  process.stderr.write(`${output.split('\n').slice(-25).join('\n')}\n`)
+  const lines = output.trimEnd().split('\n')
+  process.stderr.write(`${lines.slice(0, 10).concat(lines.slice(10).slice(-15)).join('\n')}\n`)
   fail(`npm ${args[0]} failed. ${adviceFor(output)}`)
 }
 
 function adviceFor(output) {
   if (/ENOSPC/.test(output)) return 'The disk is full: free some space (about 1 GB is needed) and try again.'
+  if (/EUSAGE/.test(output)) return 'package-lock.json does not fit package.json: run `npm install` and keep both changes.'
   if (/EACCES|EPERM|EROFS/.test(output))
     return `This user may not write in ${root}: change the owner or copy the clone.`
   if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ECONNRESET|ENOTCACHED/.test(output)) {
