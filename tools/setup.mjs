@@ -31,7 +31,10 @@ function requireNode() {
   fail(`Node ${process.versions.node} is too old to install Freehold: install Node ${oldestNode} or newer with npm.`)
 }
 
-/** Installs what the lock file says, unless a stamp or npm's own record says that it is there. */
+/**
+ * Installs what the lock file says, unless a stamp or npm's own record says that it is there. Not by `npm ci`: that
+ * refuses a lock file written where the registry lacks optional packages for other platforms, and we have such.
+ */
 function install() {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
   const stamp = join(modules, '.freehold-setup')
@@ -39,8 +42,8 @@ function install() {
   if (read(stamp) === wanted) return
   if (!isInstalled(JSON.parse(lock))) {
     const startedAt = Date.now()
-    say('Installing packages (npm ci) …')
-    runNpm(['ci', '--no-audit', '--no-fund'])
+    say('Installing packages (npm install) …')
+    runNpm(['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'])
     say(`Packages installed in ${seconds(startedAt)} s.`)
   }
   write(stamp, wanted)
@@ -155,7 +158,6 @@ function runNpm(args) {
 
 function adviceFor(output) {
   if (/ENOSPC/.test(output)) return 'The disk is full: free some space (about 1 GB is needed) and try again.'
-  if (/EUSAGE/.test(output)) return 'package-lock.json does not fit package.json: run `npm install` and keep both changes.'
   if (/EACCES|EPERM|EROFS/.test(output))
     return `This user may not write in ${root}: change the owner or copy the clone.`
   if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ECONNRESET|ENOTCACHED/.test(output)) {
