@@ -104,6 +104,9 @@ describe('a bad file is caught:', () => {
     )
     expect(imports('test/system/a.test.ts', "import '@freehold/server'; import './lab/index.ts'")).toEqual([])
     expect(imports('packages/store/src/a.test.ts', "import '../../../test/system/lab/index.ts'")).toEqual([])
+    expect(imports('packages/store/src/test-bed.ts', "import '../../../tools/a.ts'")).toEqual([])
+    expect(imports('packages/server/src/a/a.test.ts', "import '../b/b.testing.ts'")).toEqual([])
+    expect(tidiness('packages/store/src/a.test.ts', "import { spawn } from 'node:child_process'\n")).toEqual([])
     expect(tidiness('packages/store/src/a.ts', "const found = /a/.exec('a')\n")).toEqual([])
   })
 
