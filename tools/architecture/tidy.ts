@@ -50,7 +50,11 @@ function faultsOfPrograms(file: TextFile): string[] {
   if (new RegExp('shell' + ':\\s*(true|[\'"`])').test(file.text)) {
     faults.push(`${file.path} asks for a shell: leave the option out and give an argument array.`)
   }
-  if (programs.length > 0 && !servesTests(file.path) && !startsPrograms.some(({ folder }) => file.path.startsWith(folder))) {
+  if (
+    programs.length > 0 &&
+    !servesTests(file.path) &&
+    !startsPrograms.some(({ folder }) => file.path.startsWith(folder))
+  ) {
     faults.push(
       `${file.path} starts programs: use the Engine API, or add the folder with its reason to startsPrograms in tools/architecture/tidy.ts.`,
     )
