@@ -67,7 +67,9 @@ function faultOfRelative(path: string, specifier: string): string | undefined {
   const target = posix.join(posix.dirname(path), specifier)
   const [from, to] = [roomOf(path), roomOf(target)]
   if (from !== to) {
-    // Tests on real parts start them through the lab and the tools, wherever they stand.
+    // Tests on real parts start them through the lab and the tools, wherever they stand; stories may use what a
+    // package's own tests use.
+    if (from === 'test' && servesTests(target)) return undefined
     if (servesTests(path) && /^(test\/system\/lab|tools)\//.test(target)) return undefined
     if (!path.startsWith('packages/') && !target.startsWith('packages/')) return undefined
     return `${path} reaches into ${to} by ${specifier}: import the package by its name, if the table allows it.`
