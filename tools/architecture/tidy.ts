@@ -6,7 +6,8 @@ const longestFileLines = 400
 const startsPrograms: readonly { folder: string; why: string }[] = [
   { folder: 'tools/', why: 'setup, checks and benches run other tools' },
   { folder: 'test/system/', why: 'stories start the real parts' },
-  { folder: 'packages/server/src/local-agent/', why: 'the agent of the local cluster is a process of its own' },
+  { folder: 'packages/server/src/local-agent/', why: 'the local cluster agent is a process of its own' },
+  { folder: 'packages/server/src/run.test.ts', why: 'the process is tested from its start to its end' },
 ]
 
 /** Words that belong to one workplace or to unfinished work. Written in parts, so that this file does not hold them. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { FreeholdError } from '@freehold/contracts'
 import { createFiles } from './files.ts'
 
@@ -84,7 +84,7 @@ async function openApiText(version: string): Promise<string> {
 }
 
 function swaggerDirectory(): string {
-  return dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+  return dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')))
 }
 
 function sendText(response: ServerResponse, type: string, text: string): void {

@@ -16,8 +16,8 @@ import { createThrottle } from './throttle.ts'
 import { createTokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 
-export type { ClusterCredentials, IdentityCaller } from './authenticate.ts'
-export { createThrottle, type Throttle } from './throttle.ts'
+export type { IdentityCaller } from './authenticate.ts'
+export { makeCredential } from './credential.ts'
 
 export interface IdentityNoun
   extends Pick<Authentication, 'authenticate' | 'authenticateBasic' | 'authenticateBearer' | 'setClusterCredentials'> {
