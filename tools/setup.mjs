@@ -55,7 +55,7 @@ function isInstalled(lock) {
     if (!path.startsWith('node_modules/')) return true
     const present = installed[path]
     if (present === undefined) return wanted.optional === true
-    return present.version === wanted.version && present.resolved === wanted.resolved && existsSync(join(root, path))
+    return present.version === wanted.version && present.integrity === wanted.integrity && existsSync(join(root, path))
   })
 }
 

@@ -6,6 +6,7 @@ import { unpagedQueryOf } from './query.ts'
 import { checkUnique, listAll, listPage } from './reads.ts'
 import { type Key, type Keys, keysOf, keyText, type Row, resourceOf, resourceText, searchName } from './row.ts'
 import type { Actor, AnyKind, ChangeOperation, ListOptions, Page, Stored, Transaction } from './store.ts'
+import { UniqueClaims } from './unique-claims.ts'
 import { createWrites, isEmpty, joinKey, mergeInto, type Writes } from './writes.ts'
 
 /** What the transactions of one commit share. */
@@ -44,7 +45,7 @@ export class BatchedTransaction implements Transaction {
   #head: Head
   #writes = createWrites()
   readonly #deleted: { kind: string; id: string }[] = []
-  readonly #waiting = new Map<string, { kind: AnyKind; name: string; key: string; ids: string[] }>()
+  readonly #claims: UniqueClaims
   #savepoint = false
   #open = true
   #last: Promise<unknown> = Promise.resolve()
@@ -54,6 +55,10 @@ export class BatchedTransaction implements Transaction {
     this.#tools = tools
     this.#actor = actor
     this.#head = batch.head
+    this.#claims = new UniqueClaims({
+      holder: (kind, name, key) => this.#holder(kind, name, key),
+      give: (held) => this.#writes.unique.set(joinKey(held.kind, held.name, held.key), held),
+    })
   }
 
   get<K extends AnyKind>(kind: K, id: string): Promise<Stored<K> | undefined> {
@@ -156,7 +161,7 @@ export class BatchedTransaction implements Transaction {
   async accept(): Promise<{ deleted: readonly { kind: string; id: string }[] }> {
     await this.#last
     this.#open = false
-    for (const claim of this.#waiting.values()) throw keyTaken(claim)
+    this.#claims.check()
     if (this.#savepoint) await this.#engine(() => this.#batch.session.release())
     mergeInto(this.#batch.writes, this.#writes)
     this.#batch.head = this.#head
@@ -277,35 +282,12 @@ export class BatchedTransaction implements Transaction {
   async #moveKeys(kind: AnyKind, id: string, before: Keys, after: Keys): Promise<void> {
     for (const key of missingFrom(after.entries, before.entries)) this.#setEntry(kind, id, key, false)
     for (const key of missingFrom(before.entries, after.entries)) this.#setEntry(kind, id, key, true)
-    for (const key of missingFrom(after.unique, before.unique)) this.#releaseKey(kind, id, key)
-    for (const key of missingFrom(before.unique, after.unique)) await this.#claimKey(kind, id, key)
+    for (const key of missingFrom(after.unique, before.unique)) this.#claims.release(kind, id, key)
+    for (const key of missingFrom(before.unique, after.unique)) await this.#claims.claim(kind, id, key)
   }
 
   #setEntry(kind: AnyKind, id: string, { name, key }: Key, present: boolean): void {
     this.#writes.entries.set(joinKey(kind.name, name, key, id), { kind: kind.name, name, key, id, present })
-  }
-
-  async #claimKey(kind: AnyKind, id: string, { name, key }: Key): Promise<void> {
-    const joined = joinKey(kind.name, name, key)
-    const holder = await this.#holder(kind.name, name, key)
-    if (holder === undefined) {
-      this.#writes.unique.set(joined, { kind: kind.name, name, key, id })
-      return
-    }
-    const claim = this.#waiting.get(joined)
-    if (claim) claim.ids.push(id)
-    else this.#waiting.set(joined, { kind, name, key, ids: [id] })
-  }
-
-  /** Gives a key back; the first who waits for it has it from then on. */
-  #releaseKey(kind: AnyKind, id: string, { name, key }: Key): void {
-    const joined = joinKey(kind.name, name, key)
-    const claim = this.#waiting.get(joined)
-    const waits = claim?.ids.includes(id) ?? false
-    const next = waits ? undefined : claim?.ids.shift()
-    if (claim && waits) claim.ids.splice(claim.ids.indexOf(id), 1)
-    if (claim?.ids.length === 0) this.#waiting.delete(joined)
-    if (!waits) this.#writes.unique.set(joined, { kind: kind.name, name, key, id: next ?? null })
   }
 
   #time(): string {
@@ -326,9 +308,4 @@ function mayHaveKeys(kind: AnyKind, row: Row): boolean {
 /** The keys in `keys` that `others` lacks. */
 function missingFrom(others: readonly Key[], keys: readonly Key[]): Key[] {
   return keys.filter((key) => !others.some((other) => other.name === key.name && other.key === key.key))
-}
-
-function keyTaken(claim: { kind: AnyKind; name: string; key: string }): FreeholdError {
-  const shown = claim.kind.redact.length > 0 || claim.key.startsWith('#') ? '' : ` "${claim.key}"`
-  return new FreeholdError('already-exists', `Another ${claim.kind.name} has this ${claim.name}${shown} already.`)
 }

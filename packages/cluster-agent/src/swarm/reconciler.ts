@@ -32,12 +32,8 @@ export function createReconciler(options: { engine: Engine; state: AgentState; c
   const tails = createLogTails(engine)
   const drift: ClusterReport['drift'] = []
   let created: Set<string> | undefined
+  let written = ''
 
-  const remember = async (names: Set<string>): Promise<void> => {
-    const changed = !created || names.size !== created.size || [...names].some((name) => !created?.has(name))
-    created = names
-    if (changed) await state.writeCreated([...names])
-  }
   const onExecuted = (step: Step) => {
     log.info(describe(step))
     if (step.kind === 'remove-service') created?.delete(step.name)
@@ -51,9 +47,11 @@ export function createReconciler(options: { engine: Engine; state: AgentState; c
 
   return {
     pass: async (desired: Desired, context: { swarmId: string }, signal: AbortSignal): Promise<SwarmView> => {
-      const known = created ?? new Set(await state.readCreated())
-      created = known
-      const before = [...known].sort().join()
+      if (!created) {
+        created = new Set(await state.readCreated())
+        written = [...created].sort().join()
+      }
+      const known = created
       const pass = await observePlanExecute<Awaited<ReturnType<typeof observe>>, Step>({
         observe: (signal) => observe(engine, { clusterId: desired.clusterId, created: created ?? known }, signal),
         plan: (observed) => plan(desired, observed),
@@ -63,8 +61,12 @@ export function createReconciler(options: { engine: Engine; state: AgentState; c
         maxRounds: roundsPerPass,
         onExecuted,
       })
-      const names = createdServices(desired, pass.observed)
-      if (before !== [...names].sort().join()) await remember(names)
+      created = createdServices(desired, pass.observed)
+      const names = [...created].sort()
+      if (written !== names.join()) {
+        await state.writeCreated(names)
+        written = names.join()
+      }
       await tails.refresh(pass.observed.tasks, signal)
       const problems = pass.failures.map(({ step, error }) => `${describe(step)} This failed: ${sentenceOf(error)}`)
       for (const problem of problems) log.warn(problem)

@@ -1,4 +1,4 @@
-import { hkdfSync, randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FreeholdError } from '@freehold/contracts'
@@ -40,7 +40,7 @@ async function keyFile(directory: string): Promise<string> {
 
 /** Written beside and linked into place: the file is whole or absent, and the first of two makers wins. */
 async function makeKey(path: string): Promise<void> {
-  const draft = `${path}.${process.pid}.new`
+  const draft = `${path}.${randomUUID()}.new`
   const file = await open(draft, 'wx', 0o600)
   try {
     await file.writeFile(`${randomBytes(32).toString('base64')}\n`)

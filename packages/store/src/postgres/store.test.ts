@@ -7,7 +7,8 @@ import { makePostgresBed } from './test-bed.ts'
 const server = await startPostgres()
 
 if ('skipped' in server) {
-  describe.skip(`the store on PostgreSQL. ${server.skipped}`, () => storeSuite('PostgreSQL', neverMade))
+  console.warn(`Tests of the store on PostgreSQL are skipped. ${server.skipped}`)
+  describe.skip('without PostgreSQL', () => storeSuite('PostgreSQL', neverMade))
 } else {
   afterAll(() => server.stop())
   storeSuite('PostgreSQL', () => makePostgresBed(server))

@@ -27,7 +27,7 @@ export async function makePostgresBed(server: RunningPostgres): Promise<TestBed 
   }
 }
 
-export async function queryOnce(url: string, text: string): Promise<object[]> {
+async function queryOnce(url: string, text: string): Promise<object[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {

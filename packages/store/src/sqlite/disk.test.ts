@@ -71,25 +71,22 @@ describe.skipIf(!mayMount)(
   },
 )
 
-describe.skipIf(!mayDeny)(
-  'a directory without write permission (skipped where root keeps the project out of reach of others)',
-  () => {
-    it.each([
-      ['an empty one', 0o500, false],
-      ['one with a store in it', 0o500, true],
-    ])('%s is storage-unwritable', async (_, mode, filled) => {
-      const directory = temporaryDirectory()
-      if (filled) await (await openSqliteStore({ directory, kinds })).close()
-      if (isRoot) chmodSync(directory, 0o755)
-      else chmodSync(directory, mode)
-      onTestFinished(() => chmodSync(directory, 0o700))
-      const answer = await openInOtherProcess(directory)
-      expect(answer.code).toBe(1)
-      expect(answer.complaint).toContain('cannot be written')
-      expect(answer.complaint).toContain(directory)
-    })
-  },
-)
+describe.skipIf(!mayDeny)('a directory without write permission', () => {
+  it.each([
+    ['an empty one', 0o500, false],
+    ['one with a store in it', 0o500, true],
+  ])('%s is storage-unwritable', async (_, mode, filled) => {
+    const directory = temporaryDirectory()
+    if (filled) await (await openSqliteStore({ directory, kinds })).close()
+    if (isRoot) chmodSync(directory, 0o755)
+    else chmodSync(directory, mode)
+    onTestFinished(() => chmodSync(directory, 0o700))
+    const answer = await openInOtherProcess(directory)
+    expect(answer.code).toBe(1)
+    expect(answer.complaint).toContain('cannot be written')
+    expect(answer.complaint).toContain(directory)
+  })
+})
 
 describe('a second process', () => {
   it('is refused, told by whom, and let in once the first has closed', async () => {
