@@ -88,17 +88,17 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
 /** `where` names the kind's indexes that may be given as query parameters. */
 export function listRoute<
   K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType },
-  const Where extends readonly string[] = [],
->(kind: K, access: Access, where?: Where) {
+  Where extends string = never,
+>(kind: K, access: Access, where: readonly Where[] = []) {
   const filters = Object.fromEntries(
-    (where ?? []).map((name) => [name, z.string().max(256).optional().describe(`Only with this ${name}`)]),
+    where.map((name) => [name, z.string().max(256).optional().describe(`Only with this ${name}`)]),
   )
   return defineRoute({
     method: 'GET',
     path: `/api/v1/${kind.plural}`,
     summary: `List ${kind.plural}`,
     access,
-    query: pageQuery.extend(filters as Record<Where[number], z.ZodOptional<z.ZodString>>),
+    query: pageQuery.extend(filters as { [Name in Where]: z.ZodOptional<z.ZodString> }),
     output: pageOf(resourceSchema(kind)),
     errors: ['invalid-cursor'],
   })

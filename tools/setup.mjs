@@ -1,0 +1,197 @@
+/**
+ * Makes a clone ready and then runs a command on the pinned Node: `node tools/setup.mjs [--dashboard] [--run COMMAND …]`.
+ * Plain JavaScript without dependencies, because it runs before anything is installed, on any Node from 20 on.
+ * Quiet when nothing is to do. Words for people go to the error stream, so that the command's output stays its own.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const modules = join(root, 'node_modules')
+const bin = join(modules, '.bin')
+const oldestNode = 20
+
+main(process.argv.slice(2))
+
+function main(argv) {
+  const runAt = argv.indexOf('--run')
+  const options = runAt < 0 ? argv : argv.slice(0, runAt)
+  requireNode()
+  install()
+  requirePinnedNode()
+  if (options.includes('--dashboard')) buildDashboard()
+  if (runAt >= 0) runOnPinnedNode(argv.slice(runAt + 1))
+}
+
+function requireNode() {
+  if (Number(process.versions.node.split('.')[0]) >= oldestNode) return
+  fail(`Node ${process.versions.node} is too old to install Freehold: install Node ${oldestNode} or newer with npm.`)
+}
+
+/** Installs what the lock file says, unless a stamp or npm's own record says that it is there. */
+function install() {
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
+  const stamp = join(modules, '.freehold-setup')
+  const wanted = sha256(lock)
+  if (read(stamp) === wanted) return
+  if (!isInstalled(JSON.parse(lock))) {
+    const startedAt = Date.now()
+    say('Installing packages (npm ci) …')
+    runNpm(['ci', '--no-audit', '--no-fund'])
+    say(`Packages installed in ${seconds(startedAt)} s.`)
+  }
+  write(stamp, wanted)
+}
+
+/** True where npm's record of node_modules holds every package of the lock file in the version it names. */
+function isInstalled(lock) {
+  const record = read(join(modules, '.package-lock.json'))
+  if (record === undefined) return false
+  const installed = JSON.parse(record).packages
+  return Object.entries(lock.packages).every(([path, wanted]) => {
+    if (!path.startsWith('node_modules/')) return true
+    const present = installed[path]
+    if (present === undefined) return wanted.optional === true
+    return present.version === wanted.version && present.integrity === wanted.integrity && existsSync(join(root, path))
+  })
+}
+
+/** The pinned Node arrives by an install script of the package `node`, which npm may have been told not to run. */
+function requirePinnedNode() {
+  const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devDependencies.node
+  const present = pinnedNodeVersion()
+  if (present === wanted) return
+  say(`Fetching Node ${wanted} (npm rebuild node) …`)
+  runNpm(['rebuild', 'node', '--ignore-scripts=false'])
+  const now = pinnedNodeVersion()
+  if (now === wanted) return
+  fail(
+    `Freehold runs on Node ${wanted}, but ${join(bin, 'node')} ${now === undefined ? 'is missing' : `is Node ${now}`}. ` +
+      'npm probably blocked its install script: run `npm rebuild node --ignore-scripts=false`, or delete node_modules and try again.',
+  )
+}
+
+function pinnedNodeVersion() {
+  const result = spawnSync(join(bin, 'node'), ['--version'], { encoding: 'utf8' })
+  return result.status === 0 ? result.stdout.trim().slice(1) : undefined
+}
+
+/** Builds the dashboard if anything it is made from has changed since the last build. */
+function buildDashboard() {
+  const dashboard = join(root, 'packages/dashboard')
+  if (!existsSync(join(dashboard, 'index.html'))) return
+  const stamp = join(dashboard, 'dist/.built-from')
+  const wanted = hashOf([dashboard, join(root, 'packages/client/src'), join(root, 'packages/contracts/src')])
+  if (read(stamp) === wanted) return
+  const startedAt = Date.now()
+  say('Building the dashboard …')
+  const result = spawnSync(join(bin, 'node'), [join(bin, 'vite'), 'build', '--logLevel', 'warn'], {
+    cwd: dashboard,
+    env: environment(),
+    stdio: ['ignore', 2, 2],
+  })
+  if (result.status !== 0) fail('The dashboard could not be built; the lines above say why.')
+  write(stamp, wanted)
+  say(`Dashboard built in ${seconds(startedAt)} s.`)
+}
+
+/** One hash over names and contents of all files in the folders, and over the versions of what builds them. */
+function hashOf(folders) {
+  const hash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json')))
+  for (const path of folders.flatMap((folder) => filesOf(folder))) hash.update(path).update(readFileSync(path))
+  return hash.digest('hex')
+}
+
+function filesOf(folder) {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.name !== 'dist' && entry.name !== 'node_modules' && !/\.test\.tsx?$/.test(entry.name))
+    .sort((left, right) => (left.name < right.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name)
+      return entry.isDirectory() ? filesOf(path) : [path]
+    })
+}
+
+/** Runs the command with the pinned Node first in the search path, and is to the outside as if it were that command. */
+function runOnPinnedNode([command, ...args]) {
+  if (command === undefined) fail('Nothing follows --run.')
+  const local = join(bin, command)
+  const child = spawn(existsSync(local) ? local : command, args, { stdio: 'inherit', env: environment() })
+  // A terminal's Ctrl-C reaches the command by itself; every other signal comes to this process alone.
+  process.on('SIGINT', () => (process.stdin.isTTY ? undefined : child.kill('SIGINT')))
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => fail(`${command} could not be started: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+function environment() {
+  return { ...process.env, PATH: [bin, process.env.PATH ?? ''].join(delimiter) }
+}
+
+/** Runs the npm that started this, else the one in the search path; a failure is told in words that help. */
+function runNpm(args) {
+  const { npm_execpath: npm, npm_node_execpath: node } = process.env
+  const [command, first] = npm === undefined ? ['npm', []] : [node ?? process.execPath, [npm]]
+  const result = spawnSync(command, [...first, ...args], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 64 * 1024 * 1024,
+  })
+  if (result.error?.code === 'ENOENT') fail('npm is missing: install npm beside Node, then run this again.')
+  if (result.status === 0) return
+  const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`
+  process.stderr.write(`${output.split('\n').slice(-25).join('\n')}\n`)
+  fail(`npm ${args[0]} failed. ${adviceFor(output)}`)
+}
+
+function adviceFor(output) {
+  if (/ENOSPC/.test(output)) return 'The disk is full: free some space (about 1 GB is needed) and try again.'
+  if (/EACCES|EPERM|EROFS/.test(output))
+    return `This user may not write in ${root}: change the owner or copy the clone.`
+  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ECONNRESET|ENOTCACHED/.test(output)) {
+    return 'The package registry cannot be reached: check the network and the proxy settings of npm, then try again.'
+  }
+  return 'The lines above are the end of what npm said.'
+}
+
+function read(path) {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+function write(path, text) {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    fail(`${path} cannot be written. ${adviceFor(error.code)}`)
+  }
+}
+
+function sha256(text) {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function seconds(startedAt) {
+  return ((Date.now() - startedAt) / 1000).toFixed(1)
+}
+
+function say(line) {
+  process.stderr.write(`${line}\n`)
+}
+
+function fail(line) {
+  say(line)
+  process.exit(1)
+}
