@@ -7,13 +7,15 @@ import { createServer, type RunningServer } from './server.ts'
 export async function run(options: {
   environment: Record<string, string | undefined>
   write: (text: string) => void
+  /** Lines of the local agent's log; they go where the log goes. */
+  writeLog: (text: string) => void
 }): Promise<void> {
   const say = (sentence: string) => options.write(`${sentence}\n`)
   const config = settingsOrExit(options.environment, say)
   if (config === undefined) return
   const log = createLog(config.logLevel)
   try {
-    const server = await createServer(config, { log, say })
+    const server = await createServer(config, { log, say, passOn: (line) => options.writeLog(`${line}\n`) })
     stopOnSignal(server, say)
     say(banner(server, config))
   } catch (error) {

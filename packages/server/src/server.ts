@@ -1,24 +1,27 @@
 import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FreeholdError } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
-import { createChangesNoun, createFeed } from './changes/index.ts'
+import { createFeed } from './changes/index.ts'
 import { type Config, publicUrlOf } from './config/index.ts'
 import { implement } from './http/api.ts'
 import { createClientReader } from './http/client-address.ts'
 import { createDoor } from './http/door.ts'
-import type { AllHandlers } from './http/handler.ts'
 import { createMetrics } from './http/metrics.ts'
 import { metricsMount } from './http/metrics-mount.ts'
 import { createPages, serverVersion } from './http/pages.ts'
 import { createIdentityNoun } from './identity/index.ts'
+import { createLocalAgent, createLocalEnrolment } from './local-agent/index.ts'
+import { createNouns } from './nouns.ts'
 import { openStore } from './open-store.ts'
 import { openServerSecret } from './secrets/index.ts'
-import { createStatusNoun } from './status/index.ts'
 
 const hourMs = 3_600_000
 const closeLimitMs = 10_000
 const dashboardDirectory = fileURLToPath(new URL('../../dashboard/dist', import.meta.url))
+const agentEntry = fileURLToPath(new URL('../../cluster-agent/src/main.ts', import.meta.url))
 
 export interface RunningServer {
   /** Where people and agents reach it. */
@@ -31,11 +34,19 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** The control plane, put together and running. Throws with a sentence where it cannot start, leaving nothing behind. */
-export async function createServer(
-  config: Config,
-  options: { log: Logger; say: (sentence: string) => void },
-): Promise<RunningServer> {
+export interface ServerOptions {
+  log: Logger
+  /** A sentence for the person at the terminal. */
+  say: (sentence: string) => void
+  /** A line of the local agent's log. */
+  passOn: (line: string) => void
+}
+
+/**
+ * The control plane, put together and running: store, identity, nouns, door, background jobs, local agent. It ends in
+ * the reverse order. Throws with a sentence where it cannot start, leaving nothing behind.
+ */
+export async function createServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   await using starting = new AsyncDisposableStack()
   const { log } = options
   const version = serverVersion()
@@ -56,25 +67,28 @@ export async function createServer(
 
   const identity = createIdentityNoun({ store, secret, secure })
   await feed.onKinds(['user', 'session', 'token'], identity.invalidate)
-  starting.defer(every(hourMs, () => identity.sweep(), log))
   if (config.adminAccount !== undefined) await identity.bootstrap(config.adminAccount)
 
-  const changes = createChangesNoun({ store, feed })
-  const status = createStatusNoun({
+  const nouns = createNouns({
     store,
+    feed,
+    identity,
+    secret,
+    dataDirectory: config.dataDirectory,
     version,
     startedAt,
     publicUrl: () => publicUrlOf(config, port),
     isServing: () => isServing,
+    log,
   })
-  const handlers: Partial<AllHandlers> = { ...status.handlers, ...changes.handlers, ...identity.handlers }
+  starting.defer(() => nouns.stop())
 
   const metrics = createMetrics()
   const door = createDoor({
-    api: implement({ handlers, authenticate: identity.authenticate, log }),
+    api: implement({ handlers: nouns.handlers, authenticate: identity.authenticate, log }),
     pages: createPages({ dashboardDirectory, version }),
-    raw: [metricsMount({ metrics, authenticate: identity.authenticate })],
-    upgrades: [],
+    raw: [...nouns.raw, metricsMount({ metrics, authenticate: identity.authenticate })],
+    upgrades: nouns.upgrades,
     clientOf: createClientReader(config.trustedProxies),
     metrics,
     log,
@@ -82,6 +96,9 @@ export async function createServer(
   })
   port = await door.listen({ host: config.bind, port: config.port })
   starting.defer(() => door.close(closeLimitMs))
+  nouns.start()
+  starting.defer(every(hourMs, nouns.sweep, log))
+  if (config.localCluster) starting.defer(startLocalAgent({ config, port, store, ...options }))
   isServing = true
   starting.defer(() => {
     isServing = false
@@ -91,6 +108,25 @@ export async function createServer(
   const setupLink = (await identity.setup.needed()) ? identity.setup.link(url) : null
   const running = starting.move()
   return { url, port, version, setupLink, close: () => running.disposeAsync() }
+}
+
+/** Returns the way to stop it. */
+function startLocalAgent(
+  options: ServerOptions & { config: Config; port: number; store: Store },
+): () => Promise<void> {
+  const { config, port, store } = options
+  const everywhere = config.bind === '0.0.0.0' || config.bind === '::'
+  const agent = createLocalAgent({
+    entry: agentEntry,
+    dockerHost: config.dockerHost,
+    controlPlaneUrl: publicUrlOf({ bind: everywhere ? '127.0.0.1' : config.bind, hostname: undefined, sslMode: 'none' }, port),
+    directory: join(config.dataDirectory, 'agent'),
+    logLevel: config.logLevel,
+    enrol: createLocalEnrolment({ store, now: Date.now }),
+    say: options.say,
+    passOn: options.passOn,
+  })
+  return () => agent.stop()
 }
 
 async function makeDirectory(path: string): Promise<void> {

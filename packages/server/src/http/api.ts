@@ -45,7 +45,7 @@ const anybody: Caller = { identity: null, actor: { type: 'system', id: 'anonymou
  * answer. The returned function throws what the door maps; it resolves to false where no route has this path.
  */
 export function implement(options: {
-  handlers: Partial<AllHandlers>
+  handlers: AllHandlers
   authenticate: Authenticate
   log: Logger
 }): (exchange: Exchange) => Promise<boolean> {
@@ -115,13 +115,13 @@ interface Matched {
   params: Record<string, string>
 }
 
-function createRouter(handlers: Partial<AllHandlers>): (method: string, path: string) => Matched | undefined {
+function createRouter(handlers: AllHandlers): (method: string, path: string) => Matched | undefined {
   const router = new TrieRouter<Endpoint>()
   const methodsOf = new TrieRouter<string>()
   for (const { name, route } of listRoutes()) {
     const [noun = '', verb = ''] = name.split('.')
     const handler = (handlers as unknown as Record<string, Record<string, AnyHandler>>)[noun]?.[verb]
-    if (handler === undefined) continue
+    if (handler === undefined) throw new Error(`The route ${name} has no handler.`)
     router.add(route.method, route.path, { name, route, handler })
     methodsOf.add('ANY', route.path, route.method)
   }

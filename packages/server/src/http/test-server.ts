@@ -36,7 +36,7 @@ export async function startTestServer(
     ...options.environment,
   }
   if (options.seed !== undefined) await seedStore(directory, options.seed)
-  const server = await createServer(configOf(environment), { log: createLog('silent'), say: () => {} })
+  const server = await createServer(configOf(environment), { log: createLog('silent'), say: () => {}, passOn: () => {} })
   return {
     server,
     directory,

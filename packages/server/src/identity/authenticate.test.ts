@@ -6,7 +6,7 @@ import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { seedToken } from '../http/test-server.ts'
 import { openServerSecret } from '../secrets/index.ts'
-import { createIdentityNoun, type IdentityNoun } from './index.ts'
+import { createIdentityNoun, type IdentityCaller, type IdentityNoun } from './index.ts'
 
 let directory = ''
 let store: Store
@@ -48,7 +48,10 @@ test('a machine token is a password under any name, until it expires', async () 
 test('a cluster is let in by whoever knows its credentials, and by nothing else', async () => {
   const attempt = (password: string) => identity.authenticateBasic('cluster-1', password, client)
   await expect(attempt('secret')).rejects.toMatchObject({ code: 'wrong-credentials' })
-  const caller = { identity: null, actor: { type: 'agent', id: '1', name: 'cluster-1' } } as const
+  const caller: IdentityCaller = {
+    identity: { subject: 'agent', userId: '1', name: 'cluster-1', role: 'cluster', expiresAt: null },
+    actor: { type: 'agent', id: '1', name: 'cluster-1' },
+  }
   identity.setClusterCredentials(async (_, password) => (password === 'secret' ? caller : null))
   expect(await attempt('secret')).toBe(caller)
   await expect(attempt('guess')).rejects.toMatchObject({ code: 'wrong-credentials' })

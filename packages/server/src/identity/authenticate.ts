@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { FreeholdError, sessionKind, userKind } from '@freehold/contracts'
+import { FreeholdError, type Identity, sessionKind, userKind } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import type { Authenticated } from '../http/api.ts'
 import type { Caller, Client } from '../http/handler.ts'
@@ -10,8 +10,14 @@ import type { Passwords } from './password.ts'
 import { prolonged } from './sessions.ts'
 import type { Throttle } from './throttle.ts'
 
+/** Somebody whose credentials were right. `mayPull` narrows what may be pulled beyond the role; absent: it does not. */
+export interface IdentityCaller extends Caller {
+  identity: Identity
+  mayPull?: (repository: string) => boolean | Promise<boolean>
+}
+
 /** Checks the pull credentials of a cluster; null where they are wrong. Given by whoever makes them. */
-export type ClusterCredentials = (username: string, password: string) => Promise<Caller | null>
+export type ClusterCredentials = (username: string, password: string) => Promise<IdentityCaller | null>
 
 export interface AuthenticateOptions {
   store: Store
@@ -83,7 +89,7 @@ export function createAuthenticate(options: AuthenticateOptions) {
    * password (whatever the user name), or `cluster-<id>` with that cluster's pull password.
    * Throws `wrong-credentials`, `too-many-requests`, `unavailable`.
    */
-  async function authenticateBasic(username: string, password: string, client: Client): Promise<Caller> {
+  async function authenticateBasic(username: string, password: string, client: Client): Promise<IdentityCaller> {
     if (username.length > 64 || password.length > 256) throw new FreeholdError('wrong-credentials')
     if (prefixOf(password) === 'fht_') return byToken(password, client)
     if (/^cluster-/.test(username) && clusterCredentials !== undefined) {
@@ -98,7 +104,7 @@ export function createAuthenticate(options: AuthenticateOptions) {
   }
 
   /** The registry's clients know `wrong-credentials` only; a token that expired is one. */
-  async function byToken(value: string, client: Client): Promise<Caller> {
+  async function byToken(value: string, client: Client): Promise<IdentityCaller> {
     const attempt = throttle.begin({ account: undefined, address: client.address })
     try {
       const caller = callerOf(await lookup.find('fht_', value))
@@ -112,9 +118,18 @@ export function createAuthenticate(options: AuthenticateOptions) {
     }
   }
 
+  /** A session or token as a bearer value where clients guess, so it is slowed down. Throws like `authenticate`. */
+  async function authenticateBearer(value: string, client: Client): Promise<IdentityCaller> {
+    const attempt = throttle.begin({ account: undefined, address: client.address })
+    const caller = callerOf(await find(value))
+    attempt.succeeded()
+    return caller
+  }
+
   return {
     authenticate,
     authenticateBasic,
+    authenticateBearer,
     checkPassword,
     /** Lets `cluster-<id>` in; without it such names are looked up as users. */
     setClusterCredentials(check: ClusterCredentials): void {

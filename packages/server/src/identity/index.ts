@@ -16,11 +16,11 @@ import { createThrottle } from './throttle.ts'
 import { createTokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 
-export type { ClusterCredentials } from './authenticate.ts'
+export type { ClusterCredentials, IdentityCaller } from './authenticate.ts'
 export { createThrottle, type Throttle } from './throttle.ts'
 
 export interface IdentityNoun
-  extends Pick<Authentication, 'authenticate' | 'authenticateBasic' | 'setClusterCredentials'> {
+  extends Pick<Authentication, 'authenticate' | 'authenticateBasic' | 'authenticateBearer' | 'setClusterCredentials'> {
   handlers: Pick<AllHandlers, 'auth' | 'users' | 'tokens'>
   setup: Pick<Setup, 'needed' | 'link'>
   /** Makes the administrator of the environment, if there is none. Resolves to whether it did. */
@@ -53,6 +53,7 @@ export function createIdentityNoun(options: {
     },
     authenticate: authentication.authenticate,
     authenticateBasic: authentication.authenticateBasic,
+    authenticateBearer: authentication.authenticateBearer,
     setClusterCredentials: authentication.setClusterCredentials,
     setup,
     invalidate: lookup.invalidate,

@@ -87,7 +87,7 @@ export function createLookup(options: { store: Store; now: () => number }) {
 export type Lookup = ReturnType<typeof createLookup>
 
 /** What a found credential makes of a request. */
-export function callerOf(found: Found): Caller {
+export function callerOf(found: Found): Caller & { identity: Identity } {
   if (found.type === 'session') {
     return {
       identity: identityOf(found.user, found.session),

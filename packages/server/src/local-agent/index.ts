@@ -3,4 +3,5 @@
  * one command is enough for a first cluster. It is an agent like any other: it dials the control plane and holds no
  * more rights than one on another machine.
  */
+export { createLocalEnrolment } from './enrolment.ts'
 export { createLocalAgent, type LocalAgent } from './local-agent.ts'

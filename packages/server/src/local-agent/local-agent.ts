@@ -88,7 +88,7 @@ async function runOnce(options: LocalAgentOptions, signal: AbortSignal): Promise
   try {
     const { jumpCode } = await options.enrol()
     if (signal.aborted) return 'stopped'
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', options.entry], {
+    const child = spawn(process.execPath, [options.entry], {
       // The channel carries nothing: its end tells the agent that we are gone, even by kill -9.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: environmentOf(options, jumpCode),

@@ -91,6 +91,10 @@ class Preview extends Error {
   ends: ClusterEnd[] = []
 }
 
+function publicChange({ document: _document, ...change }: Change): PlanChange {
+  return change
+}
+
 async function makeSo(
   transaction: Transaction,
   { documents, prune, rules }: PlanInput & { rules: ServiceRules },

@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { type BlobStore, createFileBlobs } from '@freehold/blobs'
 import { kinds, type Role } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
@@ -26,6 +27,8 @@ export interface TestRegistry {
   clock: { ms: number }
   /** Sends a request as the user `admin`, or as `user` says; `null` sends no credentials. */
   send(method: string, path: string, options?: SendOptions): Promise<Response>
+  connections(): Promise<number>
+  closeIdle(): void
   /** Stops the server and closes the store; the directory stays. */
   stop(): Promise<void>
   remove(): Promise<void>
@@ -89,6 +92,8 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     errors,
     clock,
     stop,
+    connections: () => promisify(server.getConnections.bind(server))(),
+    closeIdle: () => server.closeIdleConnections(),
     send: (method, path, { body, headers = {}, user = 'admin' } = {}) =>
       fetch(new URL(path, url), {
         method,

@@ -4,7 +4,8 @@
  */
 import { writeSync } from 'node:fs'
 import { argv, exit } from 'node:process'
-import { openPostgresStore, openSqliteStore } from '../index.ts'
+import { openSqliteStore } from '../index.ts'
+import { openPostgresStore } from '../postgres/open.ts'
 import type { Store } from '../store.ts'
 import { alice, kinds, service } from './test-bed-kinds.ts'
 
