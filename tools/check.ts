@@ -18,7 +18,7 @@ const dashboardTypes = 'packages/dashboard/tsconfig.json'
 const checks: readonly Check[] = [
   {
     name: 'format and lint',
-    argv: ['biome', 'ci', '.'],
+    argv: ['biome', 'ci', '--colors=off', '--max-diagnostics=50', '.'],
     advice: 'Most of it goes away with: npx biome check --write .',
   },
   { name: 'types', argv: ['tsc', '-p', '.'], advice: 'Correct the types; no any, no assertion.' },
