@@ -1,25 +1,28 @@
-import type { Rollout } from '@freehold/contracts'
+import type { Rollout, RolloutPhase } from '@freehold/contracts'
 
 export interface Step {
   label: string
   state: 'done' | 'now' | 'failed' | 'next'
 }
 
-const forward = ['starting', 'settling', 'retiring'] as const
-const labels = { starting: 'Start and check', settling: 'Stay healthy', retiring: 'Retire the old' }
+const forward: readonly { phase: RolloutPhase; label: string }[] = [
+  { phase: 'starting', label: 'Start and check' },
+  { phase: 'settling', label: 'Stay healthy' },
+  { phase: 'retiring', label: 'Retire the old' },
+]
 
 /** A rollout as the few steps people follow; one that failed as what became of it and the way back. */
 export function stepsOf({ status }: Pick<Rollout, 'status'>): Step[] {
   const { phase, failure, previousServes } = status
-  const at = forward.indexOf(phase)
+  const at = forward.findIndex((step) => step.phase === phase)
   if (phase === 'superseded' || failure?.outcome === 'superseded') {
     return [{ label: 'Replaced by a newer rollout', state: 'next' }]
   }
   if (phase === 'succeeded' || at >= 0) {
-    return forward.map((name, index) => ({
-      label: labels[name],
-      state: phase === 'succeeded' || index < at ? 'done' : index === at ? 'now' : 'next',
-    }))
+    return forward.map(({ label }, index) => {
+      if (phase === 'succeeded' || index < at) return { label, state: 'done' }
+      return { label, state: index === at ? 'now' : 'next' }
+    })
   }
   const isAborted = phase === 'aborted' || failure?.outcome === 'aborted'
   return [
