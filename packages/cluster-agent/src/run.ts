@@ -51,5 +51,8 @@ function signalled(): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve())
     process.once('SIGINT', () => resolve())
+    // A control plane that started us is gone when its channel is; listening must not keep us alive by itself.
+    process.once('disconnect', () => resolve())
+    process.channel?.unref()
   })
 }

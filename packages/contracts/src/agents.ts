@@ -32,7 +32,10 @@ export const workloadSchema = z.object({
   revisionNumber: z.int(),
   /** Replicas now; `spec.replicas` is what the revision wants in the end. Global mode runs when this is above 0. */
   replicas: z.int(),
-  /** Do not start before no container of this revision runs any more (same ports or volumes); null: at once. */
+  /**
+   * Same ports or volumes: do not start before no container of this revision runs any more, nor of any revision of
+   * the service that is not desired; null: at once.
+   */
   startAfterRevisionId: idSchema.nullable(),
   spec: workloadSpec,
 })

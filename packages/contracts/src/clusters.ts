@@ -27,6 +27,8 @@ export const clusterStatus = z.object({
   observedGeneration: z.int(),
   leaderNodeId: idSchema.nullable(),
   swarmId: z.string().nullable(),
+  /** Plus one whenever an agent is revoked or deleted: the passwords for pulls made before are void. */
+  pullEpoch: z.int(),
   engineVersion: z.string().nullable(),
   /** Machines of the Swarm, with an agent or without. */
   swarmNodes: z.array(
@@ -54,6 +56,7 @@ export const clusterKind = defineKind({
     observedGeneration: 0,
     leaderNodeId: null,
     swarmId: null,
+    pullEpoch: 0,
     engineVersion: null,
     swarmNodes: [],
     drift: [],
@@ -111,7 +114,7 @@ export const nodeKind = defineKind({
     clockSkewMs: null,
     connectedAt: null,
   },
-  indexes: { clusterId: (node) => node.data.clusterId },
+  indexes: { clusterId: (node) => node.data.clusterId, state: (node) => node.status.state },
   unique: { publicKey: (node) => node.data.publicKey },
 })
 

@@ -4,7 +4,7 @@ import { defineKind, idSchema, resourceSchema } from './resource.ts'
 import { defineRoute, deleteRoute, getRoute, listRoute, pageQuery, updateRoute } from './route.ts'
 
 /** People and the machine users behind clusters (record `IUser`). */
-const usernameSchema = z
+export const usernameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'letters, digits, . _ @ -, at most 64, starting with a letter or digit')
 /** Length is what counts (NIST SP 800-63B §3.1.1.2); the upper bound keeps hashing cheap. */
@@ -80,7 +80,12 @@ export const identitySchema = z.object({
 
 /** A user as the API shows it: without the hash. */
 const publicUser = { ...userKind, data: userData.omit({ passwordHash: true }) }
-const publicToken = { ...tokenKind, data: tokenData.omit({ hash: true }) }
+/** When it was last used is a fact beside the resource, noted once a minute; null: never. */
+const publicToken = {
+  ...tokenKind,
+  data: tokenData.omit({ hash: true }),
+  status: z.object({ lastUsedAt: z.iso.datetime().nullable() }),
+}
 const signedIn = z.object({
   identity: identitySchema,
   token: z.string().describe('Bearer value; the browser gets it as a cookie besides'),
@@ -119,6 +124,7 @@ export const identityRoutes = {
       path: '/api/v1/logout',
       summary: 'End this session',
       access: 'identity:self',
+      errors: ['conflict'],
     }),
     identity: defineRoute({
       method: 'GET',

@@ -37,9 +37,20 @@ export const revisionKind = defineKind({
   data: revisionData,
   status: z.object({}),
   initialStatus: {},
-  indexes: { serviceId: (revision) => revision.data.serviceId },
+  indexes: {
+    serviceId: (revision) => revision.data.serviceId,
+    /** The image without tag and digest: who may pull it, and what must be kept. */
+    repository: (revision) => repositoryOfReference(revision.data.spec.image),
+  },
   unique: { number: (revision) => `${revision.data.serviceId}/${revision.data.number}` },
 })
+
+/** An image reference without its tag and digest: `host:5000/path`. */
+export function repositoryOfReference(reference: string): string {
+  const named = reference.split('@')[0] ?? reference
+  const colon = named.lastIndexOf(':')
+  return colon > named.lastIndexOf('/') ? named.slice(0, colon) : named
+}
 
 export const rolloutTriggers = ['create', 'update', 'push', 'manual', 'rollback'] as const
 
@@ -50,6 +61,8 @@ export const rolloutData = z.strictObject({
   revisionNumber: z.int(),
   /** What served before; null for the first. */
   previousRevisionId: idSchema.nullable(),
+  /** Of the rollout this one took over from, where that had not ended: it may still run somewhere. */
+  supersededRevisionId: idSchema.nullable(),
   trigger: z.enum(rolloutTriggers),
   strategy: z.enum(['beside', 'recreate']),
   /** Seconds the new revision has to become healthy, and must then stay so. */

@@ -86,11 +86,10 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
 }
 
 /** `where` names the kind's indexes that may be given as query parameters. */
-export function listRoute<K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType }>(
-  kind: K,
-  access: Access,
-  where: readonly string[] = [],
-) {
+export function listRoute<
+  K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType },
+  Where extends string = never,
+>(kind: K, access: Access, where: readonly Where[] = []) {
   const filters = Object.fromEntries(
     where.map((name) => [name, z.string().max(256).optional().describe(`Only with this ${name}`)]),
   )
@@ -99,7 +98,7 @@ export function listRoute<K extends { name: string; plural: string; data: z.ZodT
     path: `/api/v1/${kind.plural}`,
     summary: `List ${kind.plural}`,
     access,
-    query: pageQuery.extend(filters as Record<string, z.ZodOptional<z.ZodString>>),
+    query: pageQuery.extend(filters as { [Name in Where]: z.ZodOptional<z.ZodString> }),
     output: pageOf(resourceSchema(kind)),
     errors: ['invalid-cursor'],
   })
@@ -175,13 +174,19 @@ export function deleteRoute<K extends { name: string; plural: string }>(kind: K,
 }
 
 /** What RFC 7396 lets one say about a value: any part of it, and null to remove an optional part. */
-export type MergePatch<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: MergePatch<T[K]> | null } : T
+export type MergePatch<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: MergePatch<T[K]> | null }
+    : T
 
 /**
  * The merge-patch form of an object schema. Only "it is an object" is checked here: names and types are checked by
  * the whole schema after merging, because defaults of nested fields would otherwise overwrite what is stored.
  */
-export function patchOf<Schema extends z.ZodObject>(schema: Schema): z.ZodType<MergePatch<z.input<Schema>>, MergePatch<z.input<Schema>>> {
+export function patchOf<Schema extends z.ZodObject>(
+  schema: Schema,
+): z.ZodType<MergePatch<z.input<Schema>>, MergePatch<z.input<Schema>>> {
   const names = Object.keys(schema.shape).join(', ')
   return z.record(z.string(), z.json()).describe(`JSON merge patch (RFC 7396) of: ${names}`) as never
 }

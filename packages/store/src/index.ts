@@ -1,5 +1,12 @@
 /**
- * The resource store: every desired and observed fact, its versions, its change feed and its audit log.
- * Nouns know kinds and this interface; which engine is behind it is known to the composition root alone.
+ * The resource store: versions, generations, unique keys, one log that is change feed and audit at once, facts.
+ *
+ * Two engines behind one interface, `openSqliteStore` here and `openPostgresStore` in `@freehold/store/postgres`, which
+ * is apart so that only who uses it loads its driver. What they promise is built once
+ * (transactions, group commit, hash chain, cursors); an engine supplies rows, a lock and a commit (`engine.ts`).
+ * The store knows no kind by itself, checks no schema (the edge parses, the store trusts its types) and decides
+ * nothing about who may do what.
  */
-export * from './store.ts'
+export type { CommonOptions, StoreLog } from './engine.ts'
+export { openSqliteStore, type SqliteOptions } from './sqlite/open.ts'
+export type * from './store.ts'

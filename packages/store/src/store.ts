@@ -1,10 +1,10 @@
-import type { Kind, Resource } from '@freehold/contracts'
+import type { KeyOf, Kind, Resource } from '@freehold/contracts'
 
-/** Anything with `defineKind`'s shape; the store needs no more of a kind than this. */
-export type AnyKind = Pick<
-  Kind,
-  'name' | 'plural' | 'data' | 'status' | 'initialStatus' | 'indexes' | 'unique' | 'redact'
->
+/** Anything with `defineKind`'s shape, whatever its data; the store needs no more of a kind than this. */
+export type AnyKind = Pick<Kind, 'name' | 'plural' | 'data' | 'status' | 'initialStatus' | 'redact'> & {
+  indexes: Record<string, KeyOf<never, never>>
+  unique: Record<string, KeyOf<never, never>>
+}
 type DataOf<K extends AnyKind> = K['data']['_zod']['output']
 type StatusOf<K extends AnyKind> = K['status']['_zod']['output']
 export type Stored<K extends AnyKind> = Resource<DataOf<K>, StatusOf<K>>
@@ -49,7 +49,12 @@ export interface Reads {
   version(): Promise<number>
 }
 
-/** Inside a transaction reads see its own writes. Await nothing but these methods in it. */
+/**
+ * Inside a transaction reads see its own writes. Await nothing but these methods in it: a transaction that takes longer
+ * than the store's bound is aborted with `timeout`. A unique key held by another resource is `already-exists` when the
+ * transaction ends, not before, so that two resources may swap keys in one. Data and status are trusted to fit their
+ * kind's schema: the edge parses them.
+ */
 export interface Transaction extends Reads {
   /** Makes a resource; `id` only where the caller must know it beforehand (UUIDv7). */
   create<K extends AnyKind>(
@@ -116,7 +121,7 @@ export interface Store extends Reads {
   transaction<T>(actor: Actor, work: (transaction: Transaction) => Promise<T>): Promise<T>
   /**
    * The entries after `since`, oldest first, at most `limit` (default 500). No gaps and no repeats, across restarts
-   * and replicas. A `since` older than what is kept is `feed-expired`.
+   * and replicas. A `since` older than what is kept, or newer than the store (it was restored), is `feed-expired`.
    */
   changes(since: number, options?: { limit?: number; kinds?: readonly string[] }): Promise<Change[]>
   /** Newest first, for the audit page. */

@@ -6,6 +6,14 @@ import type { z } from 'zod'
 export interface Caller {
   identity: Identity | null
   actor: Actor
+  /** Of people who came with a session; absent for tokens and agents. */
+  sessionId?: string
+}
+
+/** Where a request comes from, for throttling and the session list. */
+export interface Client {
+  address: string
+  userAgent: string
 }
 
 /** Input of a handler, parsed by the route's schemas and let through by its access rule. */
@@ -14,8 +22,7 @@ export interface Input<R extends Route> {
   query: z.output<R['query']>
   body: z.output<R['body']>
   caller: Caller
-  /** Address of the client, for throttling and the session list. */
-  client: { address: string; userAgent: string }
+  client: Client
   /** Aborted when the client goes away or the server stops. */
   signal: AbortSignal
   setHeader(name: string, value: string): void
@@ -24,12 +31,13 @@ export interface Input<R extends Route> {
 type Streamed<R extends Route> = AsyncIterable<z.output<R['output']>>
 /**
  * What a handler answers: the output, or for `ndjson` and `sse` routes the lines as they come.
- * It throws `FreeholdError` for what the route declares; anything else becomes `internal`.
+ * It throws `FreeholdError` for what the route declares; anything else becomes `internal`. A streaming handler throws
+ * what it can before it answers: after the first byte an error can only be the stream's last line.
  */
-export type Handler<R extends Route> = (input: Input<R>) => Promise<z.output<R['output']> | Streamed<R>>
+type Handler<R extends Route> = (input: Input<R>) => Promise<z.output<R['output']> | Streamed<R>>
 
 type AllRoutes = typeof routes
-export type Noun = keyof AllRoutes
+type Noun = keyof AllRoutes
 /** The handlers a noun must give: exactly the verbs the contract names. */
 export type Handlers<N extends Noun> = {
   [Verb in keyof AllRoutes[N]]: AllRoutes[N][Verb] extends Route ? Handler<AllRoutes[N][Verb]> : never

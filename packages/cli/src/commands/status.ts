@@ -1,0 +1,76 @@
+import { type ChangeEntry, routes } from '@freehold/contracts'
+import { type Command, Option } from 'commander'
+import { wholeNumber } from '../nouns/values.ts'
+import { plain } from '../output/text.ts'
+import { type Environment, handle } from '../runtime.ts'
+
+/** Adds `status` and `audit`. */
+export function addStatus(program: Command, environment: Environment): void {
+  const status = program.command('status').description('How everything stands, and what needs a person.')
+  handle(status, environment, async ({ runtime: { api, output } }) => {
+    const now = await (await api()).call(routes.status.get)
+    if (output.json) {
+      output.document(now)
+      return undefined
+    }
+    const { counts } = now
+    output.line(
+      `Freehold ${now.version} at ${now.publicUrl}, up since ${now.startedAt} (${now.store}, version ${now.storeVersion})`,
+    )
+    output.line(
+      `clusters ${counts.clusters}, nodes ${counts.nodes}, services ${counts.services}, images ${counts.images}, rollouts under way ${counts.activeRollouts}`,
+    )
+    if (now.problems.length === 0) output.line(output.style('green', 'All is well.'))
+    for (const { severity, kind, name, message } of now.problems) {
+      output.line(
+        `${output.style(severity === 'error' ? 'red' : 'yellow', severity)}  ${kind} ${plain(name)}: ${plain(message)}`,
+      )
+    }
+    return undefined
+  })
+  addAudit(program, environment)
+}
+
+interface AuditOptions {
+  kind?: string
+  id?: string
+  limit: number
+}
+
+function addAudit(program: Command, environment: Environment): void {
+  const command = program
+    .command('audit')
+    .description('Who changed what, the newest first.')
+    .option('--kind <kind>', 'only of this kind, such as service')
+    .option('--id <id>', 'only of this resource')
+    .addOption(new Option('--limit <number>', 'how many entries').argParser(wholeNumber(1)).default(100))
+  handle<AuditOptions>(command, environment, async ({ options, runtime: { api: open, output } }) => {
+    const api = await open()
+    const filters = {
+      ...(options.kind === undefined ? {} : { kind: options.kind }),
+      ...(options.id === undefined ? {} : { id: options.id }),
+    }
+    const entries: ChangeEntry[] = []
+    while (entries.length < options.limit) {
+      const limit = Math.min(500, options.limit - entries.length)
+      const last = entries.at(-1)
+      const before = last === undefined ? {} : { before: last.version }
+      const { items } = await api.call(routes.audit.list, { query: { ...filters, ...before, limit } })
+      entries.push(...items)
+      if (items.length < limit) break
+    }
+    if (output.json) output.document(entries)
+    else {
+      const rows = entries.map(({ version, at, actor, operation, kind, id }) => [
+        String(version),
+        at,
+        actor.name,
+        operation,
+        kind,
+        id,
+      ])
+      output.table({ columns: ['VERSION', 'AT', 'WHO', 'DID', 'KIND', 'ID'], rows })
+    }
+    return undefined
+  })
+}

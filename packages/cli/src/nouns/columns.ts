@@ -1,0 +1,138 @@
+import type { AnyResource } from '../api.ts'
+import { age, bytes } from '../output/text.ts'
+import { nameOf } from './lookup.ts'
+
+/** What a cell may need besides its resource. */
+export interface ColumnContext {
+  now: Date
+  /** Name of a resource that is referred to by id; the id where it is unknown. */
+  nameOfId(id: unknown): string
+}
+
+export interface Column {
+  title: string
+  cell(resource: AnyResource, context: ColumnContext): string
+  /** The field with the id that `nameOfId` will be asked for. */
+  refers?: string
+}
+
+/** Columns of a noun's table. One that is not listed here is shown by name and age. */
+export function columnsOf(plural: string): Column[] {
+  return columns[plural] ?? [name, created]
+}
+
+const name: Column = { title: 'NAME', cell: nameOf }
+const id: Column = { title: 'ID', cell: (resource) => resource.id }
+const created: Column = { title: 'AGE', cell: (resource, { now }) => age(resource.createdAt, now) }
+const state: Column = { title: 'STATE', cell: (resource) => text(resource.status.state) }
+const message: Column = { title: 'MESSAGE', cell: (resource) => text(resource.status.message) }
+
+function data(title: string, field: string): Column {
+  return { title, cell: (resource) => text(resource.data[field]) }
+}
+function status(title: string, field: string): Column {
+  return { title, cell: (resource) => text(resource.status[field]) }
+}
+function reference(title: string, field: string): Column {
+  return { title, refers: field, cell: (resource, { nameOfId }) => nameOfId(resource.data[field]) }
+}
+
+const columns: Record<string, Column[]> = {
+  clusters: [
+    name,
+    state,
+    { title: 'MACHINES', cell: ({ status: { swarmNodes } }) => String(list(swarmNodes).length) },
+    status('ENGINE', 'engineVersion'),
+    created,
+    message,
+  ],
+  nodes: [
+    name,
+    reference('CLUSTER', 'clusterId'),
+    state,
+    { title: 'ROLE', cell: ({ status: { role, leader } }) => (leader === true ? 'leader' : text(role)) },
+    status('AGENT', 'agentVersion'),
+    status('ENGINE', 'engineVersion'),
+    status('ADDRESS', 'address'),
+    message,
+  ],
+  services: [
+    name,
+    reference('CLUSTER', 'clusterId'),
+    state,
+    { title: 'HEALTHY', cell: ({ status: { replicas } }) => healthy(replicas) },
+    status('REVISION', 'currentRevisionNumber'),
+    data('VERSION', 'imageVersion'),
+    created,
+    message,
+  ],
+  images: [
+    name,
+    { title: 'WHERE', cell: ({ data: { location } }) => text(field(location, 'externalImage') ?? 'here') },
+    { title: 'VERSIONS', cell: ({ status: { versions } }) => String(list(versions).length) },
+    { title: 'NEWEST', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'versionString')) },
+    { title: 'SIZE', cell: ({ status: { versions } }) => size(field(list(versions)[0], 'size')) },
+    { title: 'PUSHED', cell: ({ status: { lastPushAt } }, { now }) => ago(lastPushAt, now) },
+  ],
+  users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
+  tokens: [
+    name,
+    data('BEGINS', 'prefix'),
+    data('ROLE', 'role'),
+    reference('USER', 'userId'),
+    data('EXPIRES', 'expiresAt'),
+    id,
+  ],
+  enrolments: [
+    data('BEGINS', 'prefix'),
+    reference('CLUSTER', 'clusterId'),
+    data('USES LEFT', 'usesLeft'),
+    data('EXPIRES', 'expiresAt'),
+    id,
+  ],
+  revisions: [
+    reference('SERVICE', 'serviceId'),
+    data('NUMBER', 'number'),
+    data('VERSION', 'imageVersion'),
+    { title: 'DIGEST', cell: ({ data: { imageDigest } }) => text(imageDigest).slice(0, 19) },
+    created,
+    id,
+  ],
+  rollouts: [
+    reference('SERVICE', 'serviceId'),
+    data('REVISION', 'revisionNumber'),
+    status('PHASE', 'phase'),
+    data('TRIGGER', 'trigger'),
+    created,
+    id,
+    message,
+  ],
+}
+
+function flag(title: string, fieldName: string): Column {
+  return { title, cell: (resource) => (resource.data[fieldName] === true ? 'yes' : '') }
+}
+
+function text(value: unknown): string {
+  return value === null || value === undefined ? '' : String(value)
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+function field(value: unknown, fieldName: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[fieldName] : undefined
+}
+
+function healthy(replicas: unknown): string {
+  return `${text(field(replicas, 'healthy'))}/${text(field(replicas, 'wanted'))}`
+}
+
+function size(value: unknown): string {
+  return typeof value === 'number' ? bytes(value) : ''
+}
+
+function ago(at: unknown, now: Date): string {
+  return typeof at === 'string' ? age(at, now) : ''
+}

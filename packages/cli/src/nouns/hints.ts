@@ -1,0 +1,31 @@
+import type { AnyResource } from '../api.ts'
+import type { Output } from '../output/output.ts'
+import { nameOf } from './lookup.ts'
+import type { Noun } from './noun.ts'
+
+/** Says that something was made, shows what is shown only once, and names the next command. */
+export function tellCreated(output: Output, noun: Noun, created: unknown): void {
+  const answer = created as Partial<{ resource: AnyResource; token: string; jumpCode: string; command: string }>
+  const resource = answer.resource ?? (created as AnyResource)
+  if (answer.token !== undefined) {
+    output.note(`Created token ${nameOf(resource)}. Its value is shown this once:`)
+    output.line(answer.token)
+    return
+  }
+  if (answer.jumpCode !== undefined) {
+    output.note('Run this on the machine that shall join. The code in it is shown this once:')
+    output.line(answer.command ?? answer.jumpCode)
+    return
+  }
+  output.line(`Created ${noun.singular} ${nameOf(resource)}.`)
+  const next = nextSteps[noun.plural]?.(nameOf(resource))
+  if (next !== undefined) output.note(`→ ${next}`)
+}
+
+const nextSteps: Record<string, (name: string) => string> = {
+  clusters: (name) => `\`freehold clusters join-code ${name}\` gives what a machine needs to join.`,
+  services: (name) =>
+    `\`freehold services push-help ${name}\` shows how to push its image; \`freehold rollouts watch ${name}\` follows it.`,
+  images: (name) => `\`freehold services create NAME --cluster CLUSTER --image ${name}\` runs it.`,
+  users: () => 'They sign in with `freehold login`.',
+}

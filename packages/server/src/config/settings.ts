@@ -1,0 +1,182 @@
+import { passwordSchema, usernameSchema } from '@freehold/contracts'
+import { z } from 'zod'
+import { isAddressRange } from '../http/client-address.ts'
+
+/** One setting: everything the reference says about it and everything that checks it. */
+export interface Setting<S extends z.ZodType = z.ZodType> {
+  variable: string
+  /** What it does, as a sentence. */
+  meaning: string
+  /** As it would be written in the environment; null: there is none. */
+  default: string | null
+  /** What the values are, where the name does not say it. */
+  unit?: string
+  /** Never printed. */
+  secret?: true
+  /** From the text in the environment to the value; absent variables come as undefined. */
+  schema: S
+}
+
+function setting<S extends z.ZodType>(value: Setting<S>): Setting<S> {
+  return value
+}
+
+const hostname = z
+  .string()
+  .regex(
+    /^(?=.{1,253}(:|$))[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*(:\d{1,5})?$/,
+    'must be a hostname without protocol and path, such as cloud.example.com',
+  )
+
+/** Reads `username:password`; the password may hold colons. */
+const account = z
+  .string()
+  .transform((text) => ({ username: text.split(':')[0] ?? '', password: text.split(':').slice(1).join(':') }))
+  .pipe(z.object({ username: usernameSchema, password: passwordSchema }))
+
+/**
+ * Every setting of the control plane, in the order of the reference. Names beginning with SERVEZONE_ are those that
+ * operators of serve.zone already have in their files.
+ */
+export const settings = {
+  dataDirectory: setting({
+    variable: 'FREEHOLD_DATA_DIR',
+    meaning: 'Where everything is kept: the store, the blobs of the registry, keys. One server at a time.',
+    default: './.freehold',
+    unit: 'directory; made if it is missing',
+    schema: z.string().min(1, 'must not be empty').default('./.freehold'),
+  }),
+  port: setting({
+    variable: 'SERVEZONE_PORT',
+    meaning: 'The one port for API, registry, dashboard and agents. 0 takes any free one.',
+    default: '8080',
+    unit: '0 to 65535',
+    schema: z
+      .string()
+      .regex(/^\d{1,5}$/, 'must be a number from 0 to 65535')
+      .transform(Number)
+      .refine((port) => port <= 65_535, 'must be a number from 0 to 65535')
+      .default(8080),
+  }),
+  bind: setting({
+    variable: 'FREEHOLD_BIND',
+    meaning:
+      'The address to listen on. The default takes connections from everywhere, because agents, browsers and `docker push` come from other machines; 127.0.0.1 takes only those of this machine, for instance of a proxy on it.',
+    default: '0.0.0.0',
+    unit: 'IP address or hostname',
+    schema: z.string().min(1, 'must not be empty').max(253).default('0.0.0.0'),
+  }),
+  hostname: setting({
+    variable: 'SERVEZONE_URL',
+    meaning:
+      'The public hostname, without protocol, with a port if it is not the usual one. It stands in the setup link, in registry targets and in the commands agents are given.',
+    default: null,
+    unit: 'hostname[:port]; without it the address that is listened on',
+    schema: hostname.optional(),
+  }),
+  sslMode: setting({
+    variable: 'SERVEZONE_SSLMODE',
+    meaning:
+      'Who does TLS. `none`: nobody, plain HTTP. `external`: a proxy in front; cookies become Secure and links begin with https.',
+    default: 'none',
+    unit: 'none | external',
+    schema: z
+      .enum(['none', 'external', 'letsencrypt'], { error: 'must be none or external' })
+      .refine(
+        (mode) => mode !== 'letsencrypt',
+        'letsencrypt is not there yet; put a proxy that does TLS in front and set SERVEZONE_SSLMODE=external',
+      )
+      .default('none'),
+  }),
+  trustedProxies: setting({
+    variable: 'FREEHOLD_TRUSTED_PROXIES',
+    meaning:
+      'Proxies whose X-Forwarded-For is believed when it says who the client is (for throttling and the access log).',
+    default: '127.0.0.1,::1 with SERVEZONE_SSLMODE=external, else none',
+    unit: 'addresses or CIDR ranges, comma-separated',
+    schema: z
+      .string()
+      .transform((text) =>
+        text
+          .split(',')
+          .map((part) => part.trim())
+          .filter((part) => part !== ''),
+      )
+      .refine((ranges) => ranges.every(isAddressRange), 'must be addresses or CIDR ranges, comma-separated')
+      .optional(),
+  }),
+  environment: setting({
+    variable: 'SERVEZONE_ENVIRONMENT',
+    meaning: 'What this installation is for.',
+    default: 'production',
+    unit: 'production | integration',
+    schema: z.enum(['production', 'integration'], { error: 'must be production or integration' }).default('production'),
+  }),
+  adminAccount: setting({
+    variable: 'SERVEZONE_ADMINACCOUNT',
+    meaning:
+      'Makes the first administrator at the start, if there is none yet; one that exists is never changed. Without it the start prints a one-time setup link.',
+    default: null,
+    unit: 'username:password, the password at least 10 characters',
+    secret: true,
+    schema: account.optional(),
+  }),
+  storeUrl: setting({
+    variable: 'FREEHOLD_STORE_URL',
+    meaning:
+      'A PostgreSQL database for the store, for several control planes at once. Without it: SQLite in the data directory.',
+    default: null,
+    unit: 'postgres://user:password@host:port/database',
+    secret: true,
+    schema: z
+      .string()
+      .refine(
+        (text) => URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol),
+        'must be an address like postgres://user:password@host:5432/database',
+      )
+      .optional(),
+  }),
+  appSecret: setting({
+    variable: 'APP_SECRET',
+    meaning:
+      'The secret every key of this installation is derived from. Several control planes on one store need the same. Without it one is made and kept in the data directory (`secret.key`).',
+    default: null,
+    unit: 'at least 32 characters, for instance of `openssl rand -base64 32`',
+    secret: true,
+    schema: z
+      .string()
+      .min(32, 'must have at least 32 characters; `openssl rand -base64 32` makes one')
+      .max(1024)
+      .optional(),
+  }),
+  localCluster: setting({
+    variable: 'FREEHOLD_LOCAL_CLUSTER',
+    meaning:
+      'Whether the Docker engine of this machine becomes a cluster named `local`, by a cluster agent that is started along; a Swarm is initialised where there is none.',
+    default: 'on',
+    unit: 'on | off',
+    schema: z
+      .enum(['on', 'off'], { error: 'must be on or off' })
+      .transform((value) => value === 'on')
+      .default(true),
+  }),
+  dockerHost: setting({
+    variable: 'DOCKER_HOST',
+    meaning: 'The Docker engine of the local cluster.',
+    default: 'unix:///var/run/docker.sock',
+    unit: 'unix://path or tcp://host:port',
+    schema: z
+      .string()
+      .regex(/^(unix:\/\/\/.+|(tcp|http):\/\/[^/]+\/?)$/, 'must be unix:///path or tcp://host:port')
+      .default('unix:///var/run/docker.sock'),
+  }),
+  logLevel: setting({
+    variable: 'FREEHOLD_LOG_LEVEL',
+    meaning: 'What is written to the log (JSON lines on standard error).',
+    default: 'info',
+    unit: 'debug | info | warn | error | silent',
+    schema: z
+      .enum(['debug', 'info', 'warn', 'error', 'silent'], { error: 'must be debug, info, warn, error or silent' })
+      .default('info'),
+  }),
+}

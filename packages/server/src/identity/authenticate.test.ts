@@ -1,0 +1,76 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { kinds } from '@freehold/contracts'
+import { openSqliteStore, type Store } from '@freehold/store'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { seedToken } from '../http/server.testing.ts'
+import { openServerSecret } from '../secrets/index.ts'
+import { createIdentityNoun, type IdentityCaller, type IdentityNoun } from './index.ts'
+
+let directory = ''
+let store: Store
+let identity: IdentityNoun
+const client = { address: '192.0.2.1', userAgent: 'docker' }
+const account = { username: 'admin', password: 'correct horse battery' }
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'freehold-identity-'))
+  store = await openSqliteStore({ directory, kinds: Object.values(kinds) })
+  const secret = await openServerSecret({ appSecret: undefined, dataDirectory: directory })
+  identity = createIdentityNoun({ store, secret, secure: false })
+  await identity.bootstrap(account)
+})
+afterEach(async () => {
+  await store.close()
+  await rm(directory, { recursive: true, force: true })
+})
+
+test('a password lets its user in by user name and password', async () => {
+  const { identity: who, actor } = await identity.authenticateBasic('admin', account.password, client)
+  expect(who).toMatchObject({ subject: 'user', name: 'admin', role: 'admin' })
+  expect(actor).toMatchObject({ type: 'user', name: 'admin' })
+  await expect(identity.authenticateBasic('admin', 'wrong', client)).rejects.toMatchObject({
+    code: 'wrong-credentials',
+  })
+})
+
+test('a machine token is a password under any name, until it expires', async () => {
+  const token = await seedToken(store, 'api')
+  expect((await identity.authenticateBasic('whoever', token, client)).identity).toMatchObject({
+    subject: 'token',
+    role: 'api',
+  })
+  const expired = await seedToken(store, 'api', { expiresAt: new Date(Date.now() - 1).toISOString() })
+  await expect(identity.authenticateBasic('x', expired, client)).rejects.toMatchObject({ code: 'wrong-credentials' })
+})
+
+test('a cluster is let in by whoever knows its credentials, and by nothing else', async () => {
+  const attempt = (password: string) => identity.authenticateBasic('cluster-1', password, client)
+  await expect(attempt('secret')).rejects.toMatchObject({ code: 'wrong-credentials' })
+  const caller: IdentityCaller = {
+    identity: { subject: 'agent', userId: '1', name: 'cluster-1', role: 'cluster', expiresAt: null },
+    actor: { type: 'agent', id: '1', name: 'cluster-1' },
+  }
+  identity.setClusterCredentials(async (_, password) => (password === 'secret' ? caller : null))
+  expect(await attempt('secret')).toBe(caller)
+  await expect(attempt('guess')).rejects.toMatchObject({ code: 'wrong-credentials' })
+})
+
+test('guessing by user name and password is slowed down', async () => {
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    await expect(identity.authenticateBasic('admin', 'wrong', client)).rejects.toMatchObject({
+      code: 'wrong-credentials',
+    })
+  }
+  await expect(identity.authenticateBasic('admin', 'wrong', client)).rejects.toMatchObject({
+    code: 'too-many-requests',
+  })
+})
+
+test('a second bootstrap changes nothing', async () => {
+  expect(await identity.bootstrap({ username: 'other', password: 'another long password' })).toBe(false)
+  await expect(identity.authenticateBasic('other', 'another long password', client)).rejects.toMatchObject({
+    code: 'wrong-credentials',
+  })
+})

@@ -1,0 +1,33 @@
+import { imageData, imageKind } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
+import type { Handlers } from '../http/handler.ts'
+import { mergedData } from '../http/merged.ts'
+import { getResource, listResources } from '../http/resources.ts'
+import { createImage, deleteImage, updateImage } from './service.ts'
+
+export function createImageHandlers({ store }: { store: Store }): Handlers<'images'> {
+  return {
+    list: ({ query }) => listResources(store, imageKind, query),
+    get: ({ params }) => getResource(store, imageKind, params.id),
+    create: ({ body: { data, labels }, caller }) =>
+      store.transaction(caller.actor, (transaction) =>
+        createImage(transaction, { data, ...(labels === undefined ? {} : { labels }) }),
+      ),
+    update: ({ params, body: { data, labels, version }, caller }) =>
+      store.transaction(caller.actor, async (transaction) => {
+        const before = await getResource(transaction, imageKind, params.id)
+        return updateImage(transaction, {
+          id: params.id,
+          data: mergedData(imageData, before.data, data),
+          ...(labels === undefined ? {} : { labels }),
+          ...(version === undefined ? {} : { expectedVersion: version }),
+        })
+      }),
+    delete: async ({ params, query: { version }, caller }) => {
+      await store.transaction(caller.actor, (transaction) =>
+        deleteImage(transaction, { id: params.id, ...(version === undefined ? {} : { expectedVersion: version }) }),
+      )
+      return undefined
+    },
+  }
+}

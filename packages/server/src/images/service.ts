@@ -1,0 +1,102 @@
+import {
+  blobLinkKind,
+  FreeholdError,
+  type Image,
+  imageKind,
+  manifestKind,
+  repositoryOfService,
+  serviceKind,
+  tagKind,
+} from '@freehold/contracts'
+import type { Transaction } from '@freehold/store'
+import { getResource } from '../http/resources.ts'
+import { refuseChange } from './kind.ts'
+
+/** How many services a refusal names. */
+const namedServices = 5
+
+/** Makes an image record. Throws `already-exists`. */
+export async function createImage(
+  transaction: Transaction,
+  input: { data: Image['data']; labels?: Record<string, string> },
+): Promise<Image> {
+  return transaction.create(imageKind, input)
+}
+
+/** Changes an image record. Throws `not-found`, `stale-version`, `already-exists`, and `conflict` with the reason. */
+export async function updateImage(
+  transaction: Transaction,
+  input: { id: string; data: Image['data']; labels?: Record<string, string>; expectedVersion?: number },
+): Promise<Image> {
+  const { id, ...change } = input
+  const before = await getResource(transaction, imageKind, id)
+  const refusal = refuseChange(before.data, change.data)
+  if (refusal !== undefined) throw new FreeholdError('conflict', refusal)
+  return transaction.update(imageKind, id, change)
+}
+
+/**
+ * Removes an image with its tags, manifests and blob links. The blobs themselves stay: other repositories may hold
+ * them. Throws `not-found`, `stale-version`, and `conflict` while services use it, naming them.
+ */
+export async function deleteImage(
+  transaction: Transaction,
+  input: { id: string; expectedVersion?: number },
+): Promise<void> {
+  const { id, expectedVersion } = input
+  const image = await getResource(transaction, imageKind, id)
+  const users = await transaction.list(serviceKind, { where: { imageId: id }, limit: namedServices + 1 })
+  if (users.items.length > 0)
+    throw inUse(
+      image,
+      users.items.map((service) => service.data.name),
+    )
+  await transaction.delete(imageKind, id, expectedVersion === undefined ? {} : { expectedVersion })
+  if (image.data.location.internal) await deleteRepository(transaction, image.data.name)
+}
+
+async function deleteRepository(transaction: Transaction, repository: string): Promise<void> {
+  const where = { repository }
+  for (const tag of await transaction.all(tagKind, { where })) await transaction.delete(tagKind, tag.id)
+  for (const manifest of await transaction.all(manifestKind, { where })) {
+    await transaction.delete(manifestKind, manifest.id)
+  }
+  for (const link of await transaction.all(blobLinkKind, { where })) await transaction.delete(blobLinkKind, link.id)
+}
+
+function inUse(image: Image, services: string[]): FreeholdError {
+  const named = services.slice(0, namedServices).join(', ')
+  const more = services.length > namedServices ? ' and others' : ''
+  const noun = services.length === 1 ? 'the service' : 'the services'
+  return new FreeholdError(
+    'conflict',
+    `The image ${image.data.name} is used by ${noun} ${named}${more}. Give them another image or delete them first.`,
+  )
+}
+
+/** The internal image record of a repository, made where there is none. Throws `conflict` where the name is external. */
+export async function ensureImage(
+  transaction: Transaction,
+  input: { repository: string; description: string },
+): Promise<Image> {
+  const { repository, description } = input
+  const known = await transaction.find(imageKind, 'name', repository)
+  if (known === undefined) {
+    return transaction.create(imageKind, { data: { name: repository, description, location: { internal: true } } })
+  }
+  if (!known.data.location.internal) {
+    throw new FreeholdError(
+      'conflict',
+      `${repository} is the name of an external image. Push to another repository, or delete that image record first.`,
+    )
+  }
+  return known
+}
+
+/** The image a service gets when it names none: where its pushes go. */
+export function ensureServiceImage(transaction: Transaction, service: { id: string; name: string }): Promise<Image> {
+  return ensureImage(transaction, {
+    repository: repositoryOfService(service),
+    description: `Image of the service ${service.name}`,
+  })
+}

@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { engineAnswers } from './engine.ts'
+
+const lookAgainMs = 30_000
+const firstBackoffMs = 1_000
+const longestBackoffMs = 60_000
+/** An agent that ran this long was well: its end starts the backoff anew. */
+const wellAfterMs = 60_000
+const stopLimitMs = 10_000
+const longestLine = 8_192
+
+export interface LocalAgentOptions {
+  /** The program to run with this process's own Node. */
+  entry: string
+  dockerHost: string
+  /** Where the control plane is reached from this machine. */
+  controlPlaneUrl: string
+  /** The agent's own state. */
+  directory: string
+  logLevel: string
+  /** Makes the cluster `local`, if it is missing, and a JUMPCODE for it. */
+  enrol: () => Promise<{ jumpCode: string }>
+  /** A sentence for the person at the terminal. */
+  say: (sentence: string) => void
+  /** A line the agent wrote. */
+  passOn: (line: string) => void
+}
+
+export interface LocalAgent {
+  /** Ends the agent and stops looking. */
+  stop(): Promise<void>
+}
+
+/**
+ * Looks for the engine until one answers, then keeps the agent running: when it dies it is started again, later each
+ * time, at most a minute later. Everything it needs to know goes through its environment, and nothing of ours besides.
+ */
+export function createLocalAgent(options: LocalAgentOptions): LocalAgent {
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const done = run(options, signal)
+  return {
+    async stop() {
+      stopping.abort()
+      await done
+    },
+  }
+}
+
+async function run(options: LocalAgentOptions, signal: AbortSignal): Promise<void> {
+  await waitForEngine(options, signal)
+  let backoffMs = firstBackoffMs
+  while (!signal.aborted) {
+    const startedAt = performance.now()
+    const end = await runOnce(options, signal)
+    if (signal.aborted) return
+    backoffMs =
+      performance.now() - startedAt >= wellAfterMs ? firstBackoffMs : Math.min(longestBackoffMs, backoffMs * 2)
+    options.say(`Local cluster: the agent ended (${end}); starting it again in ${Math.round(backoffMs / 1000)} s.`)
+    await pause(backoffMs, signal)
+  }
+}
+
+async function waitForEngine({ dockerHost, say }: LocalAgentOptions, signal: AbortSignal): Promise<void> {
+  let said = false
+  while (!signal.aborted && !(await engineAnswers(dockerHost, signal))) {
+    if (!said && !signal.aborted) {
+      say(
+        `Local cluster: no Docker engine answers at ${dockerHost}; looking again every ${lookAgainMs / 1000} s. FREEHOLD_LOCAL_CLUSTER=off turns this off.`,
+      )
+    }
+    said = true
+    await pause(lookAgainMs, signal)
+  }
+  if (!signal.aborted) {
+    say(
+      `Local cluster: the Docker engine at ${dockerHost} becomes the cluster "local" (a Swarm is initialised where there is none). FREEHOLD_LOCAL_CLUSTER=off turns this off.`,
+    )
+  }
+}
+
+/** Runs the agent once and says in a few words how it ended. */
+async function runOnce(options: LocalAgentOptions, signal: AbortSignal): Promise<string> {
+  try {
+    const { jumpCode } = await options.enrol()
+    if (signal.aborted) return 'stopped'
+    const child = spawn(process.execPath, [options.entry], {
+      // The channel carries nothing: its end tells the agent that we are gone, even by kill -9.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: environmentOf(options, jumpCode),
+    })
+    return await supervise(child, options, signal)
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+async function supervise(child: ChildProcess, options: LocalAgentOptions, signal: AbortSignal): Promise<string> {
+  for (const stream of [child.stdout, child.stderr]) if (stream !== null) passLines(stream, options.passOn)
+  let cutOff: NodeJS.Timeout | undefined
+  const stop = () => {
+    child.kill('SIGTERM')
+    cutOff = setTimeout(() => child.kill('SIGKILL'), stopLimitMs)
+  }
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    const [code, killedBy] = await once(child, 'exit')
+    return killedBy === null ? `exit code ${code}` : `signal ${killedBy}`
+  } finally {
+    clearTimeout(cutOff)
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+function passLines(stream: Readable, passOn: (line: string) => void): void {
+  createInterface({ input: stream }).on('line', (line) => passOn(line.slice(0, longestLine)))
+}
+
+function environmentOf(options: LocalAgentOptions, jumpCode: string): Record<string, string> {
+  const inherited = ['PATH', 'HOME', 'TZ', 'LANG', 'DOCKER_CERT_PATH', 'DOCKER_TLS_VERIFY', 'NODE_EXTRA_CA_CERTS']
+  return {
+    ...Object.fromEntries(
+      inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    ),
+    CLOUDLY_URL: options.controlPlaneUrl,
+    JUMPCODE: jumpCode,
+    DOCKER_HOST: options.dockerHost,
+    FREEHOLD_AGENT_DIR: options.directory,
+    FREEHOLD_LOG_LEVEL: options.logLevel,
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal })
+  } catch {
+    // Woken by the signal, which the caller looks at.
+  }
+}

@@ -1,0 +1,119 @@
+import { join } from 'node:path'
+import { createFileBlobs } from '@freehold/blobs'
+import { systemClock, systemRandom } from '@freehold/reconcile'
+import type { Store } from '@freehold/store'
+import type { Logger } from 'pino'
+import { createAgentHub, createAgentUpgrade } from './agents/index.ts'
+import { createChangesNoun, type Feed } from './changes/index.ts'
+import {
+  createAgentHandlers,
+  createClusterHandlers,
+  createEnrolmentHandlers,
+  createNodeHandlers,
+  createPullCredentials,
+} from './clusters/index.ts'
+import { createTypedRequests } from './compat/index.ts'
+import type { AllHandlers } from './http/handler.ts'
+import type { RawMount, UpgradeMount } from './http/mounts.ts'
+import type { IdentityNoun } from './identity/index.ts'
+import { createImageHandlers } from './images/index.ts'
+import { createLogHandlers } from './logs/index.ts'
+import { createPlanHandlers } from './plan/index.ts'
+import { createReconcilers } from './reconcilers/index.ts'
+import { createRegistryMount } from './registry-mount.ts'
+import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
+import type { ServerSecret } from './secrets/index.ts'
+import { createServiceHandlers } from './services/index.ts'
+import { createStatusNoun } from './status/index.ts'
+
+export interface Nouns {
+  handlers: AllHandlers
+  raw: RawMount[]
+  upgrades: UpgradeMount[]
+  /** Begins the background jobs. */
+  start(): void
+  /** Ends links and jobs. */
+  stop(): Promise<void>
+  /** Housekeeping for now and then. */
+  sweep(): Promise<void>
+}
+
+export interface NounOptions {
+  store: Store
+  feed: Feed
+  identity: IdentityNoun
+  secret: ServerSecret
+  dataDirectory: string
+  version: string
+  startedAt: string
+  /** Known from the moment the port is taken. */
+  publicUrl: () => string
+  isServing: () => boolean
+  log: Logger
+}
+
+/** Every noun of the control plane, wired to what it needs. */
+export async function createNouns(options: NounOptions): Promise<Nouns> {
+  const { store, feed, identity, secret, version, startedAt, publicUrl, isServing, log } = options
+  const now = () => systemClock.now()
+  const registryHost = () => new URL(publicUrl()).host
+  const rules = { registryHost, now }
+
+  const pull = createPullCredentials({ store, serverKey: secret.deriveKey('cluster-pull').reveal(), registryHost })
+  const hub = createAgentHub({
+    store,
+    clock: systemClock,
+    serverVersion: version,
+    registryHost,
+    registryFor: (cluster) => pull.of(cluster),
+  })
+  const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
+  const reconcilers = createReconcilers({
+    store,
+    clock: systemClock,
+    random: systemRandom,
+    hub,
+    rules,
+    onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
+  })
+  const registry = createRegistryMount({
+    store,
+    blobs: await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
+    identity,
+    pull,
+    secret: secret.deriveKey('registry').reveal(),
+    publicUrl,
+    log,
+  })
+
+  const handlers: AllHandlers = {
+    ...identity.handlers,
+    ...createChangesNoun({ store, feed }).handlers,
+    ...createStatusNoun({ store, version, startedAt, publicUrl, isServing }).handlers,
+    clusters: createClusterHandlers({ store }),
+    nodes: createNodeHandlers({ store }),
+    enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
+    agents: createAgentHandlers({ store, now }),
+    images: createImageHandlers({ store }),
+    services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
+    revisions: createRevisionHandlers({ store }),
+    rollouts: createRolloutHandlers({ store }),
+    plan: createPlanHandlers({ store, hub, rules }),
+  }
+  const typedRequests = createTypedRequests({ handlers, authenticate: identity.authenticate, publicUrl, log })
+
+  return {
+    handlers,
+    raw: [registry.mount, typedRequests],
+    upgrades: [links],
+    start: () => reconcilers.start(),
+    async stop() {
+      hub.close()
+      links.close()
+      await reconcilers.stop()
+    },
+    sweep: async () => {
+      await Promise.all([identity.sweep(), registry.sweep()])
+    },
+  }
+}

@@ -1,0 +1,58 @@
+import { FreeholdError } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
+import { type AgentHub, desiredOf } from '../agents/index.ts'
+import type { Handlers } from '../http/handler.ts'
+import type { ServiceRules } from '../services/index.ts'
+import { documentsOf } from './kind.ts'
+import { applyPlan, type ClusterEnd, previewPlan, readCurrent } from './service.ts'
+
+const agentLimitMs = 20_000
+
+export function createPlanHandlers(options: {
+  store: Store
+  hub: Pick<AgentHub, 'request'>
+  rules: ServiceRules
+}): Handlers<'plan'> {
+  const { store, hub, rules } = options
+  return {
+    async export() {
+      const version = await store.version()
+      return { documents: documentsOf(await readCurrent(store)), version }
+    },
+    async preview({ body, caller, signal }) {
+      const { changes, version, ends } = await previewPlan(store, { ...body, actor: caller.actor, rules })
+      const asked = ends.map((end) => askAgent(end, { hub, version, signal }))
+      return { changes, version, clusters: await Promise.all(asked) }
+    },
+    apply: async ({ body, caller }) => ({
+      changes: await applyPlan(store, { ...body, actor: caller.actor, rules }),
+    }),
+  }
+}
+
+/** What the cluster's agent would do in the end; a sentence instead where it cannot be asked. */
+async function askAgent(
+  end: ClusterEnd,
+  context: { hub: Pick<AgentHub, 'request'>; version: number; signal: AbortSignal },
+): Promise<{ cluster: string; steps: string[]; problem: string | null }> {
+  const { name, clusterId, workloads } = end
+  if (end.isNew) return { cluster: name, steps: [], problem: 'This cluster is new; no agent can be asked yet.' }
+  const desired = desiredOf({
+    cluster: { id: clusterId, name },
+    generation: context.version,
+    workloads,
+    registry: null,
+  })
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(agentLimitMs)])
+  try {
+    const steps: string[] = []
+    for await (const output of context.hub.request(clusterId, { kind: 'plan', desired }, { signal })) {
+      if (output.kind === 'plan') steps.push(...output.steps)
+    }
+    const problem = signal.aborted ? 'Its agent did not answer in time.' : null
+    return { cluster: name, steps, problem }
+  } catch (error) {
+    if (!(error instanceof FreeholdError)) throw error
+    return { cluster: name, steps: [], problem: error.message }
+  }
+}

@@ -1,0 +1,91 @@
+import { type Clock, createDriver, type Driver, type Random } from '@freehold/reconcile'
+import type { Store } from '@freehold/store'
+import type { AgentHub } from '../agents/index.ts'
+import { createRolloutAdvancer } from '../rollouts/index.ts'
+import { createPushReconciler, refreshService, type ServiceRules } from '../services/index.ts'
+import { prune } from './prune.ts'
+
+export interface Reconcilers {
+  start(): void
+  /** Resolves when no job runs any more. */
+  stop(): Promise<void>
+}
+
+const backoff = { minMs: 500, maxMs: 30_000 }
+const day = 24 * 60 * 60 * 1000
+
+type Run = (signal: AbortSignal) => Promise<{ againInMs?: number } | undefined>
+
+export function createReconcilers(options: {
+  store: Store
+  clock: Clock
+  random: Random
+  hub: AgentHub
+  rules: ServiceRules
+  /** How long the log of changes is kept; default 400 days. */
+  logKeptMs?: number
+  /** A job that failed; it is tried again. `job` names it. */
+  onFailure: (failure: { job: string; error: unknown }) => void
+}): Reconcilers {
+  const { store, clock, random, hub, rules, onFailure, logKeptMs = 400 * day } = options
+  const pushes = createPushReconciler({ store, rules })
+  const advancer = createRolloutAdvancer({
+    store,
+    now: () => clock.now(),
+    observe: (rollout) => hub.observe(rollout),
+    settle: (transaction, service) =>
+      refreshService(transaction, {
+        serviceId: service.id,
+        sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
+        registryHost: rules.registryHost(),
+      }),
+    onError: (error, rollout) => onFailure({ job: `rollout ${rollout.id}`, error }),
+  })
+  const loop = (job: string, periodMs: number, run: Run): Driver =>
+    createDriver({
+      run,
+      clock,
+      random,
+      periodMs,
+      backoff,
+      onFailure: ({ error }) => onFailure({ job, error }),
+    })
+
+  /** A step is decided from what agents see of what they were told, so rollouts follow each pass of the agents' job. */
+  const agents = loop('agents', 10_000, async (signal) => {
+    const outcome = await hub.run(signal)
+    rollouts.wake()
+    return outcome
+  })
+  const rollouts = loop('rollouts', 10_000, async (signal) => {
+    const { checkAfterMs } = await advancer.run(signal)
+    return checkAfterMs === null ? undefined : { againInMs: checkAfterMs }
+  })
+  const deployOnPush = loop('deploy on push', 10 * 60_000, async (signal) => {
+    await pushes.run(signal)
+    return undefined
+  })
+  const pruning = loop('pruning', 60 * 60_000, async (signal) => {
+    await prune(store, { now: new Date(clock.now()), logKeptMs, signal })
+    return undefined
+  })
+  const unsubscribes: (() => void)[] = []
+
+  return {
+    start() {
+      for (const driver of [agents, rollouts, deployOnPush, pruning]) driver.start()
+      unsubscribes.push(
+        hub.onSignal(() => agents.wake()),
+        store.onChange(() => {
+          agents.wake()
+          rollouts.wake()
+          deployOnPush.wake()
+        }),
+      )
+    },
+    async stop() {
+      for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()
+      await Promise.all([agents, rollouts, deployOnPush, pruning].map((driver) => driver.stop()))
+    },
+  }
+}

@@ -1,0 +1,69 @@
+import type { BlobStore } from '@freehold/blobs'
+import { FreeholdError } from '@freehold/contracts'
+import { systemClock } from '@freehold/reconcile'
+import type { Store } from '@freehold/store'
+import type { Logger } from 'pino'
+import type { PullCredentials } from './clusters/index.ts'
+import type { RawMount } from './http/mounts.ts'
+import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
+import { createRegistry, type Registry, type RegistryUser } from './registry/index.ts'
+
+/**
+ * The registry behind our door: who its users are comes from the identity noun, what clusters may pull from theirs.
+ * It is made with the first request, because the address it is reached at is known only when the port is taken.
+ */
+export function createRegistryMount(options: {
+  store: Store
+  blobs: BlobStore
+  identity: IdentityNoun
+  pull: PullCredentials
+  secret: Uint8Array
+  publicUrl: () => string
+  log: Logger
+}): { mount: RawMount; sweep(): Promise<void> } {
+  const { store, blobs, identity, pull, secret, publicUrl, log } = options
+  identity.setClusterCredentials(async (username, password) => {
+    const cluster = await pull.verifyClusterPull(username, password)
+    if (cluster === undefined) return null
+    const { clusterId, mayPull } = cluster
+    return {
+      identity: { subject: 'agent', userId: clusterId, name: username, role: 'cluster', expiresAt: null },
+      actor: { type: 'agent', id: clusterId, name: username },
+      mayPull,
+    }
+  })
+  let made: Registry | undefined
+  const registry = () => {
+    made ??= createRegistry({
+      store,
+      blobs,
+      log,
+      secret,
+      publicUrl: publicUrl(),
+      clock: systemClock,
+      authenticateBasic: (username, password, client) =>
+        nullWhereWrong(identity.authenticateBasic(username, password, client)),
+      authenticateBearer: (token, client) => nullWhereWrong(identity.authenticateBearer(token, client)),
+      // The deploy-on-push job hears of the commit by itself; what it reads is the image's status.
+      onPush: ({ repository, tag }) => log.debug({ repository, tag }, 'pushed'),
+    })
+    return made
+  }
+  return {
+    mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
+    async sweep() {
+      await registry().sweepUploads()
+    },
+  }
+}
+
+/** Wrong credentials are an answer to the registry, not a failure; too many of them are one. */
+async function nullWhereWrong(checking: Promise<IdentityCaller>): Promise<RegistryUser | null> {
+  try {
+    const { identity, actor, mayPull } = await checking
+    return { identity, actor, mayPull: mayPull ?? (() => true) }
+  } catch (error) {
+    if (error instanceof FreeholdError && error.status === 401) return null
+    throw error
+  }
+}

@@ -1,0 +1,72 @@
+import type { BlobStore } from '@freehold/blobs'
+import type { Store } from '@freehold/store'
+import { RegistryError } from './errors.ts'
+import { type Exchange, isKnown, sendEmpty } from './exchange.ts'
+import { parseRange } from './ranges.ts'
+import { findLink, unlinkBlob } from './repository.ts'
+
+interface Target {
+  repository: string
+  digest: string
+}
+
+/** Pulling and deleting blobs (OCI Distribution 1.1, end-2, end-10). */
+export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idleTimeoutMs: number }) {
+  const { store, blobs } = options
+
+  async function get({ request, response }: Exchange, { repository, digest }: Target): Promise<void> {
+    const sizeBytes = await sizeOf(repository, digest)
+    const etag = `"${digest}"`
+    const headers = {
+      'docker-content-digest': digest,
+      etag,
+      'accept-ranges': 'bytes',
+      'cache-control': 'private, max-age=31536000, immutable',
+    }
+    if (isKnown(request, etag)) {
+      response.writeHead(304, headers)
+      response.end()
+      return
+    }
+    const range = request.method === 'GET' && mayBeRanged(request, etag) ? request.headers.range : undefined
+    const part = parseRange(range, sizeBytes)
+    if (part === 'unsatisfiable') {
+      throw new RegistryError('range-unsatisfiable', `The blob has ${sizeBytes} bytes.`, {
+        headers: { 'content-range': `bytes */${sizeBytes}` },
+      })
+    }
+    const whole = part === 'whole'
+    const lengthBytes = whole ? sizeBytes : part.end - part.start + 1
+    response.writeHead(whole ? 200 : 206, {
+      'content-type': 'application/octet-stream',
+      'content-length': lengthBytes,
+      ...headers,
+      ...(whole ? {} : { 'content-range': `bytes ${part.start}-${part.end}/${sizeBytes}` }),
+    })
+    if (request.method === 'GET' && lengthBytes > 0) {
+      response.setTimeout(options.idleTimeoutMs, () => response.destroy())
+      await blobs.send(digest, response, whole ? undefined : part)
+    }
+    response.end()
+  }
+
+  /** A link says it may be read here; the blob store says it can be. Throws `blob-unknown`. */
+  async function sizeOf(repository: string, digest: string): Promise<number> {
+    const [link, stat] = await Promise.all([findLink(store, repository, digest), blobs.stat(digest)])
+    if (link !== undefined && stat !== undefined && stat.sizeBytes === link.data.size) return stat.sizeBytes
+    throw new RegistryError('blob-unknown', `${repository} has no blob ${digest}.`)
+  }
+
+  async function remove(exchange: Exchange, { repository, digest }: Target): Promise<void> {
+    await unlinkBlob(store, exchange.visitor.actor, repository, digest)
+    sendEmpty(exchange, 202, {})
+  }
+
+  return { get, remove }
+}
+
+/** A range counts only for the very entity the client has the rest of (RFC 9110 §13.1.5). */
+function mayBeRanged(request: Exchange['request'], etag: string): boolean {
+  const condition = request.headers['if-range']
+  return condition === undefined || condition === etag
+}

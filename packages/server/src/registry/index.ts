@@ -1,0 +1,14 @@
+/**
+ * The OCI registry at `/v2/`: OCI Distribution 1.1 (pull, push, discovery, management) with the Docker registry's
+ * bearer tokens. Names, links and manifests are resources of the store, bytes lie in the blob store. What an image
+ * is to people and services belongs to the images; garbage collection and retention are not here.
+ *
+ * Invariants:
+ * - A tag names a manifest of its repository, and everything that manifest needs is linked there: checked in the
+ *   transaction that makes the tag, and kept by every delete.
+ * - Bytes are durable before a row names them.
+ * - Whoever reads a blob through a repository needs that repository's link; a digest alone opens nothing.
+ * - An image's status carries tag and digest from the very transaction of the push.
+ */
+export type { RegistryUser } from './access.ts'
+export { createRegistry, type Push, type Registry, type RegistryOptions } from './registry.ts'

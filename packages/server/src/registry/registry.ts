@@ -1,0 +1,187 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { BlobStore } from '@freehold/blobs'
+import { repositorySchema } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
+import type { Client } from '../http/handler.ts'
+import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type Need } from './access.ts'
+import { createBlobRoutes } from './blob-routes.ts'
+import { type Endpoint, parseEndpoint } from './endpoint.ts'
+import { RegistryError, toRegistryError } from './errors.ts'
+import { type Exchange, isGone, sendJson, sendRefusal } from './exchange.ts'
+import { createListRoutes } from './list-routes.ts'
+import { createManifestBytes } from './manifest-bytes.ts'
+import { createManifestRoutes, type Push } from './manifest-routes.ts'
+import { createTokenIssuer } from './token.ts'
+import { createTokenEndpoint } from './token-endpoint.ts'
+import { createUploadRoutes } from './upload-routes.ts'
+import { createUploadSessions } from './upload-session.ts'
+
+export type { Push } from './manifest-routes.ts'
+
+/** The little of a logger that is used. */
+export interface RegistryLog {
+  debug(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface RegistryOptions {
+  store: Store
+  blobs: BlobStore
+  log: RegistryLog
+  /** Keys of tokens and uploads are derived from it; the same on every replica. */
+  secret: string | Uint8Array
+  /** Under which clients reach this server, without a path: `https://freehold.example`. */
+  publicUrl: string
+  authenticateBasic: AuthenticateBasic
+  authenticateBearer?: AuthenticateBearer
+  /**
+   * Called once for each tag of a push, after it is durable. A hint to look at once, not a delivery: the image's
+   * status carries the same, and whoever must not miss a push reads that.
+   */
+  onPush: (push: Push) => void | Promise<void>
+  clock: { now(): number }
+  /** A client that sends or takes nothing for so long is gone; default 60 s. */
+  idleTimeoutMs?: number
+}
+
+export interface Registry {
+  /**
+   * Serves one request below `/v2`. It takes Node's own request and response, because layers are large: bytes go from
+   * the socket to the file and back without a web stream in between, with the sockets' own backpressure.
+   * It answers every failure by itself and never throws. The server must not limit the time of a whole request.
+   */
+  handle(request: IncomingMessage, response: ServerResponse, context: { client: Client }): Promise<void>
+  /** Drops uploads that were left alone for `idleMs`, default a day. */
+  sweepUploads(options?: { idleMs?: number }): Promise<{ removed: number; sizeBytes: number }>
+}
+
+const dayMs = 24 * 60 * 60 * 1000
+
+export function createRegistry(options: RegistryOptions): Registry {
+  const { store, blobs, log, clock, idleTimeoutMs = 60_000 } = options
+  const now = () => clock.now()
+  const service = new URL(options.publicUrl).host
+  const realm = new URL('/v2/token', options.publicUrl).href
+  const issuer = createTokenIssuer({ secret: options.secret, service })
+  const access = createAccess({ ...options, issuer, realm, service, now })
+  const token = createTokenEndpoint({ access, issuer, realm, now, idleTimeoutMs })
+  const sessions = createUploadSessions(options)
+  const bytes = createManifestBytes({ blobs })
+  const manifests = createManifestRoutes({ store, blobs, bytes, announce, now, idleTimeoutMs })
+  const blobRoutes = createBlobRoutes({ store, blobs, idleTimeoutMs })
+  const uploads = createUploadRoutes({ store, blobs, sessions, idleTimeoutMs })
+  const lists = createListRoutes({ store })
+
+  function announce(push: Push): void {
+    Promise.resolve(push)
+      .then(options.onPush)
+      .catch((error: unknown) => log.error({ err: error, repository: push.repository }, 'the push hook failed'))
+  }
+
+  async function serve(exchange: Omit<Exchange, 'visitor'>, endpoint: Endpoint): Promise<void> {
+    if (endpoint.kind === 'token') return token(exchange)
+    const needs = needsOf(exchange, endpoint)
+    const visitor = await access.authenticate(exchange.request, exchange.client, [
+      ...needs,
+      ...wishesOf(exchange.query),
+    ])
+    await access.authorize(visitor, needs)
+    await dispatch({ ...exchange, visitor }, endpoint)
+  }
+
+  async function dispatch(exchange: Exchange, endpoint: Exclude<Endpoint, { kind: 'token' }>): Promise<void> {
+    const { method } = exchange.request
+    switch (endpoint.kind) {
+      case 'base':
+        return sendJson(exchange, 200, {})
+      case 'catalog':
+        return lists.catalog(exchange)
+      case 'tags':
+        return lists.tags(exchange, endpoint.repository)
+      case 'referrers':
+        return lists.referrers(exchange, endpoint)
+      case 'manifest':
+        if (method === 'PUT') return manifests.put(exchange, endpoint)
+        return method === 'DELETE' ? manifests.remove(exchange, endpoint) : manifests.get(exchange, endpoint)
+      case 'blob':
+        return method === 'DELETE' ? blobRoutes.remove(exchange, endpoint) : blobRoutes.get(exchange, endpoint)
+      case 'uploads':
+        return uploads.start(exchange, endpoint.repository)
+      case 'upload':
+        if (method === 'PATCH') return uploads.append(exchange, endpoint)
+        if (method === 'PUT') return uploads.finish(exchange, endpoint)
+        return method === 'DELETE' ? uploads.cancel(exchange, endpoint) : uploads.status(exchange, endpoint)
+    }
+  }
+
+  async function handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { client }: { client: Client },
+  ): Promise<void> {
+    response.setHeader('docker-distribution-api-version', 'registry/2.0')
+    try {
+      const { path, query } = splitTarget(request.url ?? '/')
+      await serve({ request, response, query, client }, parseEndpoint(request.method ?? 'GET', path))
+    } catch (error) {
+      await refuse(request, response, error)
+    }
+  }
+
+  async function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): Promise<void> {
+    const context = { err: error, method: request.method, path: request.url?.split('?')[0]?.slice(0, 500) }
+    if (isGone({ request, response }, error)) {
+      log.debug(context, 'the client went away')
+      response.destroy()
+      return
+    }
+    const refusal = toRegistryError(error)
+    if (refusal.status >= 500) log.error(context, 'the registry failed')
+    if (response.headersSent) response.destroy()
+    else await sendRefusal({ request, response }, refusal)
+  }
+
+  return {
+    handle,
+    sweepUploads: ({ idleMs = dayMs } = {}) => blobs.sweepUploads({ idleMs }),
+  }
+}
+
+/** What the caller must be allowed to do; the challenge asks for a token of just that. */
+function needsOf({ request }: Pick<Exchange, 'request'>, endpoint: Exclude<Endpoint, { kind: 'token' }>): Need[] {
+  switch (endpoint.kind) {
+    case 'base':
+      return []
+    case 'catalog':
+      return [{ type: 'registry', name: 'catalog', actions: ['*'] }]
+    case 'tags':
+    case 'referrers':
+      return [repository(endpoint.repository, 'pull')]
+    case 'uploads':
+    case 'upload':
+      return [repository(endpoint.repository, 'pull', 'push')]
+    case 'manifest':
+    case 'blob':
+      if (request.method === 'DELETE') return [repository(endpoint.repository, 'delete')]
+      if (request.method === 'PUT') return [repository(endpoint.repository, 'pull', 'push')]
+      return [repository(endpoint.repository, 'pull')]
+  }
+}
+
+/** What a token should allow besides, though the request is served without: pulling from the source of a mount. */
+function wishesOf(query: URLSearchParams): Need[] {
+  const from = repositorySchema.safeParse(query.get('from'))
+  return query.has('mount') && from.success ? [repository(from.data, 'pull')] : []
+}
+
+function repository(name: string, ...actions: string[]): Need {
+  return { type: 'repository', name, actions }
+}
+
+/** The path as it was sent: nothing may be resolved away (`..`) before its names are parsed. */
+function splitTarget(target: string): { path: string; query: URLSearchParams } {
+  if (!target.startsWith('/')) throw new RegistryError('unsupported', 'The request must name a path.')
+  const at = target.indexOf('?')
+  if (at < 0) return { path: target, query: new URLSearchParams() }
+  return { path: target.slice(0, at), query: new URLSearchParams(target.slice(at + 1)) }
+}

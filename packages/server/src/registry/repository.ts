@@ -1,0 +1,248 @@
+import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKind } from '@freehold/contracts'
+import type { Actor, Reads, Store, Transaction } from '@freehold/store'
+import { ensureImage, withoutVersions, withVersions } from '../images/index.ts'
+import { RegistryError } from './errors.ts'
+import type { Descriptor, ParsedManifest } from './manifest.ts'
+
+/** How many missing parts a refusal names. */
+const namedMissing = 20
+
+/** A manifest whose bytes are already stored, about to become part of a repository. */
+export interface ManifestPush {
+  repository: string
+  digest: string
+  sizeBytes: number
+  manifest: ParsedManifest
+  tags: readonly string[]
+  /** Of an image manifest, from its config. */
+  platforms: readonly string[]
+  /** RFC 3339, UTC. */
+  at: string
+}
+
+const at = (repository: string, digest: string) => `${repository}@${digest}`
+
+export const findLink = (reads: Reads, repository: string, digest: string) =>
+  reads.find(blobLinkKind, 'reference', at(repository, digest))
+export const findManifest = (reads: Reads, repository: string, digest: string) =>
+  reads.find(manifestKind, 'reference', at(repository, digest))
+export const findTag = (reads: Reads, repository: string, tag: string) =>
+  reads.find(tagKind, 'reference', `${repository}:${tag}`)
+
+/** True where anything was ever pushed there, or an image record names it. */
+export async function repositoryExists(reads: Reads, repository: string): Promise<boolean> {
+  const image = await reads.find(imageKind, 'name', repository)
+  if (image?.data.location.internal === true) return true
+  const where = { repository }
+  const links = await reads.list(blobLinkKind, { where, limit: 1 })
+  if (links.items.length > 0) return true
+  return (await reads.list(manifestKind, { where, limit: 1 })).items.length > 0
+}
+
+/** Makes a stored blob readable through the repository. */
+export async function linkBlob(
+  store: Store,
+  actor: Actor,
+  link: { repository: string; digest: string; sizeBytes: number },
+): Promise<void> {
+  await store.transaction(actor, (transaction) => addLink(transaction, link))
+}
+
+/** Links a blob of `from` into `repository`; false where `from` has none such. */
+export async function mountBlob(
+  store: Store,
+  actor: Actor,
+  mount: { repository: string; digest: string; from: string },
+): Promise<boolean> {
+  const { repository, digest, from } = mount
+  return store.transaction(actor, async (transaction) => {
+    const source = await findLink(transaction, from, digest)
+    if (source === undefined) return false
+    await addLink(transaction, { repository, digest, sizeBytes: source.data.size })
+    return true
+  })
+}
+
+async function addLink(
+  transaction: Transaction,
+  { repository, digest, sizeBytes }: { repository: string; digest: string; sizeBytes: number },
+): Promise<void> {
+  if ((await findLink(transaction, repository, digest)) !== undefined) return
+  await transaction.create(blobLinkKind, { data: { repository, digest, size: sizeBytes } })
+}
+
+/**
+ * The push itself, one transaction: everything the manifest needs is there, its row, its tags, and the image's status
+ * with tag and digest. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`.
+ */
+export async function pushManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    const image = await ensureImage(transaction, { repository: push.repository, description: '' })
+    await requireBlobs(transaction, push)
+    const children = await requireManifests(transaction, push)
+    await putRow(transaction, actor, push)
+    for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
+    if (push.tags.length > 0) await recordPush(transaction, actor, { push, image, children })
+  })
+}
+
+async function requireBlobs(transaction: Transaction, { repository, manifest }: ManifestPush): Promise<void> {
+  const missing: Descriptor[] = []
+  for (const blob of manifest.requiredBlobs) {
+    const link = await findLink(transaction, repository, blob.digest)
+    if (link === undefined) missing.push(blob)
+    else requireSize(blob, link.data.size)
+  }
+  refuseMissing(missing, 'blobs')
+}
+
+async function requireManifests(transaction: Transaction, push: ManifestPush): Promise<Manifest[]> {
+  const missing: Descriptor[] = []
+  const found: Manifest[] = []
+  for (const child of push.manifest.manifests) {
+    const row = await findManifest(transaction, push.repository, child.digest)
+    if (row === undefined) missing.push(child)
+    else {
+      requireSize(child, row.data.size)
+      found.push(row)
+    }
+  }
+  refuseMissing(missing, 'manifests')
+  return found
+}
+
+function refuseMissing(missing: Descriptor[], noun: 'blobs' | 'manifests'): void {
+  if (missing.length === 0) return
+  const named = missing.slice(0, namedMissing).map(({ digest }) => digest)
+  throw new RegistryError(
+    'manifest-blob-unknown',
+    `The manifest names ${noun} this repository does not have; push them first.`,
+    { detail: { missing: named, count: missing.length } },
+  )
+}
+
+function requireSize({ digest, size }: Descriptor, storedBytes: number): void {
+  if (size === storedBytes) return
+  throw new RegistryError('size-invalid', `The manifest says ${digest} has ${size} bytes; it has ${storedBytes}.`)
+}
+
+async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush): Promise<void> {
+  const { repository, digest, sizeBytes, manifest } = push
+  const known = await findManifest(transaction, repository, digest)
+  if (known !== undefined && known.data.mediaType === manifest.mediaType) return
+  const data: Manifest['data'] = {
+    repository,
+    digest,
+    mediaType: manifest.mediaType,
+    size: sizeBytes,
+    artifactType: manifest.artifactType,
+    annotations: manifest.annotations,
+    blobs: manifest.blobs.map((blob) => ({ digest: blob.digest, size: blob.size })),
+    manifests: manifest.manifests.map((child) => child.digest),
+    subject: manifest.subject,
+    pushedBy: actor.name,
+  }
+  if (known === undefined) await transaction.create(manifestKind, { data })
+  else await transaction.update(manifestKind, known.id, { data })
+}
+
+async function putTag(
+  transaction: Transaction,
+  actor: Actor,
+  { repository, tag, digest }: { repository: string; tag: string; digest: string },
+): Promise<void> {
+  const data = { repository, name: tag, digest, pushedBy: actor.name }
+  const known = await findTag(transaction, repository, tag)
+  if (known === undefined) await transaction.create(tagKind, { data })
+  else if (known.data.digest !== digest) await transaction.update(tagKind, known.id, { data })
+}
+
+async function recordPush(
+  transaction: Transaction,
+  actor: Actor,
+  { push, image, children }: { push: ManifestPush; image: Image; children: Manifest[] },
+): Promise<void> {
+  const { tags, digest, manifest, at } = push
+  const status = withVersions(image.status, {
+    tags,
+    digest,
+    mediaType: manifest.mediaType,
+    sizeBytes: contentBytes(push, children),
+    platforms: manifest.manifests.length > 0 ? manifest.platforms : push.platforms,
+    pushedBy: actor.name,
+    at,
+  })
+  await transaction.setStatus(imageKind, image.id, status)
+}
+
+/** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
+function contentBytes(push: ManifestPush, children: readonly Manifest[]): number {
+  const blobs = new Map(push.manifest.blobs.map((blob) => [blob.digest, blob.size]))
+  for (const child of children) for (const blob of child.data.blobs) blobs.set(blob.digest, blob.size)
+  const manifests = children.reduce((sum, child) => sum + child.data.size, push.sizeBytes)
+  return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
+}
+
+/** Removes a tag; its manifest stays. Throws `manifest-unknown`. */
+export async function deleteTag(store: Store, actor: Actor, repository: string, tag: string): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    const found = await findTag(transaction, repository, tag)
+    if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no tag ${tag}.`)
+    await transaction.delete(tagKind, found.id)
+    await forgetVersions(transaction, repository, [tag])
+  })
+}
+
+/** Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it). */
+export async function deleteManifest(store: Store, actor: Actor, repository: string, digest: string): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    const found = await findManifest(transaction, repository, digest)
+    if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no manifest ${digest}.`)
+    await refuseWhileNamed(transaction, repository, (manifest) => manifest.manifests.includes(digest))
+    const tags = await transaction.all(tagKind, { where: { manifest: at(repository, digest) } })
+    for (const tag of tags) await transaction.delete(tagKind, tag.id)
+    await transaction.delete(manifestKind, found.id)
+    await forgetVersions(
+      transaction,
+      repository,
+      tags.map((tag) => tag.data.name),
+    )
+  })
+}
+
+/** Takes a blob out of a repository. Throws `blob-unknown`, `still-referenced` (a manifest names it). */
+export async function unlinkBlob(store: Store, actor: Actor, repository: string, digest: string): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    const found = await findLink(transaction, repository, digest)
+    if (found === undefined) throw new RegistryError('blob-unknown', `${repository} has no blob ${digest}.`)
+    await refuseWhileNamed(transaction, repository, ({ blobs }) => blobs.some((blob) => blob.digest === digest))
+    await transaction.delete(blobLinkKind, found.id)
+  })
+}
+
+/** A delete never breaks a manifest that stays. Reads every manifest of the repository: deletes are rare. */
+async function refuseWhileNamed(
+  transaction: Transaction,
+  repository: string,
+  names: (manifest: Manifest['data']) => boolean,
+): Promise<void> {
+  let cursor: string | null = null
+  do {
+    const page: { items: Manifest[]; nextCursor: string | null } = await transaction.list(manifestKind, {
+      where: { repository },
+      limit: 500,
+      ...(cursor === null ? {} : { cursor }),
+    })
+    const user = page.items.find((manifest) => names(manifest.data))
+    if (user !== undefined) {
+      throw new RegistryError('still-referenced', `The manifest ${user.data.digest} needs it; delete that first.`)
+    }
+    cursor = page.nextCursor
+  } while (cursor !== null)
+}
+
+async function forgetVersions(transaction: Transaction, repository: string, tags: string[]): Promise<void> {
+  const image = await transaction.find(imageKind, 'name', repository)
+  if (image === undefined) return
+  await transaction.setStatus(imageKind, image.id, withoutVersions(image.status, tags))
+}

@@ -1,0 +1,78 @@
+import { type Access, grant, type RegistryUser } from './access.ts'
+import { RegistryError } from './errors.ts'
+import { type Exchange, readBody, sendJson } from './exchange.ts'
+import { parseScopes, scopeText } from './scope.ts'
+import type { TokenIssuer } from './token.ts'
+
+/** How long a token lasts: below 60 s the Docker client does not believe it. */
+const tokenLifetimeMs = 5 * 60_000
+const formLimitBytes = 64 * 1024
+
+type Arrival = Pick<Exchange, 'request' | 'response' | 'query' | 'client'>
+
+/**
+ * `/v2/token`. GET takes HTTP Basic (Docker Registry, "Token Authentication Specification"); POST takes a form with
+ * `grant_type=password`, or `refresh_token` where the value is a machine token ("OAuth2 Token Authentication").
+ * The token grants what may be granted of the scopes asked for, which may be nothing.
+ */
+export function createTokenEndpoint(options: {
+  access: Access
+  issuer: TokenIssuer
+  realm: string
+  now: () => number
+  idleTimeoutMs: number
+}) {
+  const { access, issuer, now } = options
+
+  async function answer(arrival: Arrival, user: RegistryUser, scopes: readonly string[]): Promise<void> {
+    const granted = await grant(user, parseScopes(scopes))
+    const issuedAt = now()
+    const ends = user.identity.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(user.identity.expiresAt)
+    const expiresAt = Math.min(issuedAt + tokenLifetimeMs, ends)
+    const token = issuer.issue({ actor: user.actor, access: granted, now: issuedAt, expiresAt })
+    const body = {
+      token,
+      access_token: token,
+      token_type: 'Bearer',
+      scope: granted.map(scopeText).join(' '),
+      expires_in: Math.max(0, Math.floor((expiresAt - issuedAt) / 1000)),
+      issued_at: new Date(issuedAt).toISOString(),
+    }
+    sendJson(arrival, 200, body, { 'cache-control': 'no-store' })
+  }
+
+  const refuse = (message: string) =>
+    new RegistryError('unauthorized', message, {
+      headers: { 'www-authenticate': `Basic realm="${options.realm}"`, 'cache-control': 'no-store' },
+    })
+
+  async function get(arrival: Arrival): Promise<void> {
+    const user = await access.basicUser(arrival.request, arrival.client)
+    if (user === undefined) throw refuse('Send user name and password, or a machine token as the password.')
+    await answer(arrival, user, arrival.query.getAll('scope'))
+  }
+
+  async function post(arrival: Arrival): Promise<void> {
+    const body = await readBody(arrival.request, {
+      limitBytes: formLimitBytes,
+      idleTimeoutMs: options.idleTimeoutMs,
+      tooLarge: () => new RegistryError('size-invalid', `The form is larger than ${formLimitBytes} bytes.`),
+    })
+    const form = new URLSearchParams(body.toString('utf8'))
+    const byHeader = await access.basicUser(arrival.request, arrival.client)
+    const user = byHeader ?? (await userOfForm(form, arrival))
+    await answer(arrival, user, form.getAll('scope'))
+  }
+
+  async function userOfForm(form: URLSearchParams, { client }: Arrival): Promise<RegistryUser> {
+    const grantType = form.get('grant_type')
+    const password = grantType === 'refresh_token' ? form.get('refresh_token') : form.get('password')
+    if ((grantType !== 'password' && grantType !== 'refresh_token') || password === null || password === '') {
+      throw refuse('Send grant_type=password with username and password, or grant_type=refresh_token with a token.')
+    }
+    const username = grantType === 'password' ? (form.get('username') ?? '') : '<token>'
+    return access.checkPassword(username, password, client)
+  }
+
+  return (arrival: Arrival): Promise<void> => (arrival.request.method === 'POST' ? post(arrival) : get(arrival))
+}

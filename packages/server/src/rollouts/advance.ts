@@ -1,0 +1,149 @@
+import { type Revision, type Rollout, revisionKind, rolloutKind, type Service, serviceKind } from '@freehold/contracts'
+import type { Actor, Reads, Store, Transaction } from '@freehold/store'
+import { advance, isFinal, type Observation, type RolloutStatus, type RolloutView } from './kind.ts'
+
+const idleMs = 1000
+const shortestMs = 5
+const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
+
+export interface RolloutAdvancer {
+  /**
+   * Takes every rollout under way one step further, if what is observed allows one. Takes no input and may run at any
+   * moment. Answers after how many milliseconds it must run again even if nothing is heard, or null if nothing waits.
+   */
+  run(signal: AbortSignal): Promise<{ checkAfterMs: number | null }>
+}
+
+/**
+ * The reconciler of rollouts. `observe` answers what agents see; `settle` brings the service's own status up to date
+ * in the same transaction as each step.
+ */
+export function createRolloutAdvancer(options: {
+  store: Store
+  now: () => number
+  observe: (rollout: Rollout) => Observation
+  settle: (transaction: Transaction, service: Service) => Promise<void>
+  onError: (error: unknown, rollout: Rollout) => void
+}): RolloutAdvancer {
+  const { store, now, observe, settle, onError } = options
+  const watch = createWatch(now)
+
+  const step = async (found: Rollout): Promise<void> => {
+    const observation = observe(found)
+    const watchedMs = watch.tick(found, observation.connected)
+    const decide = async (reads: Reads): Promise<{ view: RolloutView; next: RolloutStatus } | undefined> => {
+      const parts = await partsOf(reads, found.id)
+      if (parts === undefined || parts.rollout.status.phase !== found.status.phase) return undefined
+      const view = { ...parts, observation, watchedMs, now: new Date(now()) }
+      return { view, next: advance(view) }
+    }
+    const outlook = await decide(store)
+    if (outlook === undefined || outlook.next === outlook.view.rollout.status) return
+    await store.transaction(actor, async (transaction) => {
+      const decision = await decide(transaction)
+      if (decision === undefined || decision.next === decision.view.rollout.status) return
+      await write(transaction, decision)
+      await settle(transaction, decision.view.service)
+    })
+  }
+
+  return {
+    async run(signal) {
+      const active = await store.all(rolloutKind, { where: { active: 'yes' } })
+      watch.keep(active)
+      for (const rollout of active) {
+        if (signal.aborted) break
+        try {
+          await step(rollout)
+        } catch (error) {
+          onError(error, rollout)
+        }
+      }
+      return { checkAfterMs: active.length === 0 ? null : watch.nextMs(active) }
+    },
+  }
+}
+
+/** Writes the step, and which revision serves: the new one once it has proved itself, the old one if it is taken back. */
+async function write(
+  transaction: Transaction,
+  { view, next }: { view: RolloutView; next: RolloutStatus },
+): Promise<void> {
+  const { rollout, service, revision, previous } = view
+  await transaction.setStatus(rolloutKind, rollout.id, next)
+  const serving = servingAfter(next, { revision, previous })
+  if (serving === undefined || serving?.id === service.status.currentRevisionId) return
+  await transaction.setStatus(serviceKind, service.id, {
+    ...service.status,
+    currentRevisionId: serving?.id ?? null,
+    currentRevisionNumber: serving?.data.number ?? null,
+  })
+}
+
+function servingAfter(
+  next: RolloutStatus,
+  revisions: { revision: Revision; previous: Revision | null },
+): Revision | null | undefined {
+  if (next.phase === 'retiring' || next.phase === 'succeeded') return revisions.revision
+  if (next.phase === 'reverting' || next.phase === 'failed' || next.phase === 'aborted') return revisions.previous
+  return undefined
+}
+
+async function partsOf(
+  reads: Reads,
+  id: string,
+): Promise<{ rollout: Rollout; service: Service; revision: Revision; previous: Revision | null } | undefined> {
+  const rollout = await reads.get(rolloutKind, id)
+  if (rollout === undefined || isFinal(rollout.status.phase)) return undefined
+  const { serviceId, revisionId, previousRevisionId } = rollout.data
+  const [service, revision, previous] = await Promise.all([
+    reads.get(serviceKind, serviceId),
+    reads.get(revisionKind, revisionId),
+    previousRevisionId === null ? null : reads.get(revisionKind, previousRevisionId),
+  ])
+  if (service === undefined) return undefined
+  if (revision === undefined || previous === undefined) {
+    throw new Error(`Rollout ${id} names a revision that is not in the store.`)
+  }
+  return { rollout, service, revision, previous }
+}
+
+/** How long each rollout was in its phase while an agent reported; `starting` goes on where it was left. */
+function createWatch(now: () => number) {
+  interface Entry {
+    phase: string
+    startingMs: number
+    phaseMs: number
+    lastAt: number | null
+  }
+  const entries = new Map<string, Entry>()
+  const watched = (entry: Entry): number => (entry.phase === 'starting' ? entry.startingMs : entry.phaseMs)
+  return {
+    tick(rollout: Rollout, connected: boolean): number {
+      const { phase } = rollout.status
+      const at = now()
+      const entry = entries.get(rollout.id) ?? { phase, startingMs: 0, phaseMs: 0, lastAt: null }
+      entries.set(rollout.id, entry)
+      if (entry.phase !== phase) Object.assign(entry, { phase, phaseMs: 0, lastAt: null })
+      const passedMs = entry.lastAt === null || !connected ? 0 : Math.max(0, at - entry.lastAt)
+      if (phase === 'starting') entry.startingMs += passedMs
+      else entry.phaseMs += passedMs
+      entry.lastAt = connected ? at : null
+      return watched(entry)
+    },
+    keep(rollouts: readonly Rollout[]): void {
+      const ids = new Set(rollouts.map((rollout) => rollout.id))
+      for (const id of entries.keys()) if (!ids.has(id)) entries.delete(id)
+    },
+    /** Until the first of them has settled; deadlines, and what agents have yet to say, need no better than a second. */
+    nextMs(rollouts: readonly Rollout[]): number {
+      const waits = rollouts.map((rollout) => {
+        const entry = entries.get(rollout.id)
+        if (entry === undefined || rollout.status.phase !== 'settling') return idleMs
+        const leftMs = rollout.data.settleSeconds * 1000 - entry.phaseMs
+        return leftMs <= 0 ? idleMs : Math.max(shortestMs, leftMs)
+      })
+      return Math.min(idleMs, ...waits)
+    },
+  }
+}

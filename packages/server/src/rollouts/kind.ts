@@ -1,0 +1,430 @@
+import {
+  finalPhases,
+  type Revision,
+  type Rollout,
+  type RolloutPhase,
+  type Service,
+  type Task,
+  type Workload,
+  type WorkloadSpec,
+} from '@freehold/contracts'
+
+/** What the agents see of one service now. */
+export interface Observation {
+  /** The agent of the Swarm's leader is linked and its engine answers. */
+  connected: boolean
+  /** The last report describes a desired state that holds this rollout in its present phase. */
+  current: boolean
+  /** Every task of the service, joined with the probes of its node's agent. */
+  tasks: readonly Task[]
+  /** Replicas the Swarm was asked for, by revision id; for global mode the number of eligible nodes. */
+  replicas: ReadonlyMap<string, number>
+}
+
+/** Everything a rollout is decided from. */
+export interface RolloutView {
+  rollout: Rollout
+  service: Service
+  revision: Revision
+  /** What served before; null for the first, and where it is the same revision. */
+  previous: Revision | null
+  observation: Observation
+  /** How long this rollout was in its present phase while an agent reported. */
+  watchedMs: number
+  now: Date
+}
+
+/** The next status of a rollout; `next` equal to the present one means: wait. */
+export type RolloutStatus = Rollout['status']
+
+const failuresUntilVerdict = 3
+/** An agent that never comes back must not keep a rollout open for ever. */
+const absenceLimitMs = 24 * 60 * 60 * 1000
+const removalGraceMs = 30_000
+const ended = new Set(['complete', 'failed', 'rejected', 'shutdown', 'orphaned', 'remove'])
+const broken = new Set(['complete', 'failed', 'rejected'])
+const historyLimit = 50
+const sentenceLimit = 600
+
+/** Whether a rollout has reached a phase it never leaves. */
+export function isFinal(phase: RolloutPhase): boolean {
+  return finalPhases.includes(phase)
+}
+
+/**
+ * How many replicas a revision of this service runs now. Scale is a property of the service and not of a revision:
+ * it reaches whichever revision serves at once, without a new rollout.
+ */
+export function replicasOf(service: Service, spec: WorkloadSpec): number {
+  const { deploymentStrategy, scaleFactor, maxReplicas } = service.data
+  if (scaleFactor === 0) return 0
+  if (spec.mode === 'global') return 1
+  if (deploymentStrategy === 'all-nodes') return spec.replicas
+  return deploymentStrategy === 'limited-replicas' ? Math.min(scaleFactor, maxReplicas ?? scaleFactor) : scaleFactor
+}
+
+/** `recreate` where the service asks for it, or where a port of the node or a volume cannot be held by both. */
+export function strategyFor(
+  service: Service,
+  specs: { next: WorkloadSpec; others: readonly WorkloadSpec[] },
+): 'beside' | 'recreate' {
+  if (specs.others.length === 0) return 'beside'
+  if (service.data.rollout.strategy === 'recreate') return 'recreate'
+  const ports = new Set(specs.next.ports.map((port) => `${port.published}/${port.protocol}`))
+  const volumes = new Set(specs.next.volumes.map((volume) => volume.name))
+  const clash = specs.others.some(
+    (other) =>
+      other.ports.some((port) => ports.has(`${port.published}/${port.protocol}`)) ||
+      other.volumes.some((volume) => volumes.has(volume.name)),
+  )
+  return clash ? 'recreate' : 'beside'
+}
+
+/** What of a service shall run while no rollout is under way. */
+export function settledWorkloads(service: Service, current: Revision | null): Workload[] {
+  return current === null ? [] : [workload(service, current)]
+}
+
+/**
+ * What of a service shall run in each phase of a rollout. Beside: the previous revision stays until the new one has
+ * proved itself. Recreate: the previous one is scaled to nothing first, and comes back if the new one fails.
+ */
+export function workloadsOf(view: Pick<RolloutView, 'rollout' | 'service' | 'revision' | 'previous'>): Workload[] {
+  const { rollout, service, revision, previous } = view
+  const { strategy, supersededRevisionId } = rollout.data
+  const next = workload(service, revision)
+  switch (rollout.status.phase) {
+    case 'starting':
+    case 'settling': {
+      if (strategy === 'beside') return previous === null ? [next] : [workload(service, previous), next]
+      const after = { ...next, startAfterRevisionId: previous?.id ?? supersededRevisionId }
+      return previous === null ? [after] : [{ ...workload(service, previous), replicas: 0 }, after]
+    }
+    case 'retiring':
+    case 'succeeded':
+      return [next]
+    case 'reverting': {
+      if (previous === null) return []
+      const back = workload(service, previous)
+      if (strategy === 'beside') return [back]
+      return [
+        { ...back, startAfterRevisionId: revision.id },
+        { ...next, replicas: 0 },
+      ]
+    }
+    default:
+      return previous === null ? [] : [workload(service, previous)]
+  }
+}
+
+/**
+ * The one step a rollout takes next, decided from what is observed and never from what was accepted. Answers the
+ * present status itself where there is nothing to write.
+ */
+export function advance(view: RolloutView): RolloutStatus {
+  const { rollout, observation } = view
+  const { phase } = rollout.status
+  if (isFinal(phase)) return rollout.status
+  if (replicasOf(view.service, view.revision.data.spec) === 0 && phase !== 'reverting') return stopped(view)
+  if (rollout.data.abortRequested && phase !== 'reverting') {
+    return revert(view, 'aborted', 'A person asked to stop it.', [])
+  }
+  if (
+    view.now.getTime() - Date.parse(rollout.status.startedAt) >
+    absenceLimitMs + rollout.data.deadlineSeconds * 1000
+  ) {
+    return giveUp(view)
+  }
+  if (!observation.connected) return unseen(view)
+  /** Every write makes what was seen before it old for a moment, so saying so would be a write for each write. */
+  if (!observation.current) return rollout.status
+  switch (phase) {
+    case 'starting':
+      return advanceStarting(view)
+    case 'settling':
+      return advanceSettling(view)
+    case 'retiring':
+      return advanceRetiring(view)
+    default:
+      return advanceReverting(view)
+  }
+}
+
+/** The end of a rollout that a newer one takes over from. */
+export function superseded(status: RolloutStatus, options: { by: number; now: Date }): RolloutStatus {
+  const reason = `Revision ${options.by} took over.`
+  return entered(
+    { ...status, failure: { outcome: 'superseded', reason, logTail: [] } },
+    { phase: 'superseded', message: reason, now: options.now },
+  )
+}
+
+/** The status a rollout begins with. */
+export function begun(options: { now: Date; message: string }): RolloutStatus {
+  const at = options.now.toISOString()
+  return {
+    phase: 'starting',
+    message: options.message,
+    failure: null,
+    previousServes: null,
+    phaseSince: at,
+    startedAt: at,
+    finishedAt: null,
+    healthy: 0,
+    wanted: 0,
+    history: [{ at, message: options.message }],
+  }
+}
+
+/** Containers of one revision, counted as they are seen. */
+export function countTasks(options: {
+  service: Service
+  revision: Revision
+  tasks: readonly Task[]
+  replicas: ReadonlyMap<string, number>
+}) {
+  const { service, revision, replicas } = options
+  const { spec } = revision.data
+  const own = options.tasks.filter((task) => task.revisionId === revision.id)
+  const live = own.filter((task) => !ended.has(task.state))
+  const running = own.filter((task) => task.state === 'running' && task.desiredState === 'running')
+  const healthy = running.filter((task) => isHealthy(task, spec))
+  const desired = replicasOf(service, spec)
+  /** Null: a global service whose number of nodes has not been reported yet. */
+  const wanted = spec.mode === 'global' && desired > 0 ? (replicas.get(revision.id) ?? null) : desired
+  return { own, live, running, healthy, wanted, complete: wanted !== null && healthy.length >= Math.max(1, wanted) }
+}
+
+function isHealthy(task: Task, spec: WorkloadSpec): boolean {
+  return spec.healthCheck === null ? task.health !== 'failing' : task.health === 'passing'
+}
+
+function workload(service: Service, revision: Revision): Workload {
+  return {
+    serviceId: service.id,
+    serviceName: service.data.name,
+    revisionId: revision.id,
+    revisionNumber: revision.data.number,
+    replicas: replicasOf(service, revision.data.spec),
+    startAfterRevisionId: null,
+    spec: revision.data.spec,
+  }
+}
+
+function seenOf(view: RolloutView, revision: Revision) {
+  const { service, observation } = view
+  return countTasks({ service, revision, tasks: observation.tasks, replicas: observation.replicas })
+}
+
+function advanceStarting(view: RolloutView): RolloutStatus {
+  const { rollout, revision } = view
+  const seen = seenOf(view, revision)
+  const failures = seen.own.filter((task) => broken.has(task.state))
+  if (failures.length >= failuresUntilVerdict) {
+    return revert(view, 'failed', `Its containers failed ${failures.length} times: ${causeOf(failures)}`, failures)
+  }
+  if (seen.complete) {
+    const message = `Revision ${revision.data.number} is healthy; watching it for ${rollout.data.settleSeconds} s.`
+    return rollout.data.settleSeconds > 0 ? enter(view, 'settling', message) : retire(view)
+  }
+  if (view.watchedMs > rollout.data.deadlineSeconds * 1000) {
+    const suspects = seen.own.filter((task) => !isHealthy(task, revision.data.spec) || task.state !== 'running')
+    const reason = `Not healthy within ${rollout.data.deadlineSeconds} s: ${seen.healthy.length} of ${seen.wanted ?? 'its'} containers. ${causeOf(suspects)}`
+    return revert(view, 'failed', reason, suspects)
+  }
+  return progress(view, waitingMessage(view, seen))
+}
+
+function advanceSettling(view: RolloutView): RolloutStatus {
+  const { rollout, revision } = view
+  const seen = seenOf(view, revision)
+  if (seen.complete) {
+    return view.watchedMs >= rollout.data.settleSeconds * 1000 ? retire(view) : progress(view, rollout.status.message)
+  }
+  const places = new Set(seen.healthy.map(placeOf))
+  const lost = seen.own.filter(
+    (task) =>
+      (task.health === 'failing' && task.state === 'running') || (broken.has(task.state) && !places.has(placeOf(task))),
+  )
+  if (lost.length > 0) {
+    return revert(view, 'failed', `It was healthy, but did not stay so: ${causeOf(lost)}`, lost)
+  }
+  return enter(view, 'starting', 'Its health is out of sight; it must be seen again.')
+}
+
+function retire(view: RolloutView): RolloutStatus {
+  const { previous, revision } = view
+  if (previous === null) return succeed(view)
+  return enter(
+    view,
+    'retiring',
+    `Revision ${revision.data.number} stayed healthy; removing revision ${previous.data.number}.`,
+  )
+}
+
+function advanceRetiring(view: RolloutView): RolloutStatus {
+  const { rollout, revision, previous } = view
+  const seen = seenOf(view, revision)
+  const graceMs =
+    rollout.data.deadlineSeconds * 1000 + (previous?.data.spec.stopGraceSeconds ?? 0) * 1000 + removalGraceMs
+  const late = view.watchedMs > graceMs
+  if (!seen.complete) {
+    const failures = seen.own.filter((task) => broken.has(task.state))
+    if (failures.length >= failuresUntilVerdict || late) {
+      return revert(view, 'failed', `It broke while the old revision was removed: ${causeOf(seen.own)}`, seen.own)
+    }
+    return progress(view, waitingMessage(view, seen))
+  }
+  const left = previous === null ? [] : seenOf(view, previous).live
+  if (left.length === 0) return succeed(view)
+  if (late)
+    return succeed(view, ` Of the old revision ${left.length} containers still run; the agent goes on removing them.`)
+  return progress(view, `Waiting for ${left.length} containers of the old revision to end.`)
+}
+
+function advanceReverting(view: RolloutView): RolloutStatus {
+  const { rollout, revision, previous } = view
+  const { failure } = rollout.status
+  const outcome = failure?.outcome === 'aborted' ? 'aborted' : 'failed'
+  const reason = failure?.reason ?? 'It was stopped.'
+  const before = previous === null ? null : seenOf(view, previous)
+  const serves = before === null || before.wanted === 0 ? null : before.complete
+  const gone = seenOf(view, revision).live.length === 0
+  const graceMs =
+    (rollout.data.deadlineSeconds +
+      Math.max(revision.data.spec.stopGraceSeconds, previous?.data.spec.stopGraceSeconds ?? 0)) *
+      1000 +
+    removalGraceMs
+  if ((gone && serves !== false) || view.watchedMs > graceMs) {
+    const ending =
+      previous === null
+        ? 'There was no revision before it; nothing runs.'
+        : serves === true
+          ? `Revision ${previous.data.number} serves.`
+          : serves === null
+            ? 'The service is scaled to 0.'
+            : `Revision ${previous.data.number} was put back, but is not healthy: ${causeOf(before?.own ?? [])}`
+    return finish(view, outcome, { message: `${reason} ${ending}`, previousServes: serves })
+  }
+  const waits = serves === false ? `revision ${previous?.data.number} to be healthy` : 'its containers to end'
+  return progress(view, `Going back (${reason}) Waiting for ${waits}.`)
+}
+
+function stopped(view: RolloutView): RolloutStatus {
+  return finish(view, 'succeeded', {
+    message: `Revision ${view.revision.data.number} is set; the service is scaled to 0, so nothing runs.`,
+    previousServes: null,
+  })
+}
+
+function succeed(view: RolloutView, addition = ''): RolloutStatus {
+  const message = `Revision ${view.revision.data.number} serves.${addition}`
+  return finish(view, 'succeeded', { message, previousServes: null })
+}
+
+function giveUp(view: RolloutView): RolloutStatus {
+  const outcome = view.rollout.status.failure?.outcome === 'aborted' ? 'aborted' : 'failed'
+  const reason = view.rollout.status.failure?.reason ?? 'No verdict within a day, because no agent reported.'
+  const failure = view.rollout.status.failure ?? { outcome, reason, logTail: [] }
+  return finish({ ...view, rollout: { ...view.rollout, status: { ...view.rollout.status, failure } } }, outcome, {
+    message: `${reason} What runs now is not known.`,
+    previousServes: null,
+  })
+}
+
+function unseen(view: RolloutView): RolloutStatus {
+  if (view.rollout.status.phase === 'settling') {
+    return enter(view, 'starting', 'No agent of the cluster reports; its health must be seen again.')
+  }
+  return progress(view, 'Waiting for an agent of the cluster to report. This time does not count.')
+}
+
+function revert(
+  view: RolloutView,
+  outcome: 'failed' | 'aborted',
+  reason: string,
+  suspects: readonly Task[],
+): RolloutStatus {
+  const logTail = suspects.findLast((task) => task.logTail.length > 0)?.logTail ?? []
+  const failure = { outcome, reason: reason.slice(0, sentenceLimit), logTail: logTail.slice(-20) }
+  const back =
+    view.previous === null
+      ? 'Removing it; there is none before it.'
+      : `Going back to revision ${view.previous.data.number}.`
+  return entered(
+    { ...view.rollout.status, ...countsOf(view), failure },
+    { phase: 'reverting', message: `${failure.reason} ${back}`, now: view.now },
+  )
+}
+
+function finish(
+  view: RolloutView,
+  phase: 'succeeded' | 'failed' | 'aborted',
+  options: { message: string; previousServes: boolean | null },
+): RolloutStatus {
+  return entered(
+    { ...view.rollout.status, ...countsOf(view), previousServes: options.previousServes },
+    { phase, message: options.message, now: view.now },
+  )
+}
+
+function enter(view: RolloutView, phase: RolloutPhase, message: string): RolloutStatus {
+  return entered({ ...view.rollout.status, ...countsOf(view) }, { phase, message, now: view.now })
+}
+
+function entered(status: RolloutStatus, step: { phase: RolloutPhase; message: string; now: Date }): RolloutStatus {
+  const at = step.now.toISOString()
+  const history = [...status.history, { at, message: step.message }]
+  return {
+    ...status,
+    phase: step.phase,
+    message: step.message,
+    phaseSince: at,
+    finishedAt: isFinal(step.phase) ? at : null,
+    /** The first entry says how it began, so it stays. */
+    history: history.length <= historyLimit ? history : [...history.slice(0, 1), ...history.slice(1 - historyLimit)],
+  }
+}
+
+/** Says what it waits for; the very same status where that has not changed. */
+function progress(view: RolloutView, message: string): RolloutStatus {
+  const { status } = view.rollout
+  const counts = view.observation.connected ? countsOf(view) : { healthy: status.healthy, wanted: status.wanted }
+  if (status.message === message && status.healthy === counts.healthy && status.wanted === counts.wanted) return status
+  return { ...status, message, ...counts }
+}
+
+function countsOf(view: RolloutView): { healthy: number; wanted: number } {
+  const seen = seenOf(view, view.revision)
+  return { healthy: seen.healthy.length, wanted: seen.wanted ?? 0 }
+}
+
+function waitingMessage(view: RolloutView, seen: ReturnType<typeof countTasks>): string {
+  const { previous, rollout } = view
+  if (rollout.data.strategy === 'recreate' && previous !== null && seen.own.length === 0) {
+    const old = seenOf(view, previous).live.length
+    if (old > 0) return `Waiting for ${old} containers of revision ${previous.data.number} to stop.`
+  }
+  if (seen.wanted === null || (seen.wanted === 0 && seen.own.length === 0)) return 'Waiting for the agent to start it.'
+  const waiting = seen.own.filter((task) => task.state !== 'running' || !isHealthy(task, view.revision.data.spec))
+  const cause = waiting.length === 0 ? '' : ` ${causeOf(waiting)}`
+  return `${seen.healthy.length} of ${seen.wanted} containers are healthy.${cause}`
+}
+
+/** The most telling of the tasks, in words: exit code, what the engine says, what the probe saw. */
+export function causeOf(tasks: readonly Task[]): string {
+  const rank = (task: Task): number => (broken.has(task.state) ? 2 : task.health === 'failing' ? 1 : 0)
+  const task = tasks.toSorted((one, other) => rank(one) - rank(other) || (one.since < other.since ? -1 : 1)).at(-1)
+  if (task === undefined) return 'No container was started.'
+  const where = task.nodeName === null ? '' : ` on ${task.nodeName}`
+  const said = task.message === '' ? '' : `: ${task.message}`
+  const exit = task.exitCode === null || !broken.has(task.state) ? '' : ` with exit code ${task.exitCode}`
+  const health =
+    task.state === 'running' && task.healthMessage !== '' ? `; its health check says: ${task.healthMessage}` : ''
+  const word = task.state === 'complete' ? 'ended by itself' : `is ${task.state}`
+  return `A container${where} ${word}${exit}${said}${health}.`.slice(0, sentenceLimit)
+}
+
+function placeOf(task: Task): string {
+  return task.slot === null ? `node ${task.swarmNodeId}` : `slot ${task.slot}`
+}

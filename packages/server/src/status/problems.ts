@@ -1,0 +1,54 @@
+import {
+  type Cluster,
+  clusterKind,
+  type Node,
+  nodeKind,
+  type Service,
+  serviceKind,
+  type statusSchema,
+} from '@freehold/contracts'
+import type { Reads } from '@freehold/store'
+import type { z } from 'zod'
+
+type Problem = z.output<typeof statusSchema>['problems'][number]
+const maxProblems = 50
+const rank = { error: 0, warning: 1 }
+
+/** What needs a person, worst first, at most 50. Nodes and services are read by state: the well ones are never loaded. */
+export async function listProblems(reads: Reads): Promise<Problem[]> {
+  const problemStates = Object.keys(serviceSeverity)
+  const [clusters, nodes, ...services] = await Promise.all([
+    reads.all(clusterKind),
+    reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
+    ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
+  ])
+  return [
+    ...clusters.flatMap(clusterProblem),
+    ...nodes.items.flatMap(nodeProblem),
+    ...services.flatMap((page) => page.items).flatMap(serviceProblem),
+  ]
+    .toSorted((a, b) => rank[a.severity] - rank[b.severity])
+    .slice(0, maxProblems)
+}
+
+function clusterProblem({ id, data, status }: Cluster): Problem[] {
+  const severity = { waiting: null, online: null, offline: 'error', degraded: 'warning' } as const
+  return problem(severity[status.state], { kind: 'cluster', id, name: data.name, message: status.message })
+}
+
+function nodeProblem({ id, data, status }: Node): Problem[] {
+  const severity = { initializing: null, online: null, offline: 'error', revoked: null } as const
+  return problem(severity[status.state], { kind: 'node', id, name: data.name, message: status.message })
+}
+
+const serviceSeverity = { failed: 'error', degraded: 'warning', unknown: 'warning' } as const
+
+function serviceProblem({ id, data, status }: Service): Problem[] {
+  const { state, message } = status
+  const severity = state in serviceSeverity ? serviceSeverity[state as keyof typeof serviceSeverity] : null
+  return problem(severity, { kind: 'service', id, name: data.name, message })
+}
+
+function problem(severity: Problem['severity'] | null, what: Omit<Problem, 'severity'>): Problem[] {
+  return severity === null ? [] : [{ severity, ...what }]
+}

@@ -1,0 +1,114 @@
+import { canonicalJson } from './canonical.ts'
+import { decodeCursor } from './cursor.ts'
+import { type Key, keyText, labelEntry, searchText } from './row.ts'
+import type { AnyKind, ListOptions } from './store.ts'
+
+/** A list request in the engine's terms. */
+export interface Query {
+  kind: string
+  filters: (Key & { table: 'entry' | 'unique_key' })[]
+  search: string | undefined
+  /** Only ids greater than this. */
+  after: string
+  /** Undefined for all. */
+  limit: number | undefined
+}
+
+/** What differs in the SQL of the two engines. */
+export interface Dialect {
+  /** The place of the n-th parameter, counted from 1. */
+  parameter(position: number): string
+  /** The function that answers where in its first argument the second stands, 0 for nowhere. */
+  position: string
+}
+
+export const maxPage = 500
+const defaultPage = 100
+
+/** Turns list options into a query. An index the kind does not declare, or a limit out of 1 to 500, is a `TypeError`. */
+export function queryOf(kind: AnyKind, options: ListOptions, cursorKey: string): Query {
+  const limit = options.limit ?? defaultPage
+  if (!Number.isInteger(limit) || limit < 1 || limit > maxPage) {
+    throw new TypeError(`A page has 1 to ${maxPage} rows, not ${limit}.`)
+  }
+  const after = options.cursor === undefined ? '' : decodeCursor(cursorKey, scopeOf(kind, options), options.cursor)
+  return { ...unpagedQueryOf(kind, options), after, limit }
+}
+
+export function unpagedQueryOf(kind: AnyKind, options: Omit<ListOptions, 'limit' | 'cursor'>): Query {
+  const filters: Query['filters'] = Object.entries(options.where ?? {}).map(([name, key]) =>
+    whereFilter(kind, name, key),
+  )
+  if (options.label) {
+    filters.push({ table: 'entry', name: labelEntry(options.label.key), key: keyText(options.label.value) })
+  }
+  const search = options.search === undefined || options.search === '' ? undefined : searchText(options.search)
+  return { kind: kind.name, filters, search, after: '', limit: undefined }
+}
+
+/** What a cursor is bound to. */
+export function scopeOf(kind: AnyKind, options: ListOptions): string {
+  return canonicalJson([kind.name, options.where ?? {}, options.label ?? null, options.search ?? ''])
+}
+
+function whereFilter(kind: AnyKind, name: string, key: string): Query['filters'][number] {
+  if (Object.hasOwn(kind.unique, name)) return { table: 'unique_key', name, key: keyText(key) }
+  if (Object.hasOwn(kind.indexes, name)) return { table: 'entry', name: `index:${name}`, key: keyText(key) }
+  throw new TypeError(`The kind ${kind.name} declares no index and no unique key named ${name}.`)
+}
+
+const rowColumns = [
+  'kind',
+  'id',
+  'version',
+  'generation',
+  'name',
+  'created_at AS "createdAt"',
+  'updated_at AS "updatedAt"',
+  'labels',
+  'status',
+  'data',
+]
+export const rowSelection = rowColumns.join(', ')
+
+/** The statement that answers a query, rows in order of id, and its parameters. */
+export function selectRows(query: Query, dialect: Dialect): { sql: string; parameters: (string | number)[] } {
+  const { condition, driver, parameters } = conditions(query, dialect)
+  const selection = rowColumns.map((column) => `r.${column}`).join(', ')
+  let sql = `SELECT ${selection} FROM ${driver}${condition} ORDER BY ${query.filters.length > 0 ? 'f' : 'r'}.id`
+  if (query.limit !== undefined) {
+    parameters.push(query.limit)
+    sql += ` LIMIT ${dialect.parameter(parameters.length)}`
+  }
+  return { sql, parameters }
+}
+
+/** As `selectRows`, but only how many there are, as `count`. */
+export function countRows(query: Query, dialect: Dialect): { sql: string; parameters: (string | number)[] } {
+  const { condition, driver, parameters } = conditions(query, dialect)
+  return { sql: `SELECT count(*) AS count FROM ${driver}${condition}`, parameters }
+}
+
+/** The first filter drives the search (its key is ordered by id); every other condition is tested on what it finds. */
+function conditions(query: Query, dialect: Dialect) {
+  const parameters: (string | number)[] = []
+  const place = (value: string): string => dialect.parameter(parameters.push(value))
+  const [first, ...others] = query.filters
+  let driver = 'resource r'
+  let condition: string
+  if (first === undefined) {
+    condition = ` WHERE r.kind = ${place(query.kind)} AND r.id > ${place(query.after)}`
+  } else {
+    driver = `${first.table} f CROSS JOIN resource r`
+    condition =
+      ` WHERE f.kind = ${place(query.kind)} AND f.name = ${place(first.name)} AND f.key = ${place(first.key)}` +
+      ` AND f.id > ${place(query.after)} AND r.kind = f.kind AND r.id = f.id`
+  }
+  for (const filter of others) {
+    condition +=
+      ` AND EXISTS (SELECT 1 FROM ${filter.table} o WHERE o.kind = r.kind AND o.name = ${place(filter.name)}` +
+      ` AND o.key = ${place(filter.key)} AND o.id = r.id)`
+  }
+  if (query.search !== undefined) condition += ` AND ${dialect.position}(r.name, ${place(query.search)}) > 0`
+  return { condition, driver, parameters }
+}

@@ -1,0 +1,4 @@
+import { storeSuite } from '../suite.ts'
+import { makeSqliteBed } from './test-bed.ts'
+
+storeSuite('SQLite', makeSqliteBed)
