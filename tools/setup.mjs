@@ -31,7 +31,10 @@ function requireNode() {
   fail(`Node ${process.versions.node} is too old to install Freehold: install Node ${oldestNode} or newer with npm.`)
 }
 
-/** Installs what the lock file says, unless a stamp or npm's own record says that it is there. */
+/**
+ * Installs what the lock file says, unless a stamp or npm's own record says that it is there. Not by `npm ci`: that
+ * refuses a lock file written where the registry lacks optional packages for other platforms, and we have such.
+ */
 function install() {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
   const stamp = join(modules, '.freehold-setup')
@@ -39,8 +42,8 @@ function install() {
   if (read(stamp) === wanted) return
   if (!isInstalled(JSON.parse(lock))) {
     const startedAt = Date.now()
-    say('Installing packages (npm ci) …')
-    runNpm(['ci', '--no-audit', '--no-fund'])
+    say('Installing packages (npm install) …')
+    runNpm(['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'])
     say(`Packages installed in ${seconds(startedAt)} s.`)
   }
   write(stamp, wanted)
@@ -148,7 +151,8 @@ function runNpm(args) {
   if (result.error?.code === 'ENOENT') fail('npm is missing: install npm beside Node, then run this again.')
   if (result.status === 0) return
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`
-  process.stderr.write(`${output.split('\n').slice(-25).join('\n')}\n`)
+  const lines = output.trimEnd().split('\n')
+  process.stderr.write(`${lines.slice(0, 10).concat(lines.slice(10).slice(-15)).join('\n')}\n`)
   fail(`npm ${args[0]} failed. ${adviceFor(output)}`)
 }
 

@@ -50,6 +50,7 @@ export function createWebSocketTransport({ url }: { url: string }): Transport {
         })
         socket.on('open', () => {
           opened = true
+          signal.removeEventListener('abort', abort)
           resolve({
             send: (message) =>
               new Promise((sent, failed) => {

@@ -1,0 +1,143 @@
+import { type InputHTMLAttributes, type ReactNode, type Ref, useId } from 'react'
+
+export const inputClass =
+  'h-8 w-full min-w-0 rounded-md border border-line-strong bg-surface px-2.5 text-sm text-ink placeholder:text-muted disabled:opacity-60 aria-invalid:border-bad max-sm:h-10 max-sm:text-lg'
+
+interface Common {
+  label: string
+  hint?: ReactNode
+  error?: string | undefined
+}
+
+function Wrapped(props: Common & { id: string; children: ReactNode }) {
+  const { id, label, hint, error } = props
+  return (
+    <div className="flex min-w-0 flex-col gap-1">
+      <label htmlFor={id} className="text-sm font-medium">
+        {label}
+      </label>
+      {props.children}
+      {hint !== undefined && (
+        <p id={`${id}-hint`} className="text-xs text-muted">
+          {hint}
+        </p>
+      )}
+      {error !== undefined && (
+        <p id={`${id}-error`} className="text-xs font-medium text-bad">
+          {error}
+        </p>
+      )}
+    </div>
+  )
+}
+
+function describedBy(id: string, { hint, error }: Common) {
+  const ids = [hint === undefined ? '' : `${id}-hint`, error === undefined ? '' : `${id}-error`].filter(Boolean)
+  return { 'aria-describedby': ids.join(' ') || undefined, 'aria-invalid': error === undefined ? undefined : true }
+}
+
+type TextProps = Common &
+  Omit<InputHTMLAttributes<HTMLInputElement>, 'onChange' | 'value'> & {
+    value: string
+    onChange: (value: string) => void
+    ref?: Ref<HTMLInputElement>
+  }
+
+export function TextField({ label, hint, error, onChange, className, ...rest }: TextProps) {
+  const id = useId()
+  return (
+    <Wrapped id={id} label={label} hint={hint} error={error}>
+      <input
+        id={id}
+        type="text"
+        {...rest}
+        {...describedBy(id, { label, hint, error })}
+        onChange={(event) => onChange(event.target.value)}
+        className={`${inputClass} ${className ?? ''}`}
+      />
+    </Wrapped>
+  )
+}
+
+export interface Choice {
+  value: string
+  label: string
+}
+
+export function SelectField(
+  props: Common & { value: string; onChange: (value: string) => void; choices: readonly Choice[]; disabled?: boolean },
+) {
+  const id = useId()
+  return (
+    <Wrapped {...props} id={id}>
+      <select
+        id={id}
+        value={props.value}
+        disabled={props.disabled}
+        {...describedBy(id, props)}
+        onChange={(event) => props.onChange(event.target.value)}
+        className={inputClass}
+      >
+        {props.choices.map(({ value, label }) => (
+          <option key={value} value={value}>
+            {label}
+          </option>
+        ))}
+      </select>
+    </Wrapped>
+  )
+}
+
+export function CheckField(props: Omit<Common, 'error'> & { checked: boolean; onChange: (checked: boolean) => void }) {
+  const id = useId()
+  return (
+    <div className="flex items-start gap-2">
+      <input
+        id={id}
+        type="checkbox"
+        checked={props.checked}
+        aria-describedby={props.hint === undefined ? undefined : `${id}-hint`}
+        onChange={(event) => props.onChange(event.target.checked)}
+        className="mt-0.5 size-4 accent-accent"
+      />
+      <div className="flex flex-col">
+        <label htmlFor={id} className="text-sm font-medium">
+          {props.label}
+        </label>
+        {props.hint !== undefined && (
+          <p id={`${id}-hint`} className="text-xs text-muted">
+            {props.hint}
+          </p>
+        )}
+      </div>
+    </div>
+  )
+}
+
+/** A text of several lines, such as an argument array with one argument a line. */
+export function LinesField(props: Common & { value: string; onChange: (value: string) => void }) {
+  const id = useId()
+  return (
+    <Wrapped {...props} id={id}>
+      <textarea
+        id={id}
+        rows={Math.min(8, props.value.split('\n').length + 1)}
+        value={props.value}
+        spellCheck={false}
+        {...describedBy(id, props)}
+        onChange={(event) => props.onChange(event.target.value)}
+        className={`${inputClass} h-auto! py-1.5 font-mono text-xs!`}
+      />
+    </Wrapped>
+  )
+}
+
+/** Fields that belong together, under a heading of their own. */
+export function FieldGroup({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <fieldset className="flex min-w-0 flex-col gap-3 border-t border-line pt-4 first:border-0 first:pt-0">
+      <legend className="float-left mb-3 w-full text-sm font-semibold">{title}</legend>
+      {children}
+    </fieldset>
+  )
+}

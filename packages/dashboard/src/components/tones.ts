@@ -1,0 +1,17 @@
+export type Tone = 'good' | 'warn' | 'bad' | 'moving' | 'waiting' | 'idle' | 'unknown'
+
+const tones: Record<Tone, readonly string[]> = {
+  good: ['running', 'online', 'succeeded', 'passing', 'complete'],
+  warn: ['degraded', 'warning', 'reverting', 'expired'],
+  bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error'],
+  moving: ['deploying', 'starting', 'settling', 'retiring', 'preparing', 'ready', 'accepted', 'assigned'],
+  waiting: ['waiting', 'waiting-for-image', 'initializing', 'new', 'pending', 'allocated'],
+  idle: ['stopped', 'aborted', 'superseded', 'revoked', 'shutdown', 'remove', 'disabled'],
+  unknown: [],
+}
+
+/** How a state of a service, rollout, cluster, node or task is to be seen; unknown words are `unknown`, never good. */
+export function toneOf(state: string): Tone {
+  const found = Object.entries(tones).find(([, states]) => states.includes(state))
+  return (found?.[0] as Tone | undefined) ?? 'unknown'
+}

@@ -1,0 +1,199 @@
+import type { Output } from '@freehold/client'
+import type { Rollout, Routes } from '@freehold/contracts'
+import { Link } from '@tanstack/react-router'
+import { useList, useOne, useStatus } from '../../app/queries.ts'
+import { useMay } from '../../app/session.ts'
+import { ButtonLink } from '../../components/button.tsx'
+import { ErrorNote } from '../../components/error-note.tsx'
+import { BadIcon, ChevronIcon, GoodIcon, WarnIcon } from '../../components/icons.tsx'
+import { Page, Section, Skeleton } from '../../components/page.tsx'
+import { State } from '../../components/state.tsx'
+import { Ago } from '../../components/time.tsx'
+import { nextSteps } from './next-steps.ts'
+
+type Status = Output<Routes['status']['get']>
+
+export function OverviewPage() {
+  const status = useStatus()
+  return (
+    <Page title="Overview">
+      <ErrorNote error={status.error} onRetry={() => void status.refetch()} />
+      {status.data === undefined ? <Skeleton rows={6} /> : <Overview status={status.data} />}
+    </Page>
+  )
+}
+
+function Overview({ status }: { status: Status }) {
+  return (
+    <>
+      <Counts counts={status.counts} />
+      <NextSteps status={status} />
+      <Problems problems={status.problems} isEmpty={status.counts.services + status.counts.clusters === 0} />
+      <UnderWay />
+      <p className="text-xs text-muted">
+        Freehold {status.version} on {status.store === 'sqlite' ? 'SQLite' : 'PostgreSQL'}, up since{' '}
+        <Ago at={status.startedAt} />.
+      </p>
+    </>
+  )
+}
+
+function Counts({ counts }: { counts: Status['counts'] }) {
+  const tiles = [
+    { label: 'Services', value: counts.services, to: '/services' },
+    { label: 'Clusters', value: counts.clusters, to: '/clusters' },
+    { label: 'Nodes', value: counts.nodes, to: '/clusters' },
+    { label: 'Images', value: counts.images, to: '/images' },
+  ] as const
+  return (
+    <ul
+      aria-label="How much there is"
+      className="grid grid-cols-2 gap-px overflow-hidden rounded-lg border border-line bg-line sm:grid-cols-4"
+    >
+      {tiles.map(({ label, value, to }) => (
+        <li key={label} className="bg-surface">
+          <Link to={to} className="flex flex-col px-4 py-3 hover:bg-sunken focus-visible:-outline-offset-2">
+            <span className="text-xs text-muted">{label}</span>
+            <span className="text-xl font-semibold">{value.toLocaleString('en')}</span>
+          </Link>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Problems({ problems, isEmpty }: { problems: Status['problems']; isEmpty: boolean }) {
+  if (problems.length === 0) {
+    if (isEmpty) return null
+    return (
+      <Section title="Problems" flush>
+        <p className="flex items-center gap-2 rounded-lg border border-line bg-surface px-4 py-3">
+          <GoodIcon className="text-good" />
+          Nothing needs you.
+        </p>
+      </Section>
+    )
+  }
+  return (
+    <Section title={`Problems (${problems.length === 50 ? 'the 50 worst' : problems.length})`} flush>
+      <ul aria-live="polite" className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-surface">
+        {problems.map((problem) => (
+          <li key={`${problem.kind} ${problem.id ?? problem.name} ${problem.message}`}>
+            <Problem problem={problem} />
+          </li>
+        ))}
+      </ul>
+    </Section>
+  )
+}
+
+function Problem({ problem }: { problem: Status['problems'][number] }) {
+  const isError = problem.severity === 'error'
+  const Icon = isError ? BadIcon : WarnIcon
+  const text = (
+    <>
+      <Icon className={`mt-0.5 ${isError ? 'text-bad' : 'text-warn'}`} />
+      <span className="sr-only">{isError ? 'Error' : 'Warning'}: </span>
+      <span className="min-w-0 flex-1">
+        <span className="font-medium">{problem.name}</span> <span className="text-xs text-muted">{problem.kind}</span>
+        <span className="block text-sm text-muted">{problem.message}</span>
+      </span>
+    </>
+  )
+  const className = 'flex items-start gap-2.5 px-4 py-2.5'
+  const to = problem.kind === 'service' ? '/services/$id' : problem.kind === 'cluster' ? '/clusters/$id' : null
+  if (problem.id === null || to === null) {
+    if (problem.kind === 'node' && problem.id !== null) return <NodeProblem id={problem.id}>{text}</NodeProblem>
+    return <div className={className}>{text}</div>
+  }
+  return (
+    <Link
+      to={to}
+      params={{ id: problem.id }}
+      className={`${className} hover:bg-sunken focus-visible:-outline-offset-2`}
+    >
+      {text}
+      <ChevronIcon className="mt-1 text-muted" />
+    </Link>
+  )
+}
+
+/** A node is shown on the page of its cluster. */
+function NodeProblem({ id, children }: { id: string; children: React.ReactNode }) {
+  const { data: node } = useOne('nodes', id)
+  const className = 'flex items-start gap-2.5 px-4 py-2.5'
+  if (node === null || node === undefined) return <div className={className}>{children}</div>
+  return (
+    <Link
+      to="/clusters/$id"
+      params={{ id: node.data.clusterId }}
+      className={`${className} hover:bg-sunken focus-visible:-outline-offset-2`}
+    >
+      {children}
+      <ChevronIcon className="mt-1 text-muted" />
+    </Link>
+  )
+}
+
+function NextSteps({ status }: { status: Status }) {
+  const may = useMay()
+  const waiting = useList('services', { state: 'waiting-for-image', limit: 5 }, { enabled: status.counts.services > 0 })
+  const steps = nextSteps({
+    counts: status.counts,
+    mayMakeClusters: may('clusters:write'),
+    mayMakeServices: may('services:write'),
+    waiting: waiting.items.map(({ id, data }) => ({ id, name: data.name })),
+  })
+  if (steps.length === 0) return null
+  return (
+    <Section title="What to do next" flush>
+      <ol className="divide-y divide-line rounded-lg border border-line bg-surface">
+        {steps.map((step) => (
+          <li key={step.title} className="flex flex-wrap items-center justify-between gap-x-6 gap-y-2 px-4 py-3">
+            <span className="min-w-0">
+              <span className="font-medium">{step.title}</span>
+              <span className="block text-sm text-muted">{step.why}</span>
+            </span>
+            {step.to !== null && (
+              <ButtonLink {...step.to} look={step.isFirst ? 'primary' : 'secondary'}>
+                {step.action}
+              </ButtonLink>
+            )}
+          </li>
+        ))}
+      </ol>
+    </Section>
+  )
+}
+
+function UnderWay() {
+  const rollouts = useList('rollouts', { active: 'yes', limit: 20 })
+  if (rollouts.items.length === 0) return null
+  return (
+    <Section title="Rollouts under way" flush>
+      <ul className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-surface">
+        {rollouts.items.map((rollout) => (
+          <li key={rollout.id}>
+            <RolloutLine rollout={rollout} />
+          </li>
+        ))}
+      </ul>
+    </Section>
+  )
+}
+
+function RolloutLine({ rollout }: { rollout: Rollout }) {
+  const { data: service } = useOne('services', rollout.data.serviceId)
+  return (
+    <Link
+      to="/services/$id"
+      params={{ id: rollout.data.serviceId }}
+      className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 hover:bg-sunken focus-visible:-outline-offset-2"
+    >
+      <span className="font-medium">{service?.data.name ?? '…'}</span>
+      <span className="text-sm text-muted">revision {rollout.data.revisionNumber}</span>
+      <State state={rollout.status.phase} />
+      <span className="min-w-0 flex-1 text-sm text-muted">{rollout.status.message}</span>
+    </Link>
+  )
+}

@@ -1,0 +1,103 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet } from '@tanstack/react-router'
+import { Crashed, Missing } from './app/fallbacks.tsx'
+import { Shell } from './app/shell.tsx'
+
+const root = createRootRoute({ component: Outlet, notFoundComponent: Missing, errorComponent: Crashed })
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-in',
+  validateSearch: (search): { next?: string } => text(search, 'next'),
+  component: lazyRouteComponent(() => import('./pages/sign-in/sign-in.tsx'), 'SignInPage'),
+})
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: '/setup',
+  validateSearch: (search): { token?: string } => text(search, 'token'),
+  component: lazyRouteComponent(() => import('./pages/setup/setup.tsx'), 'SetupPage'),
+})
+
+const shell = createRoute({ getParentRoute: () => root, id: 'shell', component: Shell })
+const page = <Path extends string>(path: Path) => ({ getParentRoute: () => shell, path }) as const
+
+const overview = createRoute({
+  ...page('/'),
+  component: lazyRouteComponent(() => import('./pages/overview/overview.tsx'), 'OverviewPage'),
+})
+const clusters = createRoute({
+  ...page('/clusters'),
+  component: lazyRouteComponent(() => import('./pages/clusters/list.tsx'), 'ClustersPage'),
+})
+const cluster = createRoute({
+  ...page('/clusters/$id'),
+  component: lazyRouteComponent(() => import('./pages/clusters/cluster.tsx'), 'ClusterPage'),
+})
+const services = createRoute({
+  ...page('/services'),
+  validateSearch: (search): { cluster?: string; state?: string } => ({
+    ...text(search, 'cluster'),
+    ...text(search, 'state'),
+  }),
+  component: lazyRouteComponent(() => import('./pages/services/list.tsx'), 'ServicesPage'),
+})
+const newService = createRoute({
+  ...page('/services/new'),
+  validateSearch: (search): { cluster?: string } => text(search, 'cluster'),
+  component: lazyRouteComponent(() => import('./pages/services/create.tsx'), 'CreateServicePage'),
+})
+const service = createRoute({
+  ...page('/services/$id'),
+  validateSearch: (search): { tab?: ServiceTab } => {
+    const tab = serviceTabs.find((name) => name === search.tab)
+    return tab === undefined ? {} : { tab }
+  },
+  component: lazyRouteComponent(() => import('./pages/services/service.tsx'), 'ServicePage'),
+})
+const images = createRoute({
+  ...page('/images'),
+  component: lazyRouteComponent(() => import('./pages/images/list.tsx'), 'ImagesPage'),
+})
+const image = createRoute({
+  ...page('/images/$id'),
+  component: lazyRouteComponent(() => import('./pages/images/image.tsx'), 'ImagePage'),
+})
+const account = createRoute({
+  ...page('/account'),
+  component: lazyRouteComponent(() => import('./pages/account/account.tsx'), 'AccountPage'),
+})
+const users = createRoute({
+  ...page('/users'),
+  component: lazyRouteComponent(() => import('./pages/users/users.tsx'), 'UsersPage'),
+})
+const audit = createRoute({
+  ...page('/audit'),
+  validateSearch: (search): { kind?: string; id?: string } => ({ ...text(search, 'kind'), ...text(search, 'id') }),
+  component: lazyRouteComponent(() => import('./pages/audit/audit.tsx'), 'AuditPage'),
+})
+
+export const serviceTabs = ['overview', 'revisions', 'logs', 'settings'] as const
+export type ServiceTab = (typeof serviceTabs)[number]
+
+const tree = root.addChildren([
+  signIn,
+  setup,
+  shell.addChildren([overview, clusters, cluster, services, newService, service, images, image, account, users, audit]),
+])
+
+/** The addresses of the dashboard. A page is loaded when someone points at a link to it. */
+export function createDashboardRouter() {
+  return createRouter({ routeTree: tree, defaultPreload: 'intent', scrollRestoration: true })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof createDashboardRouter>
+  }
+}
+
+function text<Name extends string>(search: Record<string, unknown>, name: Name): { [K in Name]?: string } {
+  const value = search[name]
+  if (typeof value === 'string') return { [name]: value } as { [K in Name]: string }
+  // The router reads digits as a number; an id or a token of digits alone is a text all the same.
+  return typeof value === 'number' ? ({ [name]: String(value) } as { [K in Name]: string }) : {}
+}
