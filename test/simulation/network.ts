@@ -1,6 +1,6 @@
 import type { Connection, Transport } from '@freehold/cluster-agent'
 import type { Clock, Random } from '@freehold/reconcile'
-import type { LinkTransport } from '../../packages/server/src/agents/index.ts'
+import type { LinkTransport } from '@freehold/server'
 
 /**
  * A SIMULATED network between agents and a control plane. In a storm it loses, repeats and reorders frames; links can

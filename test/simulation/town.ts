@@ -16,15 +16,18 @@ import {
 } from '@freehold/cluster-agent'
 import { clusterKind, imageKind, kinds, rolloutKind, type Service, serviceData, serviceKind } from '@freehold/contracts'
 import { createFakeClock, createRandom, type FakeClock, type Random } from '@freehold/reconcile'
-import { type Actor, openSqliteStore, type Store } from '@freehold/store'
-import { type AgentHub, createAgentHub } from '../../packages/server/src/agents/index.ts'
 import {
+  type AgentHub,
   createAgentHandlers,
+  createAgentHub,
   createEnrolmentHandlers,
   createPullCredentials,
-} from '../../packages/server/src/clusters/index.ts'
-import { createReconcilers, type Reconcilers } from '../../packages/server/src/reconcilers/index.ts'
-import { createService, type ServiceRules } from '../../packages/server/src/services/index.ts'
+  createReconcilers,
+  createService,
+  type Reconcilers,
+  type ServiceRules,
+} from '@freehold/server'
+import { type Actor, openSqliteStore, type Store } from '@freehold/store'
 import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
 
 const actor: Actor = { type: 'user', id: 'simulation', name: 'simulation' }

@@ -8,7 +8,7 @@ import {
   serviceKind,
 } from '@freehold/contracts'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { revokeNode } from '../clusters/service.ts'
+import { revokeNode } from '../clusters/index.ts'
 import {
   addCluster,
   makeService,

@@ -57,8 +57,13 @@ export function createReconcilers(options: {
     rollouts.wake()
     return outcome
   })
+  let rolloutsTookMs = 0
   const rollouts = loop('rollouts', 10_000, async (signal) => {
+    /** Where very many are under way, each pass is long; it leaves as much time to others as it took itself. */
+    if (rolloutsTookMs > 20) await clock.sleep(rolloutsTookMs, signal)
+    const startedAt = clock.now()
     const { checkAfterMs } = await advancer.run(signal)
+    rolloutsTookMs = Math.min(1000, clock.now() - startedAt)
     return checkAfterMs === null ? undefined : { againInMs: checkAfterMs }
   })
   const deployOnPush = loop('deploy on push', 10 * 60_000, async (signal) => {

@@ -1,7 +1,6 @@
 import { FreeholdError, revisionKind, rolloutKind, serviceKind } from '@freehold/contracts'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { deleteService, updateService } from '../services/index.ts'
-import { deployService } from '../services/service.ts'
+import { deleteService, deployService, updateService } from '../services/index.ts'
 import {
   addCluster,
   digestOf,

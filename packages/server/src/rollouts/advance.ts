@@ -4,6 +4,8 @@ import { advance, isFinal, type Observation, type RolloutStatus, type RolloutVie
 
 const idleMs = 1000
 const shortestMs = 5
+/** Rollouts that nobody can see are all looked at this often. */
+const thoroughMs = 10_000
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -27,6 +29,9 @@ export function createRolloutAdvancer(options: {
 }): RolloutAdvancer {
   const { store, now, observe, settle, onError } = options
   const watch = createWatch(now)
+  /** Versions of rollouts that were looked at while no agent reports: until one does, only a change makes a difference. */
+  let idle = new Map<string, number>()
+  let thoroughAt = Number.NEGATIVE_INFINITY
 
   const step = async (found: Rollout): Promise<void> => {
     const observation = observe(found)
@@ -51,8 +56,14 @@ export function createRolloutAdvancer(options: {
     async run(signal) {
       const active = await store.all(rolloutKind, { where: { active: 'yes' } })
       watch.keep(active)
+      const isThorough = now() - thoroughAt >= thoroughMs
+      if (isThorough) thoroughAt = now()
+      const before = isThorough ? new Map<string, number>() : idle
+      idle = new Map()
       for (const rollout of active) {
         if (signal.aborted) break
+        if (!observe(rollout).connected) idle.set(rollout.id, rollout.version)
+        if (idle.has(rollout.id) && before.get(rollout.id) === rollout.version) continue
         try {
           await step(rollout)
         } catch (error) {

@@ -8,6 +8,7 @@ import {
   type Workload,
   type WorkloadSpec,
 } from '@freehold/contracts'
+import { broken, causeOf, countTasks, isHealthy, placeOf, replicasOf } from './tasks.ts'
 
 /** What the agents see of one service now. */
 export interface Observation {
@@ -41,26 +42,12 @@ const failuresUntilVerdict = 3
 /** An agent that never comes back must not keep a rollout open for ever. */
 const absenceLimitMs = 24 * 60 * 60 * 1000
 const removalGraceMs = 30_000
-const ended = new Set(['complete', 'failed', 'rejected', 'shutdown', 'orphaned', 'remove'])
-const broken = new Set(['complete', 'failed', 'rejected'])
 const historyLimit = 50
 const sentenceLimit = 600
 
 /** Whether a rollout has reached a phase it never leaves. */
 export function isFinal(phase: RolloutPhase): boolean {
   return finalPhases.includes(phase)
-}
-
-/**
- * How many replicas a revision of this service runs now. Scale is a property of the service and not of a revision:
- * it reaches whichever revision serves at once, without a new rollout.
- */
-export function replicasOf(service: Service, spec: WorkloadSpec): number {
-  const { deploymentStrategy, scaleFactor, maxReplicas } = service.data
-  if (scaleFactor === 0) return 0
-  if (spec.mode === 'global') return 1
-  if (deploymentStrategy === 'all-nodes') return spec.replicas
-  return deploymentStrategy === 'limited-replicas' ? Math.min(scaleFactor, maxReplicas ?? scaleFactor) : scaleFactor
 }
 
 /** `recreate` where the service asks for it, or where a port of the node or a volume cannot be held by both. */
@@ -174,29 +161,6 @@ export function begun(options: { now: Date; message: string }): RolloutStatus {
     wanted: 0,
     history: [{ at, message: options.message }],
   }
-}
-
-/** Containers of one revision, counted as they are seen. */
-export function countTasks(options: {
-  service: Service
-  revision: Revision
-  tasks: readonly Task[]
-  replicas: ReadonlyMap<string, number>
-}) {
-  const { service, revision, replicas } = options
-  const { spec } = revision.data
-  const own = options.tasks.filter((task) => task.revisionId === revision.id)
-  const live = own.filter((task) => !ended.has(task.state))
-  const running = own.filter((task) => task.state === 'running' && task.desiredState === 'running')
-  const healthy = running.filter((task) => isHealthy(task, spec))
-  const desired = replicasOf(service, spec)
-  /** Null: a global service whose number of nodes has not been reported yet. */
-  const wanted = spec.mode === 'global' && desired > 0 ? (replicas.get(revision.id) ?? null) : desired
-  return { own, live, running, healthy, wanted, complete: wanted !== null && healthy.length >= Math.max(1, wanted) }
-}
-
-function isHealthy(task: Task, spec: WorkloadSpec): boolean {
-  return spec.healthCheck === null ? task.health !== 'failing' : task.health === 'passing'
 }
 
 function workload(service: Service, revision: Revision): Workload {
@@ -409,22 +373,4 @@ function waitingMessage(view: RolloutView, seen: ReturnType<typeof countTasks>):
   const waiting = seen.own.filter((task) => task.state !== 'running' || !isHealthy(task, view.revision.data.spec))
   const cause = waiting.length === 0 ? '' : ` ${causeOf(waiting)}`
   return `${seen.healthy.length} of ${seen.wanted} containers are healthy.${cause}`
-}
-
-/** The most telling of the tasks, in words: exit code, what the engine says, what the probe saw. */
-export function causeOf(tasks: readonly Task[]): string {
-  const rank = (task: Task): number => (broken.has(task.state) ? 2 : task.health === 'failing' ? 1 : 0)
-  const task = tasks.toSorted((one, other) => rank(one) - rank(other) || (one.since < other.since ? -1 : 1)).at(-1)
-  if (task === undefined) return 'No container was started.'
-  const where = task.nodeName === null ? '' : ` on ${task.nodeName}`
-  const said = task.message === '' ? '' : `: ${task.message}`
-  const exit = task.exitCode === null || !broken.has(task.state) ? '' : ` with exit code ${task.exitCode}`
-  const health =
-    task.state === 'running' && task.healthMessage !== '' ? `; its health check says: ${task.healthMessage}` : ''
-  const word = task.state === 'complete' ? 'ended by itself' : `is ${task.state}`
-  return `A container${where} ${word}${exit}${said}${health}.`.slice(0, sentenceLimit)
-}
-
-function placeOf(task: Task): string {
-  return task.slot === null ? `node ${task.swarmNodeId}` : `slot ${task.slot}`
 }

@@ -14,6 +14,7 @@ export { createServiceHandlers } from './routes.ts'
 export {
   createService,
   deleteService,
+  deployService,
   registryTargetOf,
   rollOut,
   type ServiceRules,
