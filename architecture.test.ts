@@ -78,6 +78,12 @@ describe('a bad file is caught:', () => {
     expect(imports('packages/store/src/a.ts', text)).toEqual([expect.stringContaining('reaches into')])
   })
 
+  test('a story that reaches into a package', () => {
+    expect(imports('test/system/a.test.ts', "import { a } from '../../packages/server/src/a/service.ts'")).toEqual([
+      expect.stringContaining('reaches into server'),
+    ])
+  })
+
   test('a dynamic import of a computed name', () => {
     expect(imports('packages/store/src/a.ts', 'await import(name)')).toEqual([expect.stringContaining('computed')])
   })
@@ -104,6 +110,10 @@ describe('a bad file is caught:', () => {
     )
     expect(imports('test/system/a.test.ts', "import '@freehold/server'; import './lab/index.ts'")).toEqual([])
     expect(imports('packages/store/src/a.test.ts', "import '../../../test/system/lab/index.ts'")).toEqual([])
+    expect(imports('packages/store/src/test-bed.ts', "import '../../../tools/a.ts'")).toEqual([])
+    expect(imports('test/system/a.test.ts', "import '../../packages/server/src/a/testing.ts'")).toEqual([])
+    expect(imports('packages/server/src/a/a.test.ts', "import '../b/b.testing.ts'")).toEqual([])
+    expect(tidiness('packages/store/src/a.test.ts', "import { spawn } from 'node:child_process'\n")).toEqual([])
     expect(tidiness('packages/store/src/a.ts', "const found = /a/.exec('a')\n")).toEqual([])
   })
 

@@ -10,14 +10,13 @@ const phases = readdirSync(folder)
 for (const phase of phases) {
   const passed = readFileSync(join(folder, `${phase}.code`), 'utf8').trim() === '0'
   const report = readReport(join(folder, `${phase}.json`))
-  const failedBefore = counts.failed
-  if (report !== undefined) {
-    counts.passed += report.numPassedTests
-    counts.failed += report.numFailedTests
-    counts.skipped += report.numPendingTests + report.numTodoTests
-  } else if (passed) counts.passed += 1
+  const failedTests = report?.numFailedTests ?? 0
+  if (report === undefined && passed) counts.passed += 1
+  counts.passed += report?.numPassedTests ?? 0
+  counts.failed += failedTests
+  counts.skipped += (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0)
   // A phase may fail without a failed test: a file that does not load, or a program that never came to its tests.
-  if (!passed && counts.failed === failedBefore) {
+  if (!passed && failedTests === 0) {
     counts.failed += 1
     console.log(`The phase "${phase}" failed outside of any test.`)
   }

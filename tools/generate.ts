@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openApiDocument } from '@freehold/contracts/openapi'
+import { settingsReference } from '@freehold/server'
 
 /** A file that is made from the code and checked in. `content` must be the same text for the same code. */
 interface GeneratedFile {
@@ -14,6 +15,7 @@ const generatedFiles: readonly GeneratedFile[] = [
     path: 'openapi.json',
     content: async () => `${JSON.stringify(openApiDocument(await versionOf()), undefined, 2)}\n`,
   },
+  { path: 'docs/settings.md', content: async () => settingsReference() },
 ]
 
 const root = join(import.meta.dirname, '..')

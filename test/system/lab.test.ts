@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import {
   brokenImage,
@@ -30,10 +31,15 @@ test('a service from a built image answers on a port of the node, and stopping l
   await createService(dockerd, { name: 'web', image: 'web:1', ports: [{ target: 8080, published: port }] })
   await waitFor(async () => (await body(port)) === 'version 1\n', { what: 'the service to answer' })
 
+  const folder = dirname(dockerd.socket)
+  expect(await controlGroups(basename(folder))).not.toEqual([])
+  expect(await traces()).not.toEqual(before)
+
   await dockerd.stop()
 
   expect(await traces()).toEqual(before)
-  expect(existsSync(dockerd.socket)).toBe(false)
+  expect(await controlGroups(basename(folder))).toEqual([])
+  expect(existsSync(folder)).toBe(false)
 })
 
 test('a second engine in the same network is refused, and after the first has gone it starts', async () => {
@@ -69,17 +75,22 @@ test('the broken image says why and exits 1; the deaf one runs on without listen
   expect((await deaf.inspect()).State.Running).toBe(true)
 })
 
-/** What an engine could leave behind in this network, this process table, these mounts and control groups. */
+/** What an engine could leave behind in this network, this process table and these mounts. */
 async function traces() {
   const processes = await run(['ps', '-eo', 'comm='])
-  const groups = await readdir('/sys/fs/cgroup/pids').catch(() => readdir('/sys/fs/cgroup'))
   return {
     processes: processes.split('\n').filter((name) => /docker|containerd|runc|tini|busybox|httpd/.test(name)),
     mounts: (await readFile('/proc/self/mounts', 'utf8')).split('\n').length,
     links: (JSON.parse(await run(['ip', '-json', 'link', 'show'])) as { ifname: string }[]).map((link) => link.ifname),
     rules: await run(['iptables', '--wait', '--list-rules']),
-    groups: groups.filter((name) => name.startsWith('freehold')),
   }
+}
+
+/** Control groups are the machine's, beyond all namespaces: only those of this name are looked for. */
+async function controlGroups(name: string): Promise<string[]> {
+  const root = '/sys/fs/cgroup'
+  const paths = ['', ...(await readdir(root))].map((controller) => `${root}/${controller}/${name}`)
+  return paths.filter((path) => existsSync(path))
 }
 
 async function createService(

@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { importsOf, type TextFile } from './source.ts'
+import { importsOf, servesTests, type TextFile } from './source.ts'
 
 /** Which of our packages each room may import; `every` for rooms that stand outside, such as tests and tools. */
 export type ImportTable = ReadonlyMap<string, ReadonlySet<string> | 'every'>
@@ -67,8 +67,10 @@ function faultOfRelative(path: string, specifier: string): string | undefined {
   const target = posix.join(posix.dirname(path), specifier)
   const [from, to] = [roomOf(path), roomOf(target)]
   if (from !== to) {
-    // Tests on real parts start them through the lab, wherever they stand.
-    if (/\.test\.tsx?$/.test(path) && target.startsWith('test/system/lab/')) return undefined
+    // Tests on real parts start them through the lab and the tools, wherever they stand; stories may use what a
+    // package's own tests use.
+    if (from === 'test' && servesTests(target)) return undefined
+    if (servesTests(path) && /^(test\/system\/lab|tools)\//.test(target)) return undefined
     if (!path.startsWith('packages/') && !target.startsWith('packages/')) return undefined
     return `${path} reaches into ${to} by ${specifier}: import the package by its name, if the table allows it.`
   }
@@ -80,6 +82,7 @@ function faultOfNoun(path: string, target: string): string | undefined {
   const [from, to] = [nounOf(path), nounOf(target)]
   if (to === undefined || from === to || to === 'http') return undefined
   if (target === `packages/server/src/${to}/index.ts`) return undefined
+  if (servesTests(path) && servesTests(target)) return undefined
   return `${path} imports ${target}: another noun is imported only through its index.ts, so export it there.`
 }
 

@@ -34,6 +34,11 @@ export function isCode(file: TextFile): boolean {
   return /\.(ts|tsx|mjs)$/.test(file.path)
 }
 
+/** Tests, and the files that only tests use: `x.test.ts`, `x.testing.ts`, `x.fixture.ts`, `testing.ts`, `test-….ts`, `suite/`. */
+export function servesTests(path: string): boolean {
+  return /\.(test|testing|fixture)\.tsx?$|\/(testing|suite|test-[a-z-]+)\.tsx?$|\/suite\//.test(path)
+}
+
 /** Every import of a file. Throws if the file cannot be parsed, so that none is passed over. */
 export function importsOf(file: TextFile): Import[] {
   const { module, program, errors } = parseSync(file.path, file.text)

@@ -1,11 +1,13 @@
-import { importsOf, isCode, type TextFile } from './source.ts'
+import { importsOf, isCode, servesTests, type TextFile } from './source.ts'
 
 const longestFileLines = 400
 
-/** Who may start programs, and why. Every one of them gives argument arrays. */
+/** Who may start programs besides tests, and why. Every one of them gives argument arrays. */
 const startsPrograms: readonly { folder: string; why: string }[] = [
   { folder: 'tools/', why: 'setup, checks and benches run other tools' },
   { folder: 'test/system/', why: 'stories start the real parts' },
+  { folder: 'packages/server/src/local-agent/', why: 'the local cluster agent is a process of its own' },
+  { folder: 'packages/server/src/run.test.ts', why: 'the process is tested from its start to its end' },
 ]
 
 /** Words that belong to one workplace or to unfinished work. Written in parts, so that this file does not hold them. */
@@ -49,7 +51,11 @@ function faultsOfPrograms(file: TextFile): string[] {
   if (new RegExp('shell' + ':\\s*(true|[\'"`])').test(file.text)) {
     faults.push(`${file.path} asks for a shell: leave the option out and give an argument array.`)
   }
-  if (programs.length > 0 && !startsPrograms.some(({ folder }) => file.path.startsWith(folder))) {
+  if (
+    programs.length > 0 &&
+    !servesTests(file.path) &&
+    !startsPrograms.some(({ folder }) => file.path.startsWith(folder))
+  ) {
     faults.push(
       `${file.path} starts programs: use the Engine API, or add the folder with its reason to startsPrograms in tools/architecture/tidy.ts.`,
     )

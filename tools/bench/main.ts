@@ -34,8 +34,8 @@ async function measure(json: boolean): Promise<void> {
   const rows: Row[] = []
   for (const part of parts) {
     if (positionals.length > 0 && !positionals.includes(part.name)) continue
-    process.stderr.write(`measuring ${part.name} …\n`)
     const apart = isolatedParts.includes(part.name) && process.env.FREEHOLD_LAB !== 'isolated'
+    if (!values.json || apart) process.stderr.write(`measuring ${part.name} …\n`)
     rows.push(...(await rowsOrFault(part, () => (apart ? runApart(part) : part.run()))))
   }
   const judged = rows.map((row) => ({ ...row, ratio: ratioOf(row), met: isMet(row) }))

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { DigestAlgorithm } from './digest.ts'
 
 /** Bytes `start` to `end`, both included, as HTTP counts them (RFC 9110 §14.1.2). */
@@ -35,6 +35,15 @@ export interface BlobStore {
 
   /** The blob's bytes, all or a range. Throws `blob-unknown`, `range-invalid` (beyond the blob), `digest-invalid`. */
   open(digest: string, range?: ByteRange): Promise<Readable>
+
+  /**
+   * Writes the blob's bytes, all or a range, into `target` as fast as it takes them, and resolves when it has taken
+   * the last; `target` is not ended. For large transfers this is the faster way, because buffers are used again: when
+   * a write's callback runs, `target` must be done with its bytes. Sockets, HTTP responses and files are; a transform
+   * that keeps them for its reader is not. Throws as `open` does, before the first byte, and rejects when `target`
+   * fails or closes.
+   */
+  send(digest: string, target: Writable, range?: ByteRange): Promise<void>
 
   /**
    * Stores a whole blob in one go. Nothing is left behind when it fails: `digest-mismatch`, `digest-invalid`,

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { PassThrough, Readable } from 'node:stream'
+import { PassThrough, Readable, Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -55,6 +55,54 @@ function wholeBlobs(place: Place): void {
     expect((await buffer(await store.open(digest, { start: 0, end: 0 }))).toString()).toBe('0')
     expect((await buffer(await store.open(digest, { start: 3, end: 5 }))).toString()).toBe('345')
     expect((await buffer(await store.open(digest, { start: 9, end: 9 }))).toString()).toBe('9')
+  })
+
+  it('sends a blob, or a range of it, into a target at the pace of the target', async () => {
+    const { store } = await place()
+    const content = randomBytes(3_000_001)
+    const digest = digestOf(content)
+    await store.put(digest, Readable.from([content]))
+    for (const range of [undefined, { start: 1, end: 2_000_000 }, { start: 3_000_000, end: 3_000_000 }]) {
+      const taken: Buffer[] = []
+      const target = new Writable({
+        highWaterMark: 1000,
+        write(chunk: Buffer, _encoding, done) {
+          // As a socket does: the bytes are copied away, later than the call, before the callback.
+          setImmediate(() => {
+            taken.push(Buffer.from(chunk))
+            done()
+          })
+        },
+      })
+      await store.send(digest, target, range)
+      expect(target.writableEnded).toBe(false)
+      const expected = range === undefined ? content : content.subarray(range.start, range.end + 1)
+      expect(expected.equals(Buffer.concat(taken))).toBe(true)
+    }
+    const empty = await putText(store, '')
+    await store.send(empty, new PassThrough())
+  })
+
+  it('stops sending when the target closes, fails or was closed before', async () => {
+    const { store } = await place()
+    const digest = digestOf(Buffer.alloc(3_000_000))
+    await store.put(digest, Readable.from([Buffer.alloc(3_000_000)]))
+    const stuck = new PassThrough({ highWaterMark: 1000 })
+    const sending = store.send(digest, stuck)
+    await turn()
+    stuck.destroy()
+    await expect(sending).rejects.toThrow()
+    await expect(store.send(digest, stuck)).rejects.toThrow()
+    const failure = new Error('the target failed')
+    const failing = new Writable({ write: (_chunk, _encoding, done) => done(failure) })
+    failing.on('error', () => {})
+    await expect(store.send(digest, failing)).rejects.toThrow()
+    await expect(store.send(digestOf(Buffer.from('none')), new PassThrough())).rejects.toMatchObject({
+      code: 'blob-unknown',
+    })
+    await expect(store.send(digest, new PassThrough(), { start: 0, end: 3_000_000 })).rejects.toMatchObject({
+      code: 'range-invalid',
+    })
   })
 
   it('refuses ranges that are not within the blob', async () => {

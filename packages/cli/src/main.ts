@@ -34,7 +34,8 @@ const io: Io = {
   stdin: process.stdin,
   environment: process.env,
   terminal,
-  columns: terminal.stdout ? process.stdout.columns : undefined,
+  // A terminal that does not know its width says 0.
+  columns: terminal.stdout && process.stdout.columns > 0 ? process.stdout.columns : undefined,
   prompts: terminal.stdin && terminal.stderr ? createPrompts(process.stdin, process.stderr) : null,
   signal: interrupt.signal,
   now: () => new Date(),

@@ -215,7 +215,10 @@ describe('services', () => {
 
   test('come from a file or standard input as get shows them', async () => {
     const shown = await json(['services', 'get', 'web'])
-    const input = JSON.stringify({ ...shown, data: { ...shown.data, name: 'copy', imageId: undefined } })
+    const input = JSON.stringify({
+      ...shown,
+      data: { ...shown.data, name: 'copy', imageId: undefined, ports: { web: 8080 } },
+    })
     expect((await json(['services', 'create', '-f', '-'], { input })).data).toMatchObject({
       name: 'copy',
       environment: { B: '2' },

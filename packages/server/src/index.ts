@@ -3,7 +3,6 @@
  * as a whole.
  */
 export { type Config, readConfig, settingsReference } from './config/index.ts'
-export { openApiDocument } from './http/openapi.ts'
 export { serverVersion } from './http/pages.ts'
 export { createLog } from './log.ts'
 export { createServer, type RunningServer } from './server.ts'

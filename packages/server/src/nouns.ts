@@ -12,6 +12,7 @@ import {
   createNodeHandlers,
   createPullCredentials,
 } from './clusters/index.ts'
+import { createTypedRequests } from './compat/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
@@ -52,7 +53,7 @@ export interface NounOptions {
 }
 
 /** Every noun of the control plane, wired to what it needs. */
-export function createNouns(options: NounOptions): Nouns {
+export async function createNouns(options: NounOptions): Promise<Nouns> {
   const { store, feed, identity, secret, version, startedAt, publicUrl, isServing, log } = options
   const now = () => systemClock.now()
   const registryHost = () => new URL(publicUrl()).host
@@ -77,7 +78,7 @@ export function createNouns(options: NounOptions): Nouns {
   })
   const registry = createRegistryMount({
     store,
-    blobs: createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
+    blobs: await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
     identity,
     pull,
     secret: secret.deriveKey('registry').reveal(),
@@ -85,22 +86,25 @@ export function createNouns(options: NounOptions): Nouns {
     log,
   })
 
+  const handlers: AllHandlers = {
+    ...identity.handlers,
+    ...createChangesNoun({ store, feed }).handlers,
+    ...createStatusNoun({ store, version, startedAt, publicUrl, isServing }).handlers,
+    clusters: createClusterHandlers({ store }),
+    nodes: createNodeHandlers({ store }),
+    enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
+    agents: createAgentHandlers({ store, now }),
+    images: createImageHandlers({ store }),
+    services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
+    revisions: createRevisionHandlers({ store }),
+    rollouts: createRolloutHandlers({ store }),
+    plan: createPlanHandlers({ store, hub, rules }),
+  }
+  const typedRequests = createTypedRequests({ handlers, authenticate: identity.authenticate, publicUrl, log })
+
   return {
-    handlers: {
-      ...identity.handlers,
-      ...createChangesNoun({ store, feed }).handlers,
-      ...createStatusNoun({ store, version, startedAt, publicUrl, isServing }).handlers,
-      clusters: createClusterHandlers({ store }),
-      nodes: createNodeHandlers({ store }),
-      enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
-      agents: createAgentHandlers({ store, now }),
-      images: createImageHandlers({ store }),
-      services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
-      revisions: createRevisionHandlers({ store }),
-      rollouts: createRolloutHandlers({ store }),
-      plan: createPlanHandlers({ store, hub, rules }),
-    },
-    raw: [registry.mount],
+    handlers,
+    raw: [registry.mount, typedRequests],
     upgrades: [links],
     start: () => reconcilers.start(),
     async stop() {

@@ -67,4 +67,3 @@ async function nullWhereWrong(checking: Promise<IdentityCaller>): Promise<Regist
     throw error
   }
 }
-

@@ -69,7 +69,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   await feed.onKinds(['user', 'session', 'token'], identity.invalidate)
   if (config.adminAccount !== undefined) await identity.bootstrap(config.adminAccount)
 
-  const nouns = createNouns({
+  const nouns = await createNouns({
     store,
     feed,
     identity,
@@ -85,7 +85,12 @@ export async function createServer(config: Config, options: ServerOptions): Prom
 
   const metrics = createMetrics()
   const door = createDoor({
-    api: implement({ handlers: nouns.handlers, authenticate: identity.authenticate, log }),
+    api: implement({
+      handlers: nouns.handlers,
+      authenticate: identity.authenticate,
+      onRightsChange: identity.onRightsChange,
+      log,
+    }),
     pages: createPages({ dashboardDirectory, version }),
     raw: [...nouns.raw, metricsMount({ metrics, authenticate: identity.authenticate })],
     upgrades: nouns.upgrades,
@@ -111,15 +116,16 @@ export async function createServer(config: Config, options: ServerOptions): Prom
 }
 
 /** Returns the way to stop it. */
-function startLocalAgent(
-  options: ServerOptions & { config: Config; port: number; store: Store },
-): () => Promise<void> {
+function startLocalAgent(options: ServerOptions & { config: Config; port: number; store: Store }): () => Promise<void> {
   const { config, port, store } = options
   const everywhere = config.bind === '0.0.0.0' || config.bind === '::'
   const agent = createLocalAgent({
     entry: agentEntry,
     dockerHost: config.dockerHost,
-    controlPlaneUrl: publicUrlOf({ bind: everywhere ? '127.0.0.1' : config.bind, hostname: undefined, sslMode: 'none' }, port),
+    controlPlaneUrl: publicUrlOf(
+      { bind: everywhere ? '127.0.0.1' : config.bind, hostname: undefined, sslMode: 'none' },
+      port,
+    ),
     directory: join(config.dataDirectory, 'agent'),
     logLevel: config.logLevel,
     enrol: createLocalEnrolment({ store, now: Date.now }),

@@ -2,10 +2,12 @@ import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import type { BlobStat, BlobStore, ByteRange, ByteSource } from '../blobs.ts'
 import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
 import { BlobError, fromSystemError, systemCode } from '../errors.ts'
 import { type Layout, layoutOf, parseUploadId, type UploadId } from './layout.ts'
+import { send } from './send.ts'
 import { receive } from './sink.ts'
 
 export interface FileBlobsOptions {
@@ -56,17 +58,32 @@ class FileBlobs implements BlobStore {
     return found === undefined ? undefined : { sizeBytes: found.size }
   }
 
-  async open(digest: string, range?: ByteRange) {
+  async open(digest: string, range?: ByteRange): Promise<Readable> {
+    const { file } = await this.#openBlob(digest, range)
+    return createReadStream('', { fd: file, highWaterMark: readBufferBytes, ...range })
+  }
+
+  async send(digest: string, target: Writable, range?: ByteRange): Promise<void> {
+    const { file, sizeBytes } = await this.#openBlob(digest, range)
+    try {
+      await send(file, range ?? { start: 0, end: sizeBytes - 1 }, target)
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #openBlob(digest: string, range: ByteRange | undefined): Promise<{ file: FileHandle; sizeBytes: number }> {
     const path = this.#layout.blob(requireDigest(digest))
     const file = await ifExists(open(path, 'r'))
     if (file === undefined) throw new BlobError('blob-unknown', `There is no blob ${digest}.`)
     try {
-      if (range !== undefined) requireRange(range, (await file.stat()).size)
+      const { size } = await file.stat()
+      if (range !== undefined) requireRange(range, size)
+      return { file, sizeBytes: size }
     } catch (error) {
       await file.close()
       throw error
     }
-    return createReadStream('', { fd: file, highWaterMark: readBufferBytes, ...range })
   }
 
   async put(digest: string, source: ByteSource): Promise<BlobStat> {

@@ -18,7 +18,7 @@ export function addStatus(program: Command, environment: Environment): void {
       `Freehold ${now.version} at ${now.publicUrl}, up since ${now.startedAt} (${now.store}, version ${now.storeVersion})`,
     )
     output.line(
-      `${counts.clusters} clusters, ${counts.nodes} nodes, ${counts.services} services, ${counts.images} images, ${counts.activeRollouts} rollouts under way`,
+      `clusters ${counts.clusters}, nodes ${counts.nodes}, services ${counts.services}, images ${counts.images}, rollouts under way ${counts.activeRollouts}`,
     )
     if (now.problems.length === 0) output.line(output.style('green', 'All is well.'))
     for (const { severity, kind, name, message } of now.problems) {

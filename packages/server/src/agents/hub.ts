@@ -18,7 +18,7 @@ import { type Link, type Refusal, serveLink } from './link.ts'
 import { createOperations } from './operations.ts'
 import { reportActor, writeNodes, writeStatuses } from './statuses.ts'
 import type { LinkTransport } from './transport.ts'
-import { type ClusterView, createClusterView } from './view.ts'
+import { type ClusterSnapshot, type ClusterView, createClusterView } from './view.ts'
 
 /** A link that ended may come back within this time without anything being called offline. */
 const offlineGraceMs = 5000
@@ -204,7 +204,7 @@ export function createAgentHub(options: {
         ...seen,
       }
     },
-    sightOf: (service) => sightOf(entryOf(service.clusterId), service.id),
+    sightOf: (service) => sightOf(entryOf(service.clusterId).view, service.id),
     request(clusterId, operation, { signal: abort }) {
       const view = entries.get(clusterId)?.view
       const link =
@@ -226,7 +226,7 @@ export function createAgentHub(options: {
     },
   }
 
-  function sightOf({ view }: Entry, serviceId: string): Sight {
+  function sightOf(view: ClusterSnapshot, serviceId: string): Sight {
     const cluster = view.leader()?.report?.cluster
     const troubled = [...view.links.values()].find((live) => live.report?.engineProblem != null)
     return {
@@ -319,7 +319,8 @@ export function createAgentHub(options: {
     entry.changed = new Set()
     entry.isDirty = false
     view.touched.clear()
-    const isReporting = view.leader() !== undefined
+    const seen = view.snapshot()
+    const isReporting = seen.leader() !== undefined
     /** While a link may yet come back or report, nothing is said about what runs. */
     const isUndecided = !isReporting && (view.lost.size > 0 || (silentMs(entry) ?? 0) > 0)
     const services = new Set([...changed, ...looksDifferent, ...entry.undecided])
@@ -327,13 +328,13 @@ export function createAgentHub(options: {
     try {
       await store.transaction(reportActor, async (transaction) => {
         if (view.links.size > 0) await board.refresh(transaction, changed)
-        await writeNodes(transaction, view, touched)
+        await writeNodes(transaction, seen, touched)
         if (isUndecided) return
         await writeStatuses(transaction, {
-          view,
+          view: seen,
           services,
           isAll: entry.wasReporting !== isReporting,
-          sightOf: (serviceId) => sightOf(entry, serviceId),
+          sightOf: (serviceId) => sightOf(seen, serviceId),
           registryHost: options.registryHost(),
         })
       })

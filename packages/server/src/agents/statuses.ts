@@ -2,7 +2,7 @@ import { type Cluster, clusterKind, type Node, nodeKind, serviceKind } from '@fr
 import type { Actor, Transaction } from '@freehold/store'
 import { mergeDrift, refreshService, type Sight } from '../services/index.ts'
 import { clusterStateOf, onlineStatus } from './kind.ts'
-import type { ClusterView } from './view.ts'
+import type { ClusterSnapshot } from './view.ts'
 
 const clusterDriftKept = 50
 
@@ -10,7 +10,7 @@ const clusterDriftKept = 50
 export const reportActor: Actor = { type: 'system', id: 'agent-links', name: 'agent reports' }
 
 export interface StatusPass {
-  view: ClusterView
+  view: ClusterSnapshot
   /** Services whose status may say something else now. */
   services: ReadonlySet<string>
   /** Every service of the cluster is to be looked at: agents began or ceased to report. */
@@ -36,7 +36,7 @@ export async function writeStatuses(transaction: Transaction, pass: StatusPass):
 /** Writes the status of the nodes named: linked, or lost for longer than the grace. */
 export async function writeNodes(
   transaction: Transaction,
-  view: ClusterView,
+  view: ClusterSnapshot,
   nodes: ReadonlySet<string>,
 ): Promise<void> {
   for (const id of nodes) {
@@ -46,7 +46,7 @@ export async function writeNodes(
   }
 }
 
-function nodeStatusOf(node: Node, view: ClusterView): Node['status'] {
+function nodeStatusOf(node: Node, view: ClusterSnapshot): Node['status'] {
   if (node.data.revoked) return { ...node.status, state: 'revoked', message: 'Its agent was revoked.', leader: false }
   const live = view.links.get(node.id)
   if (live !== undefined) {
@@ -58,7 +58,7 @@ function nodeStatusOf(node: Node, view: ClusterView): Node['status'] {
   return { ...node.status, state: 'offline', leader: false, message: 'Its agent is not connected.' }
 }
 
-function clusterStatusOf(cluster: Cluster, view: ClusterView): Cluster['status'] {
+function clusterStatusOf(cluster: Cluster, view: ClusterSnapshot): Cluster['status'] {
   const leader = view.leader()
   const report = leader?.report
   const state = clusterStateOf({

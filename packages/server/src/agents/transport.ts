@@ -10,7 +10,10 @@ export interface LinkTransport {
   queuedBytes(): number
 }
 
-/** Two joined ends in one process: what one sends the other hears, in order, in a later turn. For tests and simulators. */
+/**
+ * Two joined ends in one process: what one sends the other hears, in order, in a later turn; what was sent before the
+ * end still arrives. For tests and simulators.
+ */
 export function createMemoryTransports(): { server: LinkTransport; agent: LinkTransport } {
   const ends = [createEnd(), createEnd()] as const
   let open = true
@@ -25,7 +28,7 @@ export function createMemoryTransports(): { server: LinkTransport; agent: LinkTr
     send: (text) => {
       if (!open) return
       setImmediate(() => {
-        if (open) for (const listener of other.heard) listener(text)
+        for (const listener of other.heard) listener(text)
       })
     },
     close,

@@ -16,21 +16,29 @@ interface Seen {
   replicas: Map<string, number>
 }
 
-/** What is known of a cluster in this process: who is linked, who is missing, and what the Swarm's leader sees. */
-export interface ClusterView {
+/** What is known of a cluster at one moment. */
+export interface ClusterSnapshot {
   readonly clusterId: string
+  readonly links: ReadonlyMap<string, Readonly<LiveLink>>
+  /** Names of the nodes that are offline, by id. */
+  readonly offline: ReadonlyMap<string, string>
+  /** The link whose agent leads the Swarm, once it has reported on the cluster. */
+  leader(): Readonly<LiveLink> | undefined
+  seen(serviceId: string): Seen
+}
+
+/** What is known of a cluster in this process: who is linked, who is missing, and what the Swarm's leader sees. */
+export interface ClusterView extends ClusterSnapshot {
   readonly links: Map<string, LiveLink>
   /** Nodes whose link ended, and when; until their grace is over nothing is said about them. */
   readonly lost: Map<string, { at: number; name: string }>
-  /** Names of the nodes that are offline, by id. */
   readonly offline: Map<string, string>
   /** Nodes whose status may say something else now. */
   readonly touched: Set<string>
-  /** The link whose agent leads the Swarm, once it has reported on the cluster. */
-  leader(): LiveLink | undefined
+  /** As it is now; what is written from it must not change halfway. */
+  snapshot(): ClusterSnapshot
   hear(nodeId: string, report: Report): void
   drop(nodeId: string): void
-  seen(serviceId: string): Seen
   /** Services whose containers look different since this was asked last. */
   takeChanged(): Set<string>
 }
@@ -44,6 +52,7 @@ export function createClusterView(clusterId: string): ClusterView {
   let prints = new Map<string, string>()
   let changed = new Set<string>()
   const touched = new Set<string>()
+  const offline = new Map<string, string>()
 
   const leader = (): LiveLink | undefined => {
     const live = leaderId === null ? undefined : links.get(leaderId)
@@ -64,9 +73,21 @@ export function createClusterView(clusterId: string): ClusterView {
     clusterId,
     links,
     lost: new Map(),
-    offline: new Map(),
+    offline,
     touched,
     leader,
+    snapshot() {
+      const copies = new Map([...links].map(([id, live]) => [id, { ...live }] as const))
+      const lead = leader() === undefined || leaderId === null ? undefined : copies.get(leaderId)
+      const joined = services
+      return {
+        clusterId,
+        links: copies,
+        offline: new Map(offline),
+        leader: () => lead,
+        seen: (serviceId) => joined.get(serviceId) ?? nothing,
+      }
+    },
     hear(nodeId, report) {
       const live = links.get(nodeId)
       if (live === undefined) return

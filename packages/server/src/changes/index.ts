@@ -8,7 +8,6 @@ import type { Feed } from './feed.ts'
 import { askedKinds } from './kind-access.ts'
 
 export { createFeed, type Feed } from './feed.ts'
-export { readableKinds } from './kind-access.ts'
 
 export function createChangesNoun(options: { store: Store; feed: Feed }): {
   handlers: Pick<AllHandlers, 'changes' | 'audit'>

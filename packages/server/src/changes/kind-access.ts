@@ -18,7 +18,7 @@ const actionOf: Record<keyof typeof kinds, Action> = {
 }
 
 /** Kind names the role may watch, in the order of the contract. */
-export function readableKinds(role: Role): string[] {
+function readableKinds(role: Role): string[] {
   return Object.entries(kinds)
     .filter(([key]) => mayDo(role, actionOf[key as keyof typeof kinds]))
     .map(([, kind]) => kind.name)

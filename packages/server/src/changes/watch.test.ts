@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { seedSession, seedToken, startTestServer, type TestServer } from '../http/test-server.ts'
+import { seedSession, seedToken, startTestServer, type TestServer } from '../http/server.testing.ts'
 
 let server: TestServer
 let admin = ''
@@ -105,6 +105,30 @@ test('somebody who may not read users sees no change of them, and may not ask fo
 test.each([['abc'], ['-1'], ['1.5']])('a Last-Event-ID of %s is refused', async (id) => {
   const { status } = await server.call('GET', '/api/v1/changes', { token: admin, headers: { 'last-event-id': id } })
   expect(status).toBe(400)
+})
+
+test('a watch ends at once when its token is revoked, and says why', async () => {
+  const made = await server.call('POST', '/api/v1/tokens', { token: admin, body: { data: { name: 'short' } } })
+  const response = await fetch(`${server.url}/api/v1/changes`, {
+    headers: { authorization: `Bearer ${made.body.token}` },
+  })
+  const whole = response.text()
+  await server.call('DELETE', `/api/v1/tokens/${made.body.resource.id}`, { token: admin })
+  expect(await whole).toMatch(/event: error\ndata: .*"code":"token-expired"/)
+})
+
+test('a watch ends when its user may less than before', async () => {
+  const body = { data: { name: 'falling', role: 'admin', password: 'long enough for this' } }
+  const user = await server.call('POST', '/api/v1/users', { token: admin, body })
+  const login = await server.call('POST', '/api/v1/login', {
+    body: { username: 'falling', password: 'long enough for this' },
+  })
+  const response = await fetch(`${server.url}/api/v1/changes?kinds=user`, {
+    headers: { authorization: `Bearer ${login.body.token}` },
+  })
+  const whole = response.text()
+  await server.call('PATCH', `/api/v1/users/${user.body.id}`, { token: admin, body: { data: { role: 'user' } } })
+  expect(await whole).toMatch(/event: error\ndata: .*"code":"forbidden"/)
 })
 
 test('the audit trail is the same log, newest first, a page at a time', async () => {

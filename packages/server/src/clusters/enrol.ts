@@ -1,5 +1,5 @@
 import { createPublicKey } from 'node:crypto'
-import { clusterKind, enrolmentKind, FreeholdError, nodeKind } from '@freehold/contracts'
+import { clusterKind, type Enrolment, enrolmentKind, FreeholdError, nodeKind } from '@freehold/contracts'
 import type { Actor, Store, Transaction } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { getResource, listResources, present } from '../http/resources.ts'
@@ -15,13 +15,7 @@ export function createEnrolmentHandlers(options: {
   return {
     list: ({ query }) => listResources(store, enrolmentKind, query),
     async create({ body, caller }) {
-      const { clusterId, uses, expiresInSeconds } = body.data
-      const { jumpCode, hash, prefix } = makeJumpCode()
-      const expiresAt = new Date(now() + expiresInSeconds * 1000).toISOString()
-      const enrolment = await store.transaction(caller.actor, async (transaction) => {
-        await getResource(transaction, clusterKind, clusterId)
-        return transaction.create(enrolmentKind, { data: { clusterId, expiresAt, usesLeft: uses, prefix, hash } })
-      })
+      const { enrolment, jumpCode } = await makeEnrolment(store, { ...body.data, actor: caller.actor, now })
       return {
         resource: present(enrolmentKind, enrolment),
         jumpCode,
@@ -39,6 +33,21 @@ export function createEnrolmentHandlers(options: {
       return undefined
     },
   }
+}
+
+/** Makes a JUMPCODE for a cluster; the store keeps its hash alone. Throws `not-found` where there is no such cluster. */
+export async function makeEnrolment(
+  store: Store,
+  options: { clusterId: string; uses: number; expiresInSeconds: number; actor: Actor; now: () => number },
+): Promise<{ enrolment: Enrolment; jumpCode: string }> {
+  const { clusterId, uses, expiresInSeconds, actor, now } = options
+  const { jumpCode, hash, prefix } = makeJumpCode()
+  const expiresAt = new Date(now() + expiresInSeconds * 1000).toISOString()
+  const enrolment = await store.transaction(actor, async (transaction) => {
+    await getResource(transaction, clusterKind, clusterId)
+    return transaction.create(enrolmentKind, { data: { clusterId, expiresAt, usesLeft: uses, prefix, hash } })
+  })
+  return { enrolment, jumpCode }
 }
 
 interface EnrolInput {

@@ -4,7 +4,7 @@
  *
  * Not here: the link agents keep (`agents`), what runs in a cluster (`services`).
  */
-export { createEnrolmentHandlers } from './enrol.ts'
+export { createEnrolmentHandlers, makeEnrolment } from './enrol.ts'
 export { createPullCredentials, type PullCredentials } from './pull.ts'
 export { createAgentHandlers, createClusterHandlers, createNodeHandlers } from './routes.ts'
 export { createCluster, deleteCluster, pruneEnrolments, updateCluster } from './service.ts'

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { listRoutes, mayDo, type Role, type Route, roles } from '@freehold/contracts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeCredential } from '../identity/credential.ts'
-import { seedSession, seedToken, startTestServer, type TestServer } from './test-server.ts'
+import { makeCredential } from '../identity/index.ts'
+import { seedSession, seedToken, startTestServer, type TestServer } from './server.testing.ts'
 
 /** Every route of the contract, walked by every kind of caller against a real server. */
 const routes = listRoutes()

@@ -9,7 +9,7 @@ import type { AllHandlers, Caller, Client, Input } from './handler.ts'
 import { refuseForeignOrigin } from './origin.ts'
 import { isNothing, parsePart, queryObject, refuseFaults } from './parse.ts'
 import { sendJson } from './response.ts'
-import { createTextMemory, sendStream } from './stream.ts'
+import { createTextMemory, type OnRightsChange, sendStream } from './stream.ts'
 
 /** What a request's credentials prove. `byCookie`: a browser sent them by itself, so its origin must be checked. */
 export interface Authenticated {
@@ -47,6 +47,7 @@ const anybody: Caller = { identity: null, actor: { type: 'system', id: 'anonymou
 export function implement(options: {
   handlers: AllHandlers
   authenticate: Authenticate
+  onRightsChange: OnRightsChange
   log: Logger
 }): (exchange: Exchange) => Promise<boolean> {
   const router = createRouter(options.handlers)
@@ -64,6 +65,12 @@ export function implement(options: {
       return true
     }
     const output = await endpoint.value.handler(input)
+    const stillThe = async ({ identity }: Caller) => {
+      const again = await admit(endpoint, exchange)
+      if (again.caller.identity?.role !== identity?.role) {
+        throw new FreeholdError('forbidden', 'Your rights have changed; connect again.')
+      }
+    }
     if (route.format === 'json') sendOutput(endpoint.value, exchange.response, output)
     else {
       await sendStream({
@@ -71,7 +78,8 @@ export function implement(options: {
         format: route.format,
         items: output as AsyncIterable<unknown>,
         stop: exchange.stop,
-        stillAllowed: async () => void (await admit(endpoint, exchange)),
+        stillAllowed: () => stillThe(authenticated.caller),
+        onRightsChange: options.onRightsChange,
         mapError: (error) => {
           const mapped = mapError(error, exchange.requestId)
           if (mapped.unexpected) options.log.error({ err: error, requestId: exchange.requestId }, 'stream failed')

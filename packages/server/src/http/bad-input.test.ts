@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Answer, seedSession, seedToken, startTestServer, type TestServer } from './test-server.ts'
+import { type Answer, seedSession, seedToken, startTestServer, type TestServer } from './server.testing.ts'
 
 let server: TestServer
 let admin = ''

@@ -1,7 +1,7 @@
 import { type ErrorCode, type ErrorDetail, errorTable, FreeholdError } from '@freehold/contracts'
 
 /** What every failed API request answers. */
-export interface ErrorBody {
+interface ErrorBody {
   error: { code: ErrorCode; message: string; action: string; details: ErrorDetail[]; requestId: string }
 }
 

@@ -34,10 +34,10 @@ type Streamed<R extends Route> = AsyncIterable<z.output<R['output']>>
  * It throws `FreeholdError` for what the route declares; anything else becomes `internal`. A streaming handler throws
  * what it can before it answers: after the first byte an error can only be the stream's last line.
  */
-export type Handler<R extends Route> = (input: Input<R>) => Promise<z.output<R['output']> | Streamed<R>>
+type Handler<R extends Route> = (input: Input<R>) => Promise<z.output<R['output']> | Streamed<R>>
 
 type AllRoutes = typeof routes
-export type Noun = keyof AllRoutes
+type Noun = keyof AllRoutes
 /** The handlers a noun must give: exactly the verbs the contract names. */
 export type Handlers<N extends Noun> = {
   [Verb in keyof AllRoutes[N]]: AllRoutes[N][Verb] extends Route ? Handler<AllRoutes[N][Verb]> : never

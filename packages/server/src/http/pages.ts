@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { FreeholdError } from '@freehold/contracts'
 import { createFiles } from './files.ts'
-import { openApiDocument } from './openapi.ts'
 
 const swaggerFiles = new Set(['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'])
 const docsPage = `<!doctype html>
@@ -49,7 +48,7 @@ export function createPages(options: { dashboardDirectory: string; version: stri
       throw new FreeholdError('method-not-allowed', 'This address takes GET.')
     }
     if (path === '/openapi.json') {
-      openApi ??= JSON.stringify(openApiDocument(options.version), undefined, 2)
+      openApi ??= await openApiText(options.version)
       return sendText(response, 'application/json; charset=utf-8', openApi)
     }
     if (path === '/docs/api' || path === '/docs/api/') return sendText(response, 'text/html; charset=utf-8', docsPage)
@@ -78,8 +77,14 @@ function nothingAt(path: string): FreeholdError {
   return new FreeholdError('not-found', `There is nothing at ${path.slice(0, 200)}.`)
 }
 
+/** Loaded when somebody asks: every schema of the contract becomes JSON Schema for it. */
+async function openApiText(version: string): Promise<string> {
+  const { openApiDocument } = await import('@freehold/contracts/openapi')
+  return JSON.stringify(openApiDocument(version), undefined, 2)
+}
+
 function swaggerDirectory(): string {
-  return dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+  return dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')))
 }
 
 function sendText(response: ServerResponse, type: string, text: string): void {

@@ -36,9 +36,13 @@ const sse: Format = {
 }
 const formats = { ndjson, sse }
 
+/** Calls back after users, sessions or tokens changed; returns the unsubscribe. */
+export type OnRightsChange = (listener: () => void) => () => void
+
 /**
  * Writes items as they come, waiting whenever the client is slower than they are. Ends with the items, with
- * `stop.signal`, when the client takes nothing for a minute, or when `stillAllowed` (asked at each heartbeat) throws;
+ * `stop.signal`, when the client takes nothing for a minute, or when `stillAllowed` throws (asked at each heartbeat and
+ * whenever `onRightsChange` calls);
  * then it aborts `stop`, so that whoever makes the items ends too.
  */
 export async function sendStream(options: {
@@ -47,6 +51,7 @@ export async function sendStream(options: {
   items: AsyncIterable<unknown>
   stop: AbortController
   stillAllowed: () => Promise<void>
+  onRightsChange: OnRightsChange
   mapError: (error: unknown) => MappedError
   /** `JSON.stringify`, or something that remembers the text of an object that many streams send. */
   textOf: (value: unknown) => string
@@ -70,6 +75,7 @@ export async function sendStream(options: {
     if (format.heartbeat !== null && !response.writableNeedDrain) response.write(format.heartbeat)
     options.stillAllowed().catch(end)
   }, heartbeatMs)
+  const unsubscribe = options.onRightsChange(() => void options.stillAllowed().catch(end))
   const onAbort = () => end()
   stop.signal.addEventListener('abort', onAbort)
   try {
@@ -82,6 +88,7 @@ export async function sendStream(options: {
     end(error)
   } finally {
     clearInterval(heartbeat)
+    unsubscribe()
     stop.signal.removeEventListener('abort', onAbort)
   }
 }

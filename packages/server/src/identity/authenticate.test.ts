@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { kinds } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { seedToken } from '../http/test-server.ts'
+import { seedToken } from '../http/server.testing.ts'
 import { openServerSecret } from '../secrets/index.ts'
 import { createIdentityNoun, type IdentityCaller, type IdentityNoun } from './index.ts'
 

@@ -1,6 +1,6 @@
 import { userKind } from '@freehold/contracts'
 import { afterEach, describe, expect, test } from 'vitest'
-import { adminAccount, seedSession, seedToken, startTestServer, type TestServer } from '../http/test-server.ts'
+import { adminAccount, seedSession, seedToken, startTestServer, type TestServer } from '../http/server.testing.ts'
 
 let server: TestServer
 afterEach(() => server.close())

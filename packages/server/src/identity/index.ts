@@ -16,8 +16,8 @@ import { createThrottle } from './throttle.ts'
 import { createTokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 
-export type { ClusterCredentials, IdentityCaller } from './authenticate.ts'
-export { createThrottle, type Throttle } from './throttle.ts'
+export type { IdentityCaller } from './authenticate.ts'
+export { makeCredential } from './credential.ts'
 
 export interface IdentityNoun
   extends Pick<Authentication, 'authenticate' | 'authenticateBasic' | 'authenticateBearer' | 'setClusterCredentials'> {
@@ -27,6 +27,8 @@ export interface IdentityNoun
   bootstrap(account: { username: string; password: string }): Promise<boolean>
   /** Forgets what is remembered about users, sessions and tokens: something about them changed. */
   invalidate(): void
+  /** Calls back after `invalidate` and after changes made here. Returns the unsubscribe. */
+  onRightsChange(listener: () => void): () => void
   /** Drops sessions that have expired. */
   sweep(): Promise<number>
 }
@@ -44,7 +46,11 @@ export function createIdentityNoun(options: {
   const lookup = createLookup({ store, now })
   const setup = createSetup({ store, secret })
   const authentication = createAuthenticate({ store, lookup, passwords, throttle, now, secure })
-  const changed = lookup.invalidate
+  const listeners = new Set<() => void>()
+  const changed = () => {
+    lookup.invalidate()
+    for (const listener of listeners) listener()
+  }
   return {
     handlers: {
       auth: createAuth({ store, setup, authentication, passwords, throttle, now, secure, changed }),
@@ -56,7 +62,11 @@ export function createIdentityNoun(options: {
     authenticateBearer: authentication.authenticateBearer,
     setClusterCredentials: authentication.setClusterCredentials,
     setup,
-    invalidate: lookup.invalidate,
+    invalidate: changed,
+    onRightsChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
     sweep: () => sweepSessions(store, now()),
 
     async bootstrap({ username, password }) {

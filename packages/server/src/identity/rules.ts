@@ -22,7 +22,7 @@ export function covers(role: Role, other: Role): boolean {
 }
 
 /** True for somebody who can sign in and do everything. */
-export function isActiveAdmin(data: UserResource['data']): boolean {
+function isActiveAdmin(data: UserResource['data']): boolean {
   return data.type === 'human' && data.role === 'admin' && !data.disabled
 }
 

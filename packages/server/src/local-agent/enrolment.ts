@@ -1,4 +1,4 @@
-import { clusterKind, type Cluster } from '@freehold/contracts'
+import { type Cluster, clusterKind } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import { createCluster, makeEnrolment } from '../clusters/index.ts'
 

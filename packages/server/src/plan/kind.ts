@@ -72,7 +72,14 @@ export function diff(documents: readonly Document[], current: Current, options: 
     return [{ action: 'update', kind, name, id: ids.get(keyOf(document)) ?? null, fields, document }]
   })
   if (!options.prune) return inOrder(changes)
-  const named = new Set(documents.map(keyOf))
+  /** An image that a service names is named, with a document of its own or without. */
+  const named = new Set(
+    documents.flatMap((document) =>
+      document.kind === 'service' && document.spec.image !== undefined
+        ? [keyOf(document), `image/${document.spec.image}`]
+        : [keyOf(document)],
+    ),
+  )
   const removed = documentsOf(current)
     .filter((document) => document.kind !== 'cluster' && !named.has(keyOf(document)))
     .map(

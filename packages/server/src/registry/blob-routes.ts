@@ -1,4 +1,3 @@
-import { pipeline } from 'node:stream/promises'
 import type { BlobStore } from '@freehold/blobs'
 import type { Store } from '@freehold/store'
 import { RegistryError } from './errors.ts'
@@ -38,20 +37,17 @@ export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idle
     }
     const whole = part === 'whole'
     const lengthBytes = whole ? sizeBytes : part.end - part.start + 1
-    const content =
-      request.method === 'HEAD' || lengthBytes === 0 ? undefined : await blobs.open(digest, whole ? undefined : part)
     response.writeHead(whole ? 200 : 206, {
       'content-type': 'application/octet-stream',
       'content-length': lengthBytes,
       ...headers,
       ...(whole ? {} : { 'content-range': `bytes ${part.start}-${part.end}/${sizeBytes}` }),
     })
-    if (content === undefined) {
-      response.end()
-      return
+    if (request.method === 'GET' && lengthBytes > 0) {
+      response.setTimeout(options.idleTimeoutMs, () => response.destroy())
+      await blobs.send(digest, response, whole ? undefined : part)
     }
-    response.setTimeout(options.idleTimeoutMs, () => response.destroy())
-    await pipeline(content, response)
+    response.end()
   }
 
   /** A link says it may be read here; the blob store says it can be. Throws `blob-unknown`. */

@@ -31,19 +31,19 @@ export async function listProblems(reads: Reads): Promise<Problem[]> {
     .slice(0, maxProblems)
 }
 
-export function clusterProblem({ id, data, status }: Cluster): Problem[] {
+function clusterProblem({ id, data, status }: Cluster): Problem[] {
   const severity = { waiting: null, online: null, offline: 'error', degraded: 'warning' } as const
   return problem(severity[status.state], { kind: 'cluster', id, name: data.name, message: status.message })
 }
 
-export function nodeProblem({ id, data, status }: Node): Problem[] {
+function nodeProblem({ id, data, status }: Node): Problem[] {
   const severity = { initializing: null, online: null, offline: 'error', revoked: null } as const
   return problem(severity[status.state], { kind: 'node', id, name: data.name, message: status.message })
 }
 
 const serviceSeverity = { failed: 'error', degraded: 'warning', unknown: 'warning' } as const
 
-export function serviceProblem({ id, data, status }: Service): Problem[] {
+function serviceProblem({ id, data, status }: Service): Problem[] {
   const { state, message } = status
   const severity = state in serviceSeverity ? serviceSeverity[state as keyof typeof serviceSeverity] : null
   return problem(severity, { kind: 'service', id, name: data.name, message })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { kinds, type Role, sessionKind, tokenKind, userKind } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { type Config, readConfig } from '../config/index.ts'
-import { makeCredential } from '../identity/credential.ts'
+import { makeCredential } from '../identity/index.ts'
 import { createLog } from '../log.ts'
 import { createServer } from '../server.ts'
 
@@ -36,7 +36,11 @@ export async function startTestServer(
     ...options.environment,
   }
   if (options.seed !== undefined) await seedStore(directory, options.seed)
-  const server = await createServer(configOf(environment), { log: createLog('silent'), say: () => {}, passOn: () => {} })
+  const server = await createServer(configOf(environment), {
+    log: createLog('silent'),
+    say: () => {},
+    passOn: () => {},
+  })
   return {
     server,
     directory,
@@ -50,7 +54,7 @@ export async function startTestServer(
 }
 export type TestServer = Awaited<ReturnType<typeof startTestServer>>
 
-export function configOf(environment: Record<string, string>): Config {
+function configOf(environment: Record<string, string>): Config {
   const result = readConfig(environment)
   if ('faults' in result) throw new Error(result.faults.join('\n'))
   return result.config
