@@ -59,6 +59,11 @@ function banner(server: RunningServer, config: Config): string {
     `Freehold ${server.version} is running at ${server.url}`,
     `  data: ${config.dataDirectory}${config.storeUrl === undefined ? '' : ' (store: PostgreSQL)'}`,
     `  API reference: ${server.url}/docs/api`,
+    ...(config.hostname === undefined
+      ? [
+          '  for this machine only as yet: agents and `docker push` elsewhere need SERVEZONE_URL, the name they reach it by',
+        ]
+      : []),
     ...(server.setupLink === null
       ? []
       : ['', 'There is no administrator yet. Make the first one here; the link works once:', `  ${server.setupLink}`]),

@@ -94,6 +94,39 @@ async function everything(since: number): Promise<Change[]> {
   }
 }
 
+test('what happens between asking and reading comes once, though the store and the reader both have it', async () => {
+  const before = await makeCluster()
+  const changes = await feed.watch({ since: 0, kinds: ['cluster'], signal: new AbortController().signal })
+  const between = await makeCluster()
+  await until(() => reads >= 2)
+  let end = Number.POSITIVE_INFINITY
+  const reading = collect(changes, () => end)
+  await until(() => reads >= 3)
+  end = (await makeCluster()).version
+  expect(await reading).toEqual([before.version, between.version, end])
+})
+
+test('a change of more than a page arrives whole', async () => {
+  const changes = await feed.watch({ since: undefined, kinds: ['cluster'], signal: new AbortController().signal })
+  const since = await store.version()
+  await makeClusters(1_201)
+  const last = await store.version()
+  expect(await collect(changes, () => last)).toEqual((await everything(since)).map((change) => change.version))
+})
+
+async function makeClusters(count: number): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    for (let row = 0; row < count; row += 1) {
+      made += 1
+      await transaction.create(clusterKind, { data: { name: `c${made}`, description: '' } })
+    }
+  })
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}
+
 test('two hundred watchers cost the store no more reads than one', async () => {
   const stop = new AbortController()
   const watching = await Promise.all(
@@ -123,14 +156,7 @@ test('a watcher that reads nothing is dropped, and others are not', async () => 
   const quick = await feed.watch({ since: undefined, kinds: ['cluster'], signal })
   let last = Number.POSITIVE_INFINITY
   const reading = collect(quick, () => last)
-  for (let round = 0; round < 11; round += 1) {
-    await store.transaction(actor, async (transaction) => {
-      for (let row = 0; row < 500; row += 1) {
-        made += 1
-        await transaction.create(clusterKind, { data: { name: `c${made}`, description: '' } })
-      }
-    })
-  }
+  for (let round = 0; round < 11; round += 1) await makeClusters(500)
   last = (await makeCluster()).version
   expect((await reading).length).toBe(5_501)
   await expect(drain(slow)).rejects.toMatchObject({ code: 'unavailable' })

@@ -67,7 +67,7 @@ export async function createFeed(options: { store: Store; onError: (error: unkno
     const changes = kinds.length === 0 ? [] : await store.changes(since, { limit: pageSize, kinds })
     for (const change of changes) {
       for (const watcher of watchers) {
-        if (change.version > watcher.after && watcher.kinds.has(change.kind)) watcher.push(change)
+        if (watcher.kinds.has(change.kind)) watcher.push(change)
       }
     }
     const last = changes.at(-1)?.version ?? since
