@@ -28,7 +28,7 @@ const administrator = { username: 'admin', password: 'a-password-of-the-lab' }
  * Starts the control plane and waits until /health answers. Unless `env` says otherwise: a free port, a new data
  * directory (removed by `stop`), no local cluster, and the administrator of `labAdministrator`.
  */
-export async function startFreehold(options: { env?: NodeJS.ProcessEnv; machine?: Machine } = {}): Promise<Freehold> {
+export async function startFreehold(options: { env?: NodeJS.ProcessEnv } = {}): Promise<Freehold> {
   const folder = await temporaryFolder('data')
   const port = Number(options.env?.SERVEZONE_PORT ?? (await freePort()))
   const url = `http://127.0.0.1:${port}`
@@ -43,7 +43,6 @@ export async function startFreehold(options: { env?: NodeJS.ProcessEnv; machine?
     entry: 'packages/server/src/main.ts',
     env,
     ready: () => answersHealth(url),
-    ...(options.machine === undefined ? {} : { machine: options.machine }),
   }).catch(async (error) => {
     await folder.remove()
     throw error
