@@ -66,7 +66,9 @@ test('an agent enrols, makes a Swarm where there is none, and keeps its key to i
   expect(agent.logs()).not.toContain(jumpCode)
   const files = (await readdir(join(folder.path, 'state'))).sort()
   expect(files).toContain('identity.json')
-  for (const file of files) expect((await stat(join(folder.path, 'state', file))).mode & 0o077).toBe(0)
+  for (const file of files.filter((name) => name.endsWith('.json'))) {
+    expect((await stat(join(folder.path, 'state', file))).mode & 0o077).toBe(0)
+  }
 })
 
 test('a desired service runs, passes its check and answers', async () => {

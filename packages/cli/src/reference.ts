@@ -25,7 +25,7 @@ In the repository it is run as \`npm run --silent freehold -- COMMAND\`, or by \
 export function cliReference(): string {
   const program = createProgram({ ...nowhere(), exit: { code: exitCodes.ok }, said: [] })
   const global = ['## Everywhere', '', ...program.options.filter((option) => !option.hidden).map(optionLine), '']
-  const codes = ['## Exit codes', '', '| Code | Meaning |', '|---|---|', ...exitCodeRows(), '']
+  const codes = ['## Exit codes', '', ...exitCodeLines(), '']
   const commands = program.commands
     .filter((command) => !command.name().startsWith('_'))
     .flatMap((command) => section(command, '##'))
@@ -55,8 +55,8 @@ function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`
 }
 
-function exitCodeRows(): string[] {
-  return Object.entries(exitCodeMeanings).map(([code, meaning]) => `| ${code} | ${meaning.replaceAll('|', '\\|')} |`)
+function exitCodeLines(): string[] {
+  return Object.entries(exitCodeMeanings).map(([code, meaning]) => `- \`${code}\`: ${meaning}`)
 }
 
 /** A world without a terminal and without a server: for what only looks at the commands. */

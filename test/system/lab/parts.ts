@@ -15,6 +15,7 @@ const packageOf = {
   chromium: 'chromium',
   skopeo: 'skopeo',
   podman: 'podman',
+  buildah: 'buildah',
 } as const
 export type Part = keyof typeof packageOf
 

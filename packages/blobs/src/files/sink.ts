@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { finished, type Readable, Writable } from 'node:stream'
 
 /** What may wait in memory for the disk, per transfer. */
-const bufferBytes = 1024 * 1024
+const bufferBytes = 256 * 1024
 
 /**
  * Writes `source` into the file from `offset` on, hashing on the way, and answers the offset after it.

@@ -23,6 +23,8 @@ import { type ClusterSnapshot, type ClusterView, createClusterView } from './vie
 /** A link that ended may come back within this time without anything being called offline. */
 const offlineGraceMs = 5000
 const seenFactIntervalMs = 10_000
+/** An agent that still reports on an older desired state is told again: something may have been lost on its side. */
+const retellMs = 15_000
 
 export interface AgentHub {
   /** Serves a connection from an agent until it ends. */
@@ -128,7 +130,7 @@ export function createAgentHub(options: {
     if (objected !== undefined) return objected
     const entry = entryOf(link.clusterId)
     entry.view.links.get(link.nodeId)?.link.close('replaced by a newer link of the same agent')
-    entry.view.links.set(link.nodeId, { link, facts: link.facts, report: null, toldGeneration: 0 })
+    entry.view.links.set(link.nodeId, { link, facts: link.facts, report: null, toldGeneration: 0, toldAt: 0 })
     entry.view.lost.delete(link.nodeId)
     entry.view.offline.delete(link.nodeId)
     entry.view.touched.add(link.nodeId)
@@ -353,8 +355,11 @@ export function createAgentHub(options: {
     const desired = board.desired()
     if (desired === undefined) return
     for (const live of view.links.values()) {
-      if (live.toldGeneration === desired.generation) continue
+      const isBehind = live.report !== null && live.report.generation < desired.generation
+      const isLate = isBehind && clock.now() - live.toldAt >= retellMs
+      if (live.toldGeneration === desired.generation && !isLate) continue
       live.toldGeneration = desired.generation
+      live.toldAt = clock.now()
       live.link.send({ type: 'desired', desired })
     }
   }

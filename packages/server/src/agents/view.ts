@@ -9,6 +9,7 @@ export interface LiveLink {
   report: Report | null
   /** What it was told last; 0 before anything. */
   toldGeneration: number
+  toldAt: number
 }
 
 interface Seen {

@@ -19,7 +19,7 @@ export interface Push {
 }
 
 /** The version a push makes of one tag. */
-export function pushedVersion(push: Push, tag: string): ImageVersion {
+function pushedVersion(push: Push, tag: string): ImageVersion {
   return {
     versionString: tag,
     digest: push.digest,

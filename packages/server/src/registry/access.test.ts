@@ -137,6 +137,19 @@ describe('tokens', () => {
     }
   })
 
+  it('end with the machine token they were given for', async () => {
+    const { expires_in } = await tokenFor('api-brief', 'repository:team/app:pull')
+    expect(expires_in).toBeGreaterThan(0)
+    expect(expires_in).toBeLessThanOrEqual(60)
+  })
+
+  it('may be sessions or machine tokens too, with the rights of their role', async () => {
+    const path = '/v2/team/app/manifests/latest'
+    expect((await withToken('GET', path, 'session-user')).status).toBe(200)
+    expect((await withToken('DELETE', path, 'session-user')).status).toBe(403)
+    expect((await withToken('GET', path, 'session-stranger')).status).toBe(401)
+  })
+
   it('expire', async () => {
     const { token, expires_in, issued_at } = await tokenFor('admin', 'repository:team/app:pull')
     expect(expires_in).toBe(300)

@@ -6,7 +6,7 @@ import { FreeholdError } from '@freehold/contracts'
  * Codes" (its id stands in `source`), because a 4xx body in JSON may carry no other. Statuses of 5xx are free in that
  * respect. Statuses follow the table "Endpoints" (end-1 to end-14) and the sections named.
  */
-export const registryErrors = {
+const registryErrors = {
   'blob-unknown': { code: 'BLOB_UNKNOWN', status: 404, source: 'code-1, end-2' },
   'upload-invalid': { code: 'BLOB_UPLOAD_INVALID', status: 400, source: 'code-2' },
   'upload-busy': { code: 'BLOB_UPLOAD_INVALID', status: 409, source: 'code-2; RFC 9110 §15.5.10' },
@@ -37,7 +37,7 @@ export const registryErrors = {
   internal: { code: 'UNKNOWN', status: 500, source: 'RFC 9110 §15.6.1' },
 } as const satisfies Record<string, { code: string; status: number; source: string }>
 
-export type RegistryErrorName = keyof typeof registryErrors
+type RegistryErrorName = keyof typeof registryErrors
 
 /** A refusal with a name of the table. `message` is for people; `headers` go out with the answer. */
 export class RegistryError extends Error {

@@ -96,7 +96,7 @@ export async function whileReceiving<T>(
 }
 
 /** The client stalled or left; there is nobody to answer. */
-export class ClientGone extends Error {}
+class ClientGone extends Error {}
 
 /** True where the answer can reach nobody any more. */
 export function isGone({ request, response }: Pick<Exchange, 'request' | 'response'>, error: unknown): boolean {

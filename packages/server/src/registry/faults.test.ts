@@ -17,6 +17,7 @@ import {
   ociManifest,
   pushBlob,
   pushImage,
+  pushParts,
   putManifest,
   sha256,
   startTestRegistry,
@@ -186,6 +187,49 @@ it('sweeps uploads that were left alone', async () => {
   expect((await registry.send('GET', location)).status).toBe(404)
 })
 
+it('keeps every invariant in a storm of pushes, mounts and deletes', async () => {
+  const registry = await start()
+  const repositories = ['storm/a', 'storm/b']
+  const layers = ['one', 'two', 'three']
+  const pick = <T>(items: readonly T[]): T => {
+    const item = items[Math.floor(Math.random() * items.length)]
+    if (item === undefined) throw new Error('Nothing to pick from.')
+    return item
+  }
+  const manifests = new Map<string, { digest: string; manifest: string; parts: string[] }>()
+  for (const layer of layers) {
+    const { digest, manifest } = await pushImage(registry, 'storm/a', layer, layer)
+    const { config, layers: blobs } = JSON.parse(manifest)
+    manifests.set(layer, { digest, manifest, parts: [config.digest, blobs[0].digest] })
+  }
+  const steps: ((
+    repository: string,
+    image: { digest: string; manifest: string; parts: string[] },
+  ) => Promise<Response>)[] = [
+    (repository, { manifest }) => putManifest(registry, repository, pick(['x', 'y']), manifest),
+    (repository) => pushParts(registry, repository, pick(layers)).then(() => registry.send('GET', '/v2/')),
+    (repository, { digest }) => registry.send('DELETE', `/v2/${repository}/manifests/${digest}`),
+    (repository) => registry.send('DELETE', `/v2/${repository}/manifests/${pick(['x', 'y'])}`),
+    (repository, { parts }) => registry.send('DELETE', `/v2/${repository}/blobs/${pick(parts)}`),
+    (repository, { parts }) =>
+      registry.send('POST', `/v2/${repository}/blobs/uploads/?mount=${pick(parts)}&from=${pick(repositories)}`),
+  ]
+  const statuses = new Map<number, number>()
+  const worker = async () => {
+    for (let count = 0; count < 60; count += 1) {
+      const response = await pick(steps)(pick(repositories), pick([...manifests.values()]))
+      await response.arrayBuffer()
+      statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1)
+      if (count % 3 === 0) expect(await danglingReferences(registry)).toEqual([])
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, worker))
+  expect([...statuses.keys()].filter((status) => ![200, 201, 202, 404, 405].includes(status))).toEqual([])
+  expect(registry.errors).toEqual([])
+  for (const status of [201, 202, 404]) expect(statuses.get(status)).toBeGreaterThan(0)
+  await checkWhole(registry, new Map())
+})
+
 describe('kill -9 in the middle of concurrent pushes', () => {
   it('leaves no tag on a missing or wrong blob, and loses no acknowledged push', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'registry-crash-'))
@@ -268,6 +312,19 @@ async function pushUntilDead(host: string, repository: string, acknowledged: Map
     // What fetch throws when the registry is gone is a TypeError; anything else is a refusal.
     if (!(error instanceof TypeError)) throw error
   }
+}
+
+/** Tags without their manifest and manifests without their blobs, seen at one moment. */
+function danglingReferences(registry: TestRegistry): Promise<string[]> {
+  return registry.store.transaction({ type: 'system', id: 'checker', name: 'checker' }, async (transaction) => {
+    const keyOf = ({ data }: { data: { repository: string; digest: string } }) => `${data.repository}@${data.digest}`
+    const links = new Set((await transaction.all(blobLinkKind)).map(keyOf))
+    const rows = await transaction.all(manifestKind)
+    const manifests = new Set(rows.map(keyOf))
+    const tags = (await transaction.all(tagKind)).map(keyOf)
+    const named = rows.flatMap(({ data }) => data.blobs.map(({ digest }) => `${data.repository}@${digest}`))
+    return [...tags.filter((key) => !manifests.has(key)), ...named.filter((key) => !links.has(key))]
+  })
 }
 
 async function checkWhole(registry: TestRegistry, acknowledged: Map<string, string>): Promise<void> {

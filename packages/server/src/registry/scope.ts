@@ -5,7 +5,7 @@ export interface Scope {
   actions: string[]
 }
 
-export const repositoryActions = ['pull', 'push', 'delete'] as const
+const repositoryActions = ['pull', 'push', 'delete'] as const
 export type RepositoryAction = (typeof repositoryActions)[number]
 
 /** More than any client asks for at once. */

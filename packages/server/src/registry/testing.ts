@@ -68,6 +68,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     secret: 'a secret of the tests',
     publicUrl: url,
     authenticateBasic: async (username, given) => (given === password ? testUser(username) : null),
+    authenticateBearer: async (token) => (token.startsWith('session-') ? testUser(token.slice(8)) : null),
     onPush: options.onPush ?? ((push) => void pushes.push(push)),
     clock: { now: () => clock.ms },
     ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
@@ -108,13 +109,16 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
   }
 }
 
-/** `admin`, `user`, `api` have the role of their name; `cluster-<x>` pulls only below `<x>/`. */
+/**
+ * `admin`, `user`, `api` have the role of their name; `cluster-<x>` pulls only below `<x>/`; `api-brief` is a machine
+ * token that expires in a minute.
+ */
 export function testUser(username: string): RegistryUser | null {
   const role = username.split('-')[0] as Role
   if (!['admin', 'user', 'api', 'cluster'].includes(role)) return null
   const scope = username.slice('cluster-'.length)
   return {
-    identity: { role, expiresAt: null },
+    identity: { role, expiresAt: username === 'api-brief' ? new Date(Date.now() + 60_000).toISOString() : null },
     actor: { type: role === 'cluster' ? 'agent' : 'user', id: username, name: username },
     mayPull: (repository) => role !== 'cluster' || repository.startsWith(`${scope}/`),
   }

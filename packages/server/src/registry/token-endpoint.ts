@@ -5,7 +5,7 @@ import { parseScopes, scopeText } from './scope.ts'
 import type { TokenIssuer } from './token.ts'
 
 /** How long a token lasts: below 60 s the Docker client does not believe it. */
-export const tokenLifetimeMs = 5 * 60_000
+const tokenLifetimeMs = 5 * 60_000
 const formLimitBytes = 64 * 1024
 
 type Arrival = Pick<Exchange, 'request' | 'response' | 'query' | 'client'>

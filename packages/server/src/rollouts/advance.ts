@@ -2,6 +2,8 @@ import { type Revision, type Rollout, revisionKind, rolloutKind, type Service, s
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { advance, isFinal, type Observation, type RolloutStatus, type RolloutView } from './kind.ts'
 
+const idleMs = 1000
+const shortestMs = 5
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -133,14 +135,15 @@ function createWatch(now: () => number) {
       const ids = new Set(rollouts.map((rollout) => rollout.id))
       for (const id of entries.keys()) if (!ids.has(id)) entries.delete(id)
     },
-    /** Until the first of them has settled; deadlines are longer and need no better than a second. */
+    /** Until the first of them has settled; deadlines, and what agents have yet to say, need no better than a second. */
     nextMs(rollouts: readonly Rollout[]): number {
       const waits = rollouts.map((rollout) => {
         const entry = entries.get(rollout.id)
-        if (entry === undefined || rollout.status.phase !== 'settling') return 1000
-        return Math.max(1, rollout.data.settleSeconds * 1000 - entry.phaseMs)
+        if (entry === undefined || rollout.status.phase !== 'settling') return idleMs
+        const leftMs = rollout.data.settleSeconds * 1000 - entry.phaseMs
+        return leftMs <= 0 ? idleMs : Math.max(shortestMs, leftMs)
       })
-      return Math.min(1000, ...waits)
+      return Math.min(idleMs, ...waits)
     },
   }
 }

@@ -136,7 +136,8 @@ export function advance(view: RolloutView): RolloutStatus {
     return giveUp(view)
   }
   if (!observation.connected) return unseen(view)
-  if (!observation.current) return progress(view, 'Waiting for the agent to take up this step.')
+  /** Every write makes what was seen before it old for a moment, so saying so would be a write for each write. */
+  if (!observation.current) return rollout.status
   switch (phase) {
     case 'starting':
       return advanceStarting(view)
