@@ -1,7 +1,7 @@
 import { createClient } from '@freehold/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { labAdministrator } from '../../../../../test/system/lab/index.ts'
-import { type Dashboard, faultsOf, startDashboard } from '../../testing/dashboard.ts'
+import { type Dashboard, faultsOf, startDashboard } from '../../dashboard.testing.ts'
 
 let dashboard: Dashboard
 beforeAll(async () => {

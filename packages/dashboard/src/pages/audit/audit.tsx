@@ -1,5 +1,5 @@
 import { type ChangeEntry, kinds } from '@freehold/contracts'
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
@@ -26,6 +26,7 @@ export function AuditPage() {
     enabled: may('audit:read'),
     initialPageParam: undefined as number | undefined,
     queryFn: ({ pageParam, signal }) => client.audit.list({ query: { limit, kind, id, before: pageParam }, signal }),
+    placeholderData: keepPreviousData,
     getNextPageParam: ({ items }) => (items.length < limit ? undefined : items.at(-1)?.version),
   })
   if (!may('audit:read')) {

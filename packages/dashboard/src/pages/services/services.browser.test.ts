@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Dashboard, faultsOf, startDashboard } from '../../testing/dashboard.ts'
+import { type Dashboard, faultsOf, startDashboard } from '../../dashboard.testing.ts'
 
 let dashboard: Dashboard
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import {
   sidewaysOverflow,
   startBrowser,
   startFreehold,
-} from '../../../../test/system/lab/index.ts'
+} from '../../../test/system/lab/index.ts'
 
 export interface Dashboard {
   freehold: Freehold
@@ -22,7 +22,7 @@ export interface Dashboard {
 
 /** Starts a real control plane without a cluster, and a real browser to look at its dashboard with. */
 export async function startDashboard(options: { env?: NodeJS.ProcessEnv } = {}): Promise<Dashboard> {
-  if (!existsSync(new URL('../../dist/index.html', import.meta.url))) {
+  if (!existsSync(new URL('../dist/index.html', import.meta.url))) {
     throw new Error('The dashboard has not been built. Run `npm run build -w packages/dashboard` first.')
   }
   const freehold = await startFreehold(options)
@@ -39,7 +39,7 @@ export async function startDashboard(options: { env?: NodeJS.ProcessEnv } = {}):
     complaints,
     async open(path, { signIn = true, width = 1280 } = {}) {
       const page = await browser.newPage({ width })
-      listen(page, freehold.url, complaints)
+      await listen(page, freehold.url, complaints)
       await page.goto(freehold.url + path)
       if (signIn) await signInOn(page)
       return page
@@ -91,7 +91,12 @@ async function clientOf(url: string): Promise<Client> {
 /** "Who am I?" answers 401 to whoever is not signed in, which a browser writes to its console: that is no fault. */
 const expected = /status of 401/
 
-function listen(page: Page, url: string, complaints: string[]): void {
+/** Runs in the page: what its policy refuses is written to the console, wherever the browser itself would be silent. */
+const reportViolations = `document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+  console.error('refused by ' + violatedDirective + ': ' + blockedURI))`
+
+async function listen(page: Page, url: string, complaints: string[]): Promise<void> {
+  await page.addInitScript(reportViolations)
   page.on('pageerror', (error) => complaints.push(error.message))
   page.on('console', (message) => {
     const text = message.text()
