@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { labAdministrator } from '../../../../../test/system/lab/index.ts'
 import { type Dashboard, faultsOf, startDashboard } from '../../dashboard.testing.ts'
 
 let dashboard: Dashboard
@@ -38,6 +39,25 @@ test('keyboard: the first stop skips to the content, and every place is a link',
     'Audit log',
     'Account',
   ])
+})
+
+test('on a narrow screen the places are behind a button, and Esc closes them', async () => {
+  const page = await dashboard.open('/account', { signIn: false, width: 390 })
+  await page.getByRole('heading', { name: 'Sign in', level: 1 }).waitFor()
+  const { username, password } = labAdministrator()
+  await page.getByLabel('User name').fill(username)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  const open = page.getByRole('button', { name: 'Open navigation' })
+  await open.click()
+  const places = page.getByRole('dialog').getByRole('navigation', { name: 'Main' })
+  await places.waitFor()
+  await page.keyboard.press('Escape')
+  await places.waitFor({ state: 'detached' })
+  await open.click()
+  await places.getByRole('link', { name: 'Services' }).click()
+  await page.getByRole('heading', { name: 'Services', level: 1 }).waitFor()
+  await places.waitFor({ state: 'detached' })
 })
 
 test('a lost connection is said, and what was missed is there when it returns', async () => {

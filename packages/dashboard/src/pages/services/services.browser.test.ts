@@ -100,6 +100,11 @@ test('revisions are listed newest first once there is something to run, and one 
   expect(await faultsOf(page)).toEqual([])
   const { items } = await dashboard.client.rollouts.list({ query: { serviceId: id } })
   expect(items.at(-1)?.data).toMatchObject({ trigger: 'rollback', revisionNumber: 1 })
+  await page.getByRole('button', { name: 'Abort' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Abort and go back' }).click()
+  await page.getByRole('button', { name: 'Abort', exact: true }).waitFor({ state: 'detached' })
+  const rollout = await dashboard.client.rollouts.get({ params: { id: items.at(-1)?.id ?? '' } })
+  expect(rollout.data.abortRequested).toBe(true)
 })
 
 test('a service is deleted only after its name has been typed', async () => {
