@@ -11,7 +11,6 @@ const configSchema = z.strictObject({
   contexts: z.record(z.string(), contextSchema),
 })
 export type Config = z.output<typeof configSchema>
-export type Context = z.output<typeof contextSchema>
 
 const emptyConfig: Config = { current: 'default', contexts: {} }
 

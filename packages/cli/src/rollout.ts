@@ -41,7 +41,7 @@ export async function watchRollout(
   return tellOutcome(runtime, last, input.serviceName)
 }
 
-export function isFinal(rollout: AnyResource): boolean {
+function isFinal(rollout: AnyResource): boolean {
   return finalPhases.includes(statusOf(rollout).phase)
 }
 

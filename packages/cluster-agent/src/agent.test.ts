@@ -3,6 +3,7 @@ import { createFakeClock, createRandom, type FakeClock } from '@freehold/reconci
 import * as fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import { type Agent, type AgentOptions, createAgent } from './agent.ts'
+import { EngineRefusal } from './docker/engine.ts'
 import { silentLog } from './log.ts'
 import { machineFacts } from './node-facts.ts'
 import { createSimulatedControlPlane } from './simulation/control-plane.ts'
@@ -23,7 +24,9 @@ afterEach(async () => {
   for (const { agent, clock } of started.splice(0)) await stopped(agent, clock)
 })
 
-function setUp(options: { seed?: number; nodes?: string[]; failing?: number } = {}) {
+function setUp(
+  options: { seed?: number; nodes?: string[]; failing?: number; refuses?: (call: string) => boolean } = {},
+) {
   const clock = createFakeClock({ startMs: 1_000_000 })
   const random = createRandom(options.seed ?? 1)
   const state = createMemoryState()
@@ -33,7 +36,8 @@ function setUp(options: { seed?: number; nodes?: string[]; failing?: number } = 
     random,
     images,
     nodes: options.nodes ?? ['one'],
-    beforeCall: () => {
+    beforeCall: ({ name }) => {
+      if (options.refuses?.(name)) throw new EngineRefusal(400, 'invalid mount')
       if (random.next() < (options.failing ?? 0)) throw new Error('this call fails')
     },
   })
@@ -189,6 +193,27 @@ test('an engine that is away is said in the report, and the link stays up', asyn
   expect(controlPlane.links.size).toBe(1)
   swarm.setEngineAway('one', false)
   await until(() => latest()?.engineProblem === null && latest()?.cluster !== null)
+})
+
+test('a service that Docker refuses is said, and delays nothing of the others', async () => {
+  const { controlPlane, start, until, latest, runs, swarm, clock } = setUp({
+    refuses: (name) => name === 'createService' && [...swarmNames()].includes('good-r1'),
+  })
+  const swarmNames = () => [...swarm.services.values()].map(({ Spec }) => Spec.Name)
+  controlPlane.setDesired(desiredOf([workloadOf('good', 1), workloadOf('refused', 1)]))
+  await start()
+  await until(() => latest()?.cluster?.pending.join().includes('refused-r1') === true && runs('good-r1') === 1)
+  expect(latest()?.cluster?.pending.join()).toContain('This failed: invalid mount')
+  await clock.advance(60_000)
+  const killedAtMs = clock.now()
+  swarm.kill(swarm.tasks.find(({ Status }) => Status.State === 'running')?.ID ?? '')
+  await until(
+    () =>
+      latest()
+        ?.cluster?.workloads.flatMap(({ tasks }) => tasks)
+        .some(({ state }) => state === 'failed') === true,
+  )
+  expect(clock.now() - killedAtMs).toBeLessThan(500)
 })
 
 test('a refused agent asks again only rarely; one that is merely cut off comes back soon', async () => {

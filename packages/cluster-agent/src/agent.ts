@@ -61,7 +61,7 @@ export interface Agent {
 export function createAgent(options: AgentOptions): Agent {
   const { transport, engine, prober, state, clock, random, log } = options
   const stopping = new AbortController()
-  const reconciler = createReconciler({ engine, state, clock, log })
+  const reconciler = createReconciler({ engine, state, clock, random, log })
   let facts = options.machine
   let desired: Desired | null = null
   let engineProblem: string | null = 'The engine has not been asked yet.'
@@ -111,7 +111,6 @@ export function createAgent(options: AgentOptions): Agent {
     if (next.settled) eagerSinceMs = Number.POSITIVE_INFINITY
     else if (eagerSinceMs === Number.POSITIVE_INFINITY) eagerSinceMs = clock.now()
     say({ facts: current, engineProblem: null, view: next })
-    if (next.problems.length > 0) throw new Reported('Some steps failed.')
     return next.settled ? undefined : { againInMs: lookAgainInMs(clock.now() - eagerSinceMs) }
   }
 

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { FreeholdError } from '@freehold/contracts'
 import { z } from 'zod'
 import { parseAddress } from './docker/http.ts'
+import { type LogLevel, logLevels } from './log.ts'
 
 const defaultSocket = 'unix:///var/run/docker.sock'
 
@@ -36,6 +37,7 @@ const configSchema = z.object({
     .regex(/^[A-Za-z0-9.:[\]_-]+$/, 'an address or interface other nodes reach this one by')
     .default('127.0.0.1')
     .describe('What a new Swarm tells other nodes; the default keeps it on this machine'),
+  FREEHOLD_LOG_LEVEL: z.enum(logLevels).default('info').describe('The least important thing it logs'),
 })
 
 export interface Config {
@@ -45,6 +47,7 @@ export interface Config {
   directory: string
   name: string
   swarm: { init: boolean; advertiseAddress: string }
+  logLevel: LogLevel
 }
 
 /** Reads the environment; throws one `invalid-input` that names every fault, without the values. */
@@ -68,6 +71,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     directory: config.FREEHOLD_AGENT_DIR,
     name: config.FREEHOLD_AGENT_NAME,
     swarm: { init: config.FREEHOLD_SWARM_INIT === 'on', advertiseAddress: config.FREEHOLD_SWARM_ADVERTISE_ADDR },
+    logLevel: config.FREEHOLD_LOG_LEVEL,
   }
 }
 

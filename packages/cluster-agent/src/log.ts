@@ -5,10 +5,17 @@ export interface Log {
   error(message: string, fields?: Record<string, unknown>): void
 }
 
+/** From all to nothing; the agent itself says `info`, `warn` and `error`. */
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+
 /** One JSON object a line. A logging library would cost a tenth of the memory an agent may use. */
-export function createLog(write: (line: string) => void, now: () => number = Date.now): Log {
-  const at = (level: string) => (message: string, fields?: Record<string, unknown>) =>
+export function createLog(write: (line: string) => void, options: { level?: LogLevel; now?: () => number } = {}): Log {
+  const { level: lowest = 'info', now = Date.now } = options
+  const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) => {
+    if (logLevels.indexOf(level) < logLevels.indexOf(lowest)) return
     write(`${JSON.stringify({ time: new Date(now()).toISOString(), level, message, ...fields })}\n`)
+  }
   return { info: at('info'), warn: at('warn'), error: at('error') }
 }
 

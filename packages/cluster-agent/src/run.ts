@@ -12,9 +12,9 @@ import { openAgentState } from './state/index.ts'
 
 /** The agent as a process: configure, start, run until told to stop. Exit code 2: wrong settings; 1: refused. */
 export async function run(): Promise<void> {
-  const log = createLog((line) => process.stdout.write(line))
   try {
     const config = readConfig(process.env)
+    const log = createLog((line) => process.stdout.write(line), { level: config.logLevel })
     const agent = createAgent({
       transport: createWebSocketTransport({ url: config.controlPlaneUrl }),
       engine: createEngineClient({ address: config.engineAddress }),

@@ -174,7 +174,7 @@ function addDelete(parent: Command, noun: Noun, environment: Environment): void 
 }
 
 /** How a command line may name a resource of this noun. */
-export function namedBy(noun: Noun): string {
+function namedBy(noun: Noun): string {
   if (noun.plural === 'revisions') return 'service/number or id'
   if (noun.plural === 'rollouts') return 'id, or a service for its newest'
   if (noun.plural === 'enrolments') return 'first characters or id'

@@ -76,12 +76,12 @@ export function filterFlags(noun: Noun): FieldFlag[] {
 }
 
 /** The id behind a name, for a noun named by its plural. */
-export async function idOf(api: Api, plural: string, reference: string): Promise<string> {
+async function idOf(api: Api, plural: string, reference: string): Promise<string> {
   return (await find(api, findNoun(listNouns(), plural), reference)).id
 }
 
 /** `imageVersion` → `image-version`. */
-export function kebab(name: string): string {
+function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 

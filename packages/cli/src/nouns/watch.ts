@@ -50,7 +50,7 @@ async function serviceNameOf(runtime: Runtime, rollout: AnyResource): Promise<st
 }
 
 /** One line for people: when, what, which, and how it now stands. */
-export function describeChange(change: ChangeEntry, style: (name: 'dim', text: string) => string): string {
+function describeChange(change: ChangeEntry, style: (name: 'dim', text: string) => string): string {
   const resource = (change.after ?? change.before) as AnyResource | null | undefined
   const name = resource?.data === undefined ? change.id : nameOf(resource)
   const status = resource?.status ?? {}

@@ -52,7 +52,7 @@ export function createOutput(io: Io, options: { json: boolean }): Output {
 }
 
 /** A sentence, the faults one a line, and what to do. */
-export function failureText(failure: Failure): string {
+function failureText(failure: Failure): string {
   const lines = [`error: ${failure.message.split('\n').map(plain).join('\n')}`]
   for (const detail of failure.details) {
     lines.push(`  ${detail.path === '' ? '' : `${plain(detail.path)}: `}${plain(detail.message)}`)

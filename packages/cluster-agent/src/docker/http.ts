@@ -1,5 +1,6 @@
-import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { FreeholdError } from '@freehold/contracts'
+import { Agent, request as httpRequest } from '../node-http.ts'
 import { EngineRefusal } from './engine.ts'
 
 /** One request to the Engine API. `timeLimitMs` covers the whole answer, for streams only its head. */

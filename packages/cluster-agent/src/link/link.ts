@@ -4,7 +4,7 @@ import { runSession, type SessionOptions } from './session.ts'
 
 /** Between attempts: doubling with jitter. A final refusal is asked about again only rarely. */
 export const reconnectBackoff = { minMs: 500, maxMs: 30_000 }
-export const finalRefusalPauseMs = 10 * 60_000
+const finalRefusalPauseMs = 10 * 60_000
 /** A link that lived this long starts the backoff anew; one that dies at once does not. */
 const stableMs = 5_000
 

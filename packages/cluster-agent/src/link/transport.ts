@@ -7,7 +7,7 @@ import type { AgentMessage } from '@freehold/contracts'
 export interface Transport {
   /** Throws `FreeholdError` with the control plane's own code and sentence where it refuses. */
   enrol(request: EnrolRequest, signal: AbortSignal): Promise<Enrolment>
-  /** Resolves once messages can be sent. Afterwards `onClose` is called exactly once; `onText` never after it. */
+  /** Resolves once messages can be sent; the signal matters only until then. Afterwards `onClose` is called exactly once; `onText` never after it. */
   connect(handlers: ConnectionHandlers, signal: AbortSignal): Promise<Connection>
 }
 

@@ -1,4 +1,3 @@
-import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import {
   agentFrameLimitBytes,
@@ -9,6 +8,7 @@ import {
   FreeholdError,
 } from '@freehold/contracts'
 import WebSocket from 'ws'
+import { request as httpRequest } from '../node-http.ts'
 import type { Connection, Enrolment, Transport } from './transport.ts'
 
 const connectLimitMs = 15_000
@@ -50,6 +50,7 @@ export function createWebSocketTransport({ url }: { url: string }): Transport {
         })
         socket.on('open', () => {
           opened = true
+          signal.removeEventListener('abort', abort)
           resolve({
             send: (message) =>
               new Promise((sent, failed) => {

@@ -1,5 +1,5 @@
-import { request } from 'node:http'
 import { connect } from 'node:net'
+import { request } from '../node-http.ts'
 import type { HealthTarget } from './targets.ts'
 
 /** One look at a container. `message` is for people. */

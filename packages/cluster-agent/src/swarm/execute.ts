@@ -21,7 +21,7 @@ export function createExecutors(engine: Engine, registry: RegistryAuth | null): 
 }
 
 /** The registry an image reference names: its first part, where that looks like a host; else Docker Hub. */
-export function hostOf(image: string): string {
+function hostOf(image: string): string {
   const [first = '', ...rest] = image.split('/')
   const isHost = rest.length > 0 && (first.includes('.') || first.includes(':') || first === 'localhost')
   return isHost ? first : 'docker.io'

@@ -1,9 +1,10 @@
 import type { ClusterReport, Desired } from '@freehold/contracts'
-import { type Clock, observePlanExecute } from '@freehold/reconcile'
+import { type Clock, observePlanExecute, type Random } from '@freehold/reconcile'
 import type { Engine } from '../docker/engine.ts'
 import { type Log, sentenceOf } from '../log.ts'
 import type { AgentState } from '../state/index.ts'
 import { createExecutors } from './execute.ts'
+import { createHeldSteps } from './held-steps.ts'
 import { createLogTails } from './log-tails.ts'
 import { observe } from './observe.ts'
 import { plan } from './plan.ts'
@@ -19,23 +20,30 @@ export interface SwarmView {
   report: ClusterReport
   /** Nothing is on its way: no step left, every container as asked. */
   settled: boolean
-  /** A step failed: sentences, empty where none did. */
-  problems: string[]
 }
 
 /**
  * Makes the Swarm as desired, one pass at a time; only on the manager that leads the Swarm. Reads and writes which
  * services it has made, so that one removed by hand is told from one not made yet, also across restarts.
  */
-export function createReconciler(options: { engine: Engine; state: AgentState; clock: Clock; log: Log }) {
+export function createReconciler(options: {
+  engine: Engine
+  state: AgentState
+  clock: Clock
+  random: Random
+  log: Log
+}) {
   const { engine, state, clock, log } = options
   const tails = createLogTails(engine)
+  const held = createHeldSteps(options)
   const drift: ClusterReport['drift'] = []
+  let generation = 0
   let created: Set<string> | undefined
   let written = ''
 
   const onExecuted = (step: Step) => {
     log.info(describe(step))
+    held.succeeded(step)
     if (step.kind === 'remove-service') created?.delete(step.name)
     if (step.kind === 'create-service') created?.add(step.spec.Name)
     const found = driftOf(step)
@@ -47,6 +55,8 @@ export function createReconciler(options: { engine: Engine; state: AgentState; c
 
   return {
     pass: async (desired: Desired, context: { swarmId: string }, signal: AbortSignal): Promise<SwarmView> => {
+      if (desired.generation !== generation) held.clear()
+      generation = desired.generation
       if (!created) {
         created = new Set(await state.readCreated())
         written = [...created].sort().join()
@@ -54,7 +64,7 @@ export function createReconciler(options: { engine: Engine; state: AgentState; c
       const known = created
       const pass = await observePlanExecute<Awaited<ReturnType<typeof observe>>, Step>({
         observe: (signal) => observe(engine, { clusterId: desired.clusterId, created: created ?? known }, signal),
-        plan: (observed) => plan(desired, observed),
+        plan: (observed, nowMs) => held.gate(plan(desired, observed), nowMs),
         execute: createExecutors(engine, desired.registry),
         clock,
         signal,
@@ -68,17 +78,19 @@ export function createReconciler(options: { engine: Engine; state: AgentState; c
         written = names.join()
       }
       await tails.refresh(pass.observed.tasks, signal)
-      const problems = pass.failures.map(({ step, error }) => `${describe(step)} This failed: ${sentenceOf(error)}`)
-      for (const problem of problems) log.warn(problem)
+      for (const { step, error } of pass.failures) {
+        held.failed(step, sentenceOf(error), clock.now())
+        log.warn(`${describe(step)} This failed: ${sentenceOf(error)}`)
+      }
+      const steps = held.gate(pass.steps, clock.now())
       return {
         generation: desired.generation,
-        problems,
         settled: pass.steps.length === 0 && isSettled(desired, pass.observed),
         report: {
           swarmId: context.swarmId,
           swarmNodes: reportNodes(pass.observed.nodes),
           workloads: reportWorkloads(desired, pass.observed, tails.of),
-          pending: [...problems, ...pass.steps.map(describe)].slice(0, pendingLimit),
+          pending: steps.map(describe).slice(0, pendingLimit),
           drift: [...drift],
         },
       }

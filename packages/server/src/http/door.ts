@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { FreeholdError } from '@freehold/contracts'
@@ -25,6 +25,9 @@ export interface DoorOptions {
   /** Browsers reach us by HTTPS. */
   secure: boolean
 }
+
+/** Not imported by name, which would read every export and so load the fetch client behind one of them (12 MB). */
+const { createServer } = process.getBuiltinModule('node:http')
 
 /** Paths under which nothing but JSON is ever answered. */
 const apiPrefixes = ['/api', '/typedrequest', '/health', '/metrics']
