@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -62,24 +62,49 @@ function isInstalled(lock) {
   })
 }
 
-/** The pinned Node arrives by an install script of the package `node`, which npm may have been told not to run. */
+/**
+ * The pinned Node arrives by an install script of the package `node`, which npm may have been told not to run; and it
+ * needs libraries that a small Debian lacks.
+ */
 function requirePinnedNode() {
   const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devDependencies.node
-  const present = pinnedNodeVersion()
-  if (present === wanted) return
+  let present = askPinnedNode()
+  if (present.missingLibrary !== undefined) {
+    installLibrary(present.missingLibrary)
+    present = askPinnedNode()
+  }
+  if (present.version === wanted) return
   say(`Fetching Node ${wanted} (npm rebuild node) …`)
   runNpm(['rebuild', 'node', '--ignore-scripts=false'])
-  const now = pinnedNodeVersion()
-  if (now === wanted) return
+  present = askPinnedNode()
+  if (present.version === wanted) return
   fail(
-    `Freehold runs on Node ${wanted}, but ${join(bin, 'node')} ${now === undefined ? 'is missing' : `is Node ${now}`}. ` +
+    `Freehold runs on Node ${wanted}, but ${join(bin, 'node')} ${present.version === undefined ? 'does not run' : `is Node ${present.version}`}. ` +
       'npm probably blocked its install script: run `npm rebuild node --ignore-scripts=false`, or delete node_modules and try again.',
   )
 }
 
-function pinnedNodeVersion() {
+function askPinnedNode() {
   const result = spawnSync(join(bin, 'node'), ['--version'], { encoding: 'utf8' })
-  return result.status === 0 ? result.stdout.trim().slice(1) : undefined
+  if (result.status === 0) return { version: result.stdout.trim().slice(1) }
+  return { missingLibrary: /loading shared libraries: ([^:\s]+)/.exec(result.stderr ?? '')?.[1] }
+}
+
+/** Installs a library that the pinned Node needs, where this can be done; else says how. */
+function installLibrary(library) {
+  const name = { 'libatomic.so.1': 'libatomic1', 'libstdc++.so.6': 'libstdc++6', 'libgcc_s.so.1': 'libgcc-s1' }[library]
+  const line = name === undefined ? `install ${library}` : `apt-get install -y ${name}`
+  if (name !== undefined && process.getuid?.() === 0) {
+    say(`The pinned Node needs ${library} (${line}) …`)
+    const install = () =>
+      spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], { stdio: 'ignore' })
+    if (install().status === 0) return
+    spawnSync('apt-get', ['update', '-qq'], { stdio: 'ignore' })
+    if (install().status === 0) return
+  }
+  // Left in place, the broken link would be the `node` of the next `npm start`, which then could not say this again.
+  rmSync(join(bin, 'node'), { force: true })
+  fail(`The pinned Node needs the library ${library}, which this machine lacks. As root: ${line}. Then try again.`)
 }
 
 /** Builds the dashboard if anything it is made from has changed since the last build. */

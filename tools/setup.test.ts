@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -60,6 +60,21 @@ test('packages that npm has placed already are not installed again, and others a
   lock.packages['node_modules/left'].version = '1.0.1'
   await writeFile(join(clone, 'package-lock.json'), JSON.stringify(lock))
   expect((await start(clone, [], { env: offline(clone) }).ended).errors).toContain('Installing packages')
+})
+
+test('a pinned Node that lacks a library is told with its name, and is not left as the node of the next try', async () => {
+  const clone = await readyClone()
+  const node = join(clone, 'node_modules/.bin/node')
+  await rm(node)
+  await writeFile(
+    node,
+    '#!/bin/sh\necho "node: error while loading shared libraries: libnowhere.so.7: no" >&2\nexit 127\n',
+  )
+  await chmod(node, 0o755)
+  const result = await start(clone, []).ended
+  expect(result.code).toBe(1)
+  expect(result.errors).toContain('libnowhere.so.7')
+  expect(await readdir(join(clone, 'node_modules/.bin'))).not.toContain('node')
 })
 
 function offline(clone: string): NodeJS.ProcessEnv {

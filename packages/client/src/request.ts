@@ -19,7 +19,7 @@ export interface Parts {
 }
 
 /** The address of a call: parameters percent-encoded (RFC 3986 §2.1), undefined query values left out. */
-export function addressOf(base: string, path: string, parts: Pick<Parts, 'params' | 'query'>): string {
+function addressOf(base: string, path: string, parts: Pick<Parts, 'params' | 'query'>): string {
   const filled = path.replaceAll(/:([A-Za-z]+)/g, (_, name: string) => {
     const value = parts.params?.[name]
     if (value === undefined) throw new ApiError('invalid-input', `The address ${path} needs ${name}.`)

@@ -77,11 +77,7 @@ async function follow(options: {
 }
 
 /** Brings the cache to where the change left the store; `ask` wants a noun's lists read again. */
-export function applyChange(
-  cache: QueryClient,
-  change: ChangeEntry,
-  ask: (what: Noun | 'status' | 'audit') => void,
-): void {
+function applyChange(cache: QueryClient, change: ChangeEntry, ask: (what: Noun | 'status' | 'audit') => void): void {
   ask('audit')
   const noun = nounOfKind(change.kind)
   if (noun === undefined) return

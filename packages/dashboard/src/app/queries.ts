@@ -28,8 +28,8 @@ export type Filters = Record<string, string | number | undefined>
 export const wholePage = 500
 
 /** How the cache names things: `[noun, 'list', filters]` and `[noun, 'one', id]`. */
-export const listKey = (noun: Noun, filters: Filters = {}) => [noun, 'list', filters] as const
-export const oneKey = (noun: Noun, id: string) => [noun, 'one', id] as const
+const listKey = (noun: Noun, filters: Filters = {}) => [noun, 'list', filters] as const
+const oneKey = (noun: Noun, id: string) => [noun, 'one', id] as const
 export const statusKey = ['status'] as const
 
 /** `service` → `services`; undefined for kinds no page shows. */

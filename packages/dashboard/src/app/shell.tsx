@@ -1,6 +1,6 @@
 import { ApiError } from '@freehold/client'
 import type { Identity } from '@freehold/contracts'
-import { Navigate, Outlet, useLocation } from '@tanstack/react-router'
+import { Outlet, useLocation, useNavigate } from '@tanstack/react-router'
 import { useEffect, useRef, useState } from 'react'
 import { Button, IconButton } from '../components/button.tsx'
 import { Dialog } from '../components/dialog.tsx'
@@ -25,8 +25,19 @@ export function Shell() {
       </main>
     )
   }
-  if (identity.data === null) return <Navigate to="/sign-in" search={{ next: location.href }} replace />
+  if (identity.data === null) return <ToSignIn />
   return <SignedIn key={identity.data.userId} identity={identity.data} path={location.pathname} />
+}
+
+/** Navigates once: the address changes at once, while this stays until the other page is loaded. */
+function ToSignIn() {
+  const navigate = useNavigate()
+  const { href } = useLocation()
+  const wanted = useRef(href)
+  useEffect(() => {
+    void navigate({ to: '/sign-in', search: wanted.current === '/' ? {} : { next: wanted.current }, replace: true })
+  }, [navigate])
+  return <Waiting />
 }
 
 function SignedIn({ identity, path }: { identity: Identity; path: string }) {

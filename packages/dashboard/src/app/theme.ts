@@ -4,7 +4,7 @@ export const themes = ['system', 'light', 'dark'] as const
 export type Theme = (typeof themes)[number]
 const storageKey = 'freehold.theme'
 
-/** The chosen theme, and how to choose another. `public/theme.js` applies it at the next start. */
+/** The chosen theme, and how to choose another. `public/start.js` applies it at the next start. */
 export function useTheme(): [Theme, (theme: Theme) => void] {
   const [theme, setTheme] = useState<Theme>(readTheme)
   return [

@@ -1,10 +1,10 @@
 import type { Cluster } from '@freehold/contracts'
-import { Empty } from './page.tsx'
+import { Quiet } from './page.tsx'
 import { Ago } from './time.tsx'
 
 /** What was changed by hand and what the agent did about it, newest first. */
 export function Drift({ entries }: { entries: Cluster['status']['drift'] }) {
-  if (entries.length === 0) return <Empty title="Nothing was changed by hand." />
+  if (entries.length === 0) return <Quiet>Nothing was changed by hand.</Quiet>
   return (
     <ul className="divide-y divide-line rounded-lg border border-line bg-surface">
       {entries.map((entry) => (

@@ -129,11 +129,6 @@ export const MenuIcon = (props: IconProps) => (
     <path d="M2.5 4.5h11M2.5 8h11M2.5 11.5h11" />
   </Icon>
 )
-export const ThemeIcon = (props: IconProps) => (
-  <Icon {...props}>
-    <path d="M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 2v12M8 5h4.7M8 8h6M8 11h4.7" />
-  </Icon>
-)
 export const ChevronIcon = (props: IconProps) => (
   <Icon {...props}>
     <path d="m6 3.5 4.5 4.5L6 12.5" />

@@ -95,6 +95,11 @@ export function Empty({ title, children, action }: { title: string; children?: R
   )
 }
 
+/** An empty part that needs nobody: one line, no invitation. */
+export function Quiet({ children }: { children: ReactNode }) {
+  return <p className="rounded-lg border border-line bg-surface px-4 py-3 text-sm text-muted">{children}</p>
+}
+
 /** Holds the place of what is being read, at about its height, so that nothing jumps. */
 export function Skeleton({ rows = 3 }: { rows?: number }) {
   return (

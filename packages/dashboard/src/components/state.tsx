@@ -14,7 +14,7 @@ const looks: Record<Tone, { icon: ComponentType<IconProps>; className: string }>
 }
 
 /** A state in a word, with an icon and a colour that say the same. */
-export function State({ state, title }: { state: string; title?: string | undefined }) {
+export function State({ state, label, title }: { state: string; label?: string; title?: string | undefined }) {
   const { icon: Icon, className } = looks[toneOf(state)]
   return (
     <span
@@ -22,7 +22,7 @@ export function State({ state, title }: { state: string; title?: string | undefi
       title={title}
     >
       <Icon width="13" height="13" />
-      {wordsOf(state)}
+      {label ?? wordsOf(state)}
     </span>
   )
 }

@@ -83,7 +83,7 @@ export function Table<Row extends RowData>(props: {
                       key={header.id}
                       scope="col"
                       aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : undefined}
-                      className={`h-9 px-4 text-xs font-medium whitespace-nowrap text-muted ${classOf(header.column.id)}`}
+                      className={`h-9 px-4 text-xs max-sm:px-3 font-medium whitespace-nowrap text-muted ${classOf(header.column.id)}`}
                     >
                       {header.column.getCanSort() ? (
                         <button
@@ -111,7 +111,7 @@ export function Table<Row extends RowData>(props: {
             {table.getRowModel().rows.map((row) => (
               <tr key={row.id} className="border-b border-line last:border-0 hover:bg-sunken/60">
                 {row.getAllCells().map((cell) => (
-                  <td key={cell.id} className={`h-11 px-4 py-1.5 align-middle ${classOf(cell.column.id)}`}>
+                  <td key={cell.id} className={`h-11 px-4 py-1.5 max-sm:px-3 align-middle ${classOf(cell.column.id)}`}>
                     <table.FlexRender cell={cell} />
                   </td>
                 ))}

@@ -1,29 +1,32 @@
 import { type ChangeEntry, kinds } from '@freehold/contracts'
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
+import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { changedFields } from '../../app/diff.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { inputClass } from '../../components/field.tsx'
+import { CheckField, inputClass } from '../../components/field.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
 import { Ago } from '../../components/time.tsx'
 import { describeChange, nameOf } from './describe.ts'
 
 const route = getRouteApi('/shell/audit')
-const limit = 50
+const limit = 100
 
 export function AuditPage() {
   const { kind, id } = route.useSearch()
   const navigate = route.useNavigate()
   const may = useMay()
   const client = useClient()
+  const [withObservations, setWithObservations] = useState(false)
   const audit = useInfiniteQuery({
     queryKey: ['audit', kind, id],
     enabled: may('audit:read'),
     initialPageParam: undefined as number | undefined,
     queryFn: ({ pageParam, signal }) => client.audit.list({ query: { limit, kind, id, before: pageParam }, signal }),
+    placeholderData: keepPreviousData,
     getNextPageParam: ({ items }) => (items.length < limit ? undefined : items.at(-1)?.version),
   })
   if (!may('audit:read')) {
@@ -33,13 +36,14 @@ export function AuditPage() {
       </Page>
     )
   }
-  const entries = audit.data?.pages.flatMap(({ items }) => items) ?? []
+  const all = audit.data?.pages.flatMap(({ items }) => items) ?? []
+  const entries = withObservations ? all : all.filter(({ operation }) => operation !== 'status')
   return (
     <Page
       title="Audit log"
       lead="Who changed what, newest first. Entries are chained by hash, so none can be altered unseen."
     >
-      <search className="flex flex-wrap items-center gap-2">
+      <search className="flex flex-wrap items-center gap-x-4 gap-y-2">
         <select
           aria-label="Kind"
           value={kind ?? ''}
@@ -53,6 +57,7 @@ export function AuditPage() {
             </option>
           ))}
         </select>
+        <CheckField label="Show what agents observed too" checked={withObservations} onChange={setWithObservations} />
         {id !== undefined && (
           <ButtonLink to="/audit" search={kind === undefined ? {} : { kind }}>
             Show all, not only one
@@ -63,7 +68,11 @@ export function AuditPage() {
       {audit.isPending ? (
         <Skeleton rows={8} />
       ) : entries.length === 0 ? (
-        audit.error === null && <Empty title="No entries." />
+        audit.error === null && (
+          <Empty
+            title={all.length === 0 ? 'No entries.' : 'Nobody changed anything lately; there are only observations.'}
+          />
+        )
       ) : (
         <ol aria-label="Audit log" className="divide-y divide-line rounded-lg border border-line bg-surface">
           {entries.map((entry) => (

@@ -37,7 +37,7 @@ function enrolmentColumns(onChoose: (enrolment: Enrolment) => void) {
       header: 'Begins with',
       cell: ({ data }) => <code className="font-mono text-xs">{data.prefix}…</code>,
     },
-    { id: 'uses', header: 'Uses left', align: 'right', cell: ({ data }) => data.usesLeft },
+    { id: 'uses', header: 'Uses left', align: 'right', from: 'sm', cell: ({ data }) => data.usesLeft },
     { id: 'expires', header: 'Expires', align: 'right', cell: ({ data }) => <Ago at={data.expiresAt} /> },
     {
       id: 'withdraw',

@@ -12,7 +12,7 @@ import { Confirm } from '../../components/confirm.tsx'
 import { CopyButton } from '../../components/copy.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes, shortDigest } from '../../components/format.ts'
-import { Empty, Facts, Page, Section, Skeleton } from '../../components/page.tsx'
+import { Empty, Facts, Page, Quiet, Section, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
@@ -155,7 +155,7 @@ function versionColumns(services: readonly Service[]) {
 }
 
 function UsedBy({ services }: { services: Service[] }) {
-  if (services.length === 0) return <Empty title="No service uses it." />
+  if (services.length === 0) return <Quiet>No service uses it.</Quiet>
   return (
     <ul className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-surface">
       {services.map(({ id, data, status }) => (

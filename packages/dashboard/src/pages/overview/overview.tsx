@@ -1,10 +1,11 @@
 import type { Output } from '@freehold/client'
 import type { Rollout, Routes } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
-import { useList, useOne, useStatus } from '../../app/queries.ts'
+import { useList, useOne, useStatus, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
+import { plural } from '../../components/format.ts'
 import { BadIcon, ChevronIcon, GoodIcon, WarnIcon } from '../../components/icons.tsx'
 import { Page, Section, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
@@ -16,7 +17,7 @@ type Status = Output<Routes['status']['get']>
 export function OverviewPage() {
   const status = useStatus()
   return (
-    <Page title="Overview">
+    <Page title="Overview" mark={status.data !== undefined && <Glance problems={status.data.problems} />}>
       <ErrorNote error={status.error} onRetry={() => void status.refetch()} />
       {status.data === undefined ? <Skeleton rows={6} /> : <Overview status={status.data} />}
     </Page>
@@ -27,8 +28,8 @@ function Overview({ status }: { status: Status }) {
   return (
     <>
       <Counts counts={status.counts} />
-      <NextSteps status={status} />
       <Problems problems={status.problems} isEmpty={status.counts.services + status.counts.clusters === 0} />
+      <NextSteps status={status} />
       <UnderWay />
       <p className="text-xs text-muted">
         Freehold {status.version} on {status.store === 'sqlite' ? 'SQLite' : 'PostgreSQL'}, up since{' '}
@@ -36,6 +37,14 @@ function Overview({ status }: { status: Status }) {
       </p>
     </>
   )
+}
+
+/** How everything stands, in one mark beside the title. */
+function Glance({ problems }: { problems: Status['problems'] }) {
+  const errors = problems.filter(({ severity }) => severity === 'error').length
+  if (errors > 0) return <State state="error" label={plural(errors, 'error')} />
+  if (problems.length > 0) return <State state="warning" label={plural(problems.length, 'warning')} />
+  return <State state="running" label="All well" />
 }
 
 function Counts({ counts }: { counts: Status['counts'] }) {
@@ -137,12 +146,19 @@ function NodeProblem({ id, children }: { id: string; children: React.ReactNode }
 
 function NextSteps({ status }: { status: Status }) {
   const may = useMay()
-  const waiting = useList('services', { state: 'waiting-for-image', limit: 5 }, { enabled: status.counts.services > 0 })
+  const hasServices = status.counts.services > 0
+  const waiting = useList('services', { state: 'waiting-for-image', limit: 20 }, { enabled: hasServices })
+  const images = useList('images', { limit: wholePage }, { enabled: waiting.items.length > 0 })
+  const isPushedHere = (imageId: string | undefined) =>
+    images.items.some((image) => image.id === imageId && image.data.location.internal)
   const steps = nextSteps({
     counts: status.counts,
     mayMakeClusters: may('clusters:write'),
     mayMakeServices: may('services:write'),
-    waiting: waiting.items.map(({ id, data }) => ({ id, name: data.name })),
+    waiting: waiting.items
+      .filter(({ data }) => isPushedHere(data.imageId))
+      .slice(0, 5)
+      .map(({ id, data }) => ({ id, name: data.name })),
   })
   if (steps.length === 0) return null
   return (
@@ -193,7 +209,7 @@ function RolloutLine({ rollout }: { rollout: Rollout }) {
       <span className="font-medium">{service?.data.name ?? '…'}</span>
       <span className="text-sm text-muted">revision {rollout.data.revisionNumber}</span>
       <State state={rollout.status.phase} />
-      <span className="min-w-0 flex-1 text-sm text-muted">{rollout.status.message}</span>
+      <span className="min-w-0 flex-1 basis-72 text-sm text-muted">{rollout.status.message}</span>
     </Link>
   )
 }

@@ -1,10 +1,11 @@
+import { ApiError } from '@freehold/client'
 import type { Service } from '@freehold/contracts'
 import { useQuery } from '@tanstack/react-query'
 import { useClient } from '../../app/client.tsx'
 import { useIdentity, useMay } from '../../app/session.ts'
 import { Command } from '../../components/copy.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { Section, Skeleton } from '../../components/page.tsx'
+import { Quiet, Section, Skeleton } from '../../components/page.tsx'
 
 /** The commands that bring an image of one's own here. */
 export function HowToPush({ service }: { service: Service }) {
@@ -15,7 +16,14 @@ export function HowToPush({ service }: { service: Service }) {
     queryKey: ['registry-target', service.id, service.data.name, service.data.imageVersion],
     queryFn: ({ signal }) => client.services.registryTarget({ params: { id: service.id }, signal }),
   })
-  if (target.isError) return <ErrorNote error={target.error} />
+  if (target.error instanceof ApiError && target.error.code === 'conflict') {
+    return (
+      <Section title="How to push" flush>
+        <Quiet>{target.error.message}</Quiet>
+      </Section>
+    )
+  }
+  if (target.isError) return <ErrorNote error={target.error} onRetry={() => void target.refetch()} />
   return (
     <Section
       title="How to push"

@@ -2,7 +2,7 @@ import type { Service, Task } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
 import { useOne } from '../../app/queries.ts'
 import { Drift } from '../../components/drift.tsx'
-import { Empty, Facts, Section } from '../../components/page.tsx'
+import { Facts, Quiet, Section } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
@@ -100,6 +100,7 @@ const taskColumns = defineColumns<Task>([
     id: 'since',
     header: 'Since',
     align: 'right',
+    from: 'sm',
     value: ({ since }) => since,
     cell: ({ since }) => (
       <span className="text-muted">
@@ -114,7 +115,7 @@ function Tasks({ tasks }: { tasks: Task[] }) {
   return (
     <Section title="Tasks" flush>
       {tasks.length === 0 ? (
-        <Empty title="No container runs or has failed lately." />
+        <Quiet>No container runs or has failed lately.</Quiet>
       ) : (
         <Table label="Tasks" rows={tasks} rowId={taskId} columns={taskColumns} />
       )}

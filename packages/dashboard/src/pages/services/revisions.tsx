@@ -143,6 +143,7 @@ function RollBackDialog({ service, revision, onClose }: { service: Service; revi
         <code className="font-mono text-xs">{revision.data.imageVersion}</code> with the settings of that time. What
         serves now serves until the other has proved healthy.
       </p>
+      <p>The settings of the service stay as they are: its next deploy goes by them again.</p>
     </Confirm>
   )
 }

@@ -1,6 +1,6 @@
 import { useMutation, useQuery } from '@tanstack/react-query'
-import { getRouteApi, Navigate } from '@tanstack/react-router'
-import { useState } from 'react'
+import { getRouteApi, useRouter } from '@tanstack/react-router'
+import { useEffect, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { useEnter, useIdentity } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
@@ -23,7 +23,13 @@ export function SignInPage() {
     mutationFn: () => client.auth.login({ body: { username, password } }),
     onSuccess: (signedIn) => enter(signedIn.identity),
   })
-  if (identity !== null && identity !== undefined) return <Navigate to={safeNext(next)} replace />
+  const router = useRouter()
+  const isSignedIn = identity !== null && identity !== undefined
+  useEffect(() => {
+    // By its text and not as a route, because it may carry a query.
+    if (isSignedIn) router.history.replace(safeNext(next))
+  }, [isSignedIn, next, router])
+  if (isSignedIn) return null
   if (setup.data?.needed === true) return <SetUpFirst />
   return (
     <Entrance title="Sign in">

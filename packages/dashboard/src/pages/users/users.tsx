@@ -1,5 +1,5 @@
 import type { User } from '@freehold/contracts'
-import { useMemo, useState } from 'react'
+import { useDeferredValue, useMemo, useState } from 'react'
 import { useList } from '../../app/queries.ts'
 import { useIdentity, useMay } from '../../app/session.ts'
 import { Button, IconButton } from '../../components/button.tsx'
@@ -26,12 +26,14 @@ export function UsersPage() {
   const [search, setSearch] = useState('')
   const [isCreating, setCreating] = useState(false)
   const [chosen, setChosen] = useState<Chosen | null>(null)
-  const users = useList('users', { search: search.trim() === '' ? undefined : search.trim() })
+  const mayRead = may('users:read')
   const mayWrite = may('users:write')
+  const wanted = useDeferredValue(search.trim())
+  const users = useList('users', { search: wanted === '' ? undefined : wanted }, { enabled: mayRead })
   const myId = me?.userId ?? ''
   const columns = useMemo(() => userColumns({ myId, onChoose: mayWrite ? setChosen : null }), [myId, mayWrite])
   const close = () => setChosen(null)
-  if (!may('users:read')) {
+  if (!mayRead) {
     return (
       <Page title="Users">
         <Empty title="Your role may not see users.">Ask an administrator.</Empty>
