@@ -36,6 +36,7 @@ export async function startSwarmNodes(count: number, options: { managers?: numbe
     if (stopped) return
     stopped = true
     await Promise.all(nodes.map((node) => node.stop()))
+    for (const [index] of nodes.entries()) await removeCable(index + 1)
     await removeBridge()
   }
   await makeBridge(hostAddress)
@@ -51,7 +52,7 @@ export async function startSwarmNodes(count: number, options: { managers?: numbe
 
 async function startNode(number: number, hostAddress: string): Promise<SwarmNode> {
   const name = `node${number}`
-  const cable = `${bridge}-${number}`
+  const cable = cableOf(number)
   const address = `${subnet}.${10 + number}`
   const machine = await startMachine({ network: 'own' })
   try {
@@ -69,6 +70,17 @@ async function startNode(number: number, hostAddress: string): Promise<SwarmNode
     await machine.powerOff()
     throw error
   }
+}
+
+function cableOf(number: number): string {
+  return `${bridge}-${number}`
+}
+
+/** The system takes a cable away with the machine at its other end, but in its own time. */
+async function removeCable(number: number): Promise<void> {
+  await run(['ip', 'link', 'delete', cableOf(number)]).catch((error) => {
+    if (!String(error).includes('Cannot find device')) throw error
+  })
 }
 
 async function connect(
