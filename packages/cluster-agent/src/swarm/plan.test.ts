@@ -170,6 +170,18 @@ test('a revision that may not run beside another waits for its last container', 
   expect(namesIn(swarm)).toEqual(['db-r2'])
 })
 
+test('a container of an overtaken revision is waited for too, though nobody names it any more', () => {
+  const desired = desiredOf([workloadOf('db', 3, { startAfterRevisionId: idOf('db/1') })])
+  const stepsWith = (revision: string) => {
+    const Labels = { [label.service]: workloadOf('db', 3).serviceId, [label.revision]: revision }
+    const Status = { Timestamp: '', State: 'running' }
+    const task = { ID: 't', ServiceID: 'gone', DesiredState: 'shutdown', Spec: { ContainerSpec: { Labels } }, Status }
+    return plan(desired, { ...modelOf(desiredOf([])), tasks: [task] }).map(({ kind }) => kind)
+  }
+  expect(stepsWith(idOf('db/2'))).toEqual(['wait'])
+  expect(stepsWith(idOf('db/3'))).toEqual(['create-service'])
+})
+
 test('a container on a lost node is not waited for', () => {
   const desired = desiredOf([workloadOf('db', 2, { startAfterRevisionId: idOf('db/1') })])
   const model = modelOf(desiredOf([workloadOf('db', 1)]))

@@ -88,11 +88,20 @@ function workloadStep(workload: Workload, context: Context): Step | null {
   }
 }
 
-/** Where two revisions may not run at once, the later one waits for the last container of the earlier. */
-function startBlocked(workload: Workload, { observed }: Context): Step | null {
-  const { startAfterRevisionId } = workload
+/**
+ * Where two revisions may not run at once, the later one waits for the last container of the earlier, and of any other
+ * revision of its service that is not desired: a rollout that was overtaken may have left one.
+ */
+function startBlocked(workload: Workload, { desired, observed }: Context): Step | null {
+  const { startAfterRevisionId, serviceId } = workload
   if (startAfterRevisionId === null) return null
-  const left = observed.tasks.filter((task) => revisionOf(task) === startAfterRevisionId && mayRun(task, observed))
+  const wanted = new Set(desired.workloads.map(({ revisionId }) => revisionId))
+  const isInTheWay = (task: SwarmTask): boolean => {
+    const revision = revisionOf(task)
+    if (revision === startAfterRevisionId) return true
+    return serviceOf(task) === serviceId && revision !== undefined && !wanted.has(revision)
+  }
+  const left = observed.tasks.filter((task) => isInTheWay(task) && mayRun(task, observed))
   if (left.length === 0) return null
   const before = left.length === 1 ? 'the last container' : `${left.length} containers`
   return waitFor(`${before} of the revision before must stop before ${swarmServiceName(workload)} may start.`)
@@ -107,6 +116,10 @@ function mayRun(task: SwarmTask, observed: Observed): boolean {
 
 /** Task states a task never leaves (Docker's documentation, "Swarm task states"). */
 export const finalTaskStates = new Set(['complete', 'failed', 'shutdown', 'rejected', 'orphaned', 'remove'])
+
+function serviceOf(task: SwarmTask): string | undefined {
+  return task.Spec.ContainerSpec?.Labels?.[label.service]
+}
 
 export function revisionOf(task: SwarmTask): string | undefined {
   return task.Spec.ContainerSpec?.Labels?.[label.revision]
