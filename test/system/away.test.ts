@@ -55,7 +55,9 @@ test('with the control plane away, a killed container returns and a removed serv
 
   const killed = await containerOf('kept')
   await dockerd.engine.getContainer(killed).kill()
+  const removed = await serviceIdOf('lost-r1')
   await dockerd.engine.getService('lost-r1').remove()
+  await waitFor(async () => (await serviceIdOf('lost-r1')) !== removed, { what: 'the removed service to be put back' })
   await waitFor(async () => ![killed, undefined].includes(await containerOf('kept')), { what: 'another container' })
   for (const { name, port } of services) {
     await waitFor(async () => (await answerOf(port)) === `${name} 1`, { what: `${name} to answer again` })
@@ -82,13 +84,24 @@ test('with the control plane away, a killed container returns and a removed serv
 test('an agent restarted while the control plane is away works from its disk', async () => {
   await freehold.kill9()
   await agent.restart()
+  const removed = await serviceIdOf('kept-r1')
   await dockerd.engine.getService('kept-r1').remove()
   const [kept] = services
-  await waitFor(async () => (await answerOf(kept?.port ?? 0)) === 'kept 1', { what: 'the service to be put back' })
+  await waitFor(async () => (await serviceIdOf('kept-r1')) !== removed, { what: 'the service to be put back' })
+  await waitFor(async () => (await answerOf(kept?.port ?? 0)) === 'kept 1', { what: 'it to answer' })
   await freehold.restart()
-  await cloud.service(kept?.id ?? '', ({ status }) => status.state === 'running', 'it to be shown running')
+  await cloud.service(
+    kept?.id ?? '',
+    ({ status }) =>
+      status.state === 'running' && status.drift.some(({ found }) => found.includes('kept-r1 was removed')),
+    'it to be shown running, and to have been removed',
+  )
   expect((await cloud.client.nodes.list()).items.map(({ data }) => data.name)).toEqual(['first'])
 })
+
+async function serviceIdOf(name: string): Promise<string> {
+  return (await dockerd.engine.getService(name).inspect()).ID
+}
 
 async function containerOf(name: string): Promise<string> {
   const [container] = await dockerd.engine.listContainers({ filters: { name: [`${name}-r1`] } })
