@@ -3,6 +3,7 @@
  * `npm run test:system` makes, so nothing outlives a run. No fakes here, and no assertions: those belong to the stories.
  */
 export * from './browser.ts'
+export * from './cloud.ts'
 export * from './dockerd.ts'
 export * from './freehold.ts'
 export * from './image.ts'

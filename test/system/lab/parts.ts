@@ -3,6 +3,7 @@ import { delimiter, join } from 'node:path'
 
 /** Programs the lab starts, each with the Debian package that brings it. */
 const packageOf = {
+  docker: 'docker.io',
   dockerd: 'docker.io',
   containerd: 'containerd',
   runc: 'runc',

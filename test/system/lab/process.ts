@@ -20,15 +20,18 @@ export interface Program {
 /** Starts a program; throws if it cannot be started at all. */
 export async function startProgram(
   argv: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; folder?: string } = {},
+  options: { env?: NodeJS.ProcessEnv; folder?: string; input?: string } = {},
 ): Promise<Program> {
   const [command, ...args] = argv
   if (command === undefined) throw new Error('There is no program to start.')
   const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, PATH: systemPath, ...options.env },
     ...(options.folder === undefined ? {} : { cwd: options.folder }),
   })
+  // A program that reads no input may end before it was written.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(options.input ?? '')
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8')
@@ -61,7 +64,7 @@ export async function startProgram(
 /** Runs a program to its end and returns its output; throws with that output unless it exits 0. */
 export async function run(
   argv: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; folder?: string; timeoutMs?: number } = {},
+  options: { env?: NodeJS.ProcessEnv; folder?: string; input?: string; timeoutMs?: number } = {},
 ): Promise<string> {
   const program = await startProgram(argv, options)
   const what = argv.slice(0, 3).join(' ')
