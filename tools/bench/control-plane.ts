@@ -15,6 +15,8 @@ import {
 /** A control plane or an agent as a process whose id the bench knows. */
 export interface Running {
   program: Program
+  /** The copy of Node it runs. */
+  node: string
   stop(): Promise<void>
 }
 
@@ -52,21 +54,30 @@ export async function startControlPlane(): Promise<ControlPlane> {
   }
 }
 
-/** Makes a cluster of this engine and waits until its agent has said how it stands. */
+/**
+ * Makes a cluster of this engine and waits until its agent has said how it stands. `node`: the program of another
+ * process to share, as an agent that `npm start` runs shares the control plane's; without it a copy of its own.
+ */
 export async function startAgent(
   controlPlane: ControlPlane,
   dockerd: Dockerd,
+  options: { cluster?: string; node?: string } = {},
 ): Promise<Running & { clusterId: string }> {
   const { client, url } = controlPlane
-  const cluster = await client.clusters.create({ body: { data: { name: 'bench' } } })
+  const cluster = await client.clusters.create({ body: { data: { name: options.cluster ?? 'bench' } } })
   const { jumpCode } = await client.enrolments.create({ body: { data: { clusterId: cluster.id } } })
   const folder = await temporaryFolder('bench')
-  const running = await start(folder, 'packages/cluster-agent/src/main.ts', {
-    CLOUDLY_URL: url,
-    JUMPCODE: jumpCode,
-    DOCKER_HOST: dockerd.dockerHost,
-    FREEHOLD_AGENT_DIR: join(folder.path, 'agent'),
-  })
+  const running = await start(
+    folder,
+    'packages/cluster-agent/src/main.ts',
+    {
+      CLOUDLY_URL: url,
+      JUMPCODE: jumpCode,
+      DOCKER_HOST: dockerd.dockerHost,
+      FREEHOLD_AGENT_DIR: join(folder.path, 'agent'),
+    },
+    options.node,
+  )
   try {
     const state = async () => (await client.clusters.get({ params: { id: cluster.id } })).status.state
     await waitFor(async () => (await state()) === 'online', { what: `the agent\n${running.program.output()}` })
@@ -78,13 +89,18 @@ export async function startAgent(
   }
 }
 
-async function start(folder: TemporaryFolder, entry: string, env: NodeJS.ProcessEnv): Promise<Running> {
-  const node = join(folder.path, 'node')
-  await copyFile(process.execPath, node)
+async function start(
+  folder: TemporaryFolder,
+  entry: string,
+  env: NodeJS.ProcessEnv,
+  shared?: string,
+): Promise<Running> {
+  const node = shared ?? join(folder.path, 'node')
+  if (shared === undefined) await copyFile(process.execPath, node)
   const program = await startProgram([node, entry], { env })
   const stop = async () => {
     await program.stop()
     await folder.remove()
   }
-  return { program, stop }
+  return { program, node, stop }
 }
