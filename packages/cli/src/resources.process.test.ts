@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { admin, type CliResult, startCli, startTestServer, type TestServer } from './testing.ts'
+import { type CliResource, commandsOf, startCli, startTestServer, type TestServer } from './testing.ts'
 
 let server: TestServer
 let directory = ''
@@ -16,31 +16,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-interface Options {
-  input?: string
-  environment?: Record<string, string>
-}
-function freehold(commandLine: string[], options: Options = {}): Promise<CliResult> {
-  return startCli(commandLine, { XDG_CONFIG_HOME: directory, ...options.environment }, options.input).finished
-}
-async function signIn({ url }: TestServer, context: string): Promise<void> {
-  const line = ['login', url, '--context', context, '--username', admin.username, '--password-stdin']
-  expect(await freehold(line, { input: admin.password })).toMatchObject({ code: 0 })
-}
-interface Resource {
-  id: string
-  version: number
-  generation: number
-  data: Record<string, unknown>
-  status: Record<string, unknown>
-  labels: Record<string, string>
-}
-/** Runs a command with --json and answers its document; anything but 0 fails with what it said. */
-async function json<T = Resource>(commandLine: string[], options: Options = {}): Promise<T> {
-  const result = await freehold([...commandLine, '--json'], options)
-  expect(result, result.stderr).toMatchObject({ code: 0 })
-  return JSON.parse(result.stdout) as T
-}
+const { freehold, json, signIn } = commandsOf(() => directory)
 
 describe('clusters', () => {
   test('are made, shown, changed and deleted by name', async () => {
@@ -75,8 +51,8 @@ describe('clusters', () => {
     expect((await freehold(['clusters', 'list'])).stdout).toMatch(
       /^NAME\s+STATE\s+MACHINES\s+ENGINE\s+AGE\s+MESSAGE\neast\s+waiting\s+0/,
     )
-    expect(await json<Resource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=1'])).toHaveLength(1)
-    expect(await json<Resource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=2'])).toEqual([])
+    expect(await json<CliResource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=1'])).toHaveLength(1)
+    expect(await json<CliResource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=2'])).toEqual([])
     expect(await freehold(['clusters', 'list', '--search', 'nothing-like-it'])).toMatchObject({
       code: 0,
       stdout: '',
@@ -87,16 +63,16 @@ describe('clusters', () => {
   test('are joined by a code that is shown once and can be withdrawn', async () => {
     const code = await freehold(['clusters', 'join-code', 'east', '--uses', '2', '--expires-in', '600'])
     expect(code).toMatchObject({ code: 0, stdout: expect.stringContaining('JUMPCODE') })
-    const [enrolment] = await json<Resource[]>(['enrolments', 'list', '--cluster', 'east'])
+    const [enrolment] = await json<CliResource[]>(['enrolments', 'list', '--cluster', 'east'])
     expect(enrolment?.data).toMatchObject({ usesLeft: 2 })
     expect(await freehold(['enrolments', 'delete', String(enrolment?.data.prefix)])).toMatchObject({ code: 0 })
-    expect(await json<Resource[]>(['enrolments', 'list'])).toEqual([])
+    expect(await json<CliResource[]>(['enrolments', 'list'])).toEqual([])
     const made = await json<{ jumpCode: string }>(['enrolments', 'create', '--cluster', 'east', '--uses', '3'])
     expect(made.jumpCode).toMatch(/\S{10,}/)
   })
 
   test('have nodes; one that is not there cannot be revoked', async () => {
-    expect(await json<Resource[]>(['nodes', 'list', '--cluster', 'east'])).toEqual([])
+    expect(await json<CliResource[]>(['nodes', 'list', '--cluster', 'east'])).toEqual([])
     expect(await freehold(['nodes', 'revoke', 'nothing'])).toMatchObject({ code: 4, stdout: '' })
   })
 })
@@ -323,7 +299,7 @@ describe('documents', () => {
         code: 2,
         stderr: expect.stringContaining('--yes'),
       })
-      expect(await json<Resource[]>(['clusters', 'list', '--context', 'empty'])).toEqual([])
+      expect(await json<CliResource[]>(['clusters', 'list', '--context', 'empty'])).toEqual([])
       expect(await freehold(['apply', exported, '--yes', '--context', 'empty'])).toMatchObject({
         code: 0,
         stdout: expect.stringContaining('Applied:'),

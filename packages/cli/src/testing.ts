@@ -113,3 +113,36 @@ export function startCli(commandLine: string[], environment: Record<string, stri
     })
   return { child, said, finished }
 }
+
+interface CommandOptions {
+  input?: string
+  environment?: Record<string, string>
+}
+
+/** Commands that keep their contexts in `folder`. */
+export function commandsOf(folder: () => string) {
+  const freehold = (commandLine: string[], options: CommandOptions = {}): Promise<CliResult> =>
+    startCli(commandLine, { XDG_CONFIG_HOME: folder(), ...options.environment }, options.input).finished
+
+  /** What a command with --json answers; anything but exit code 0 throws what it said. */
+  async function json<T = CliResource>(commandLine: string[], options: CommandOptions = {}): Promise<T> {
+    const { code, stdout, stderr } = await freehold([...commandLine, '--json'], options)
+    if (code !== 0) throw new Error(`freehold ${commandLine.join(' ')} ended with ${code}: ${stderr}`)
+    return JSON.parse(stdout) as T
+  }
+
+  async function signIn({ url }: TestServer, context: string): Promise<void> {
+    const line = ['login', url, '--context', context, '--username', admin.username, '--password-stdin']
+    await json(line, { input: admin.password })
+  }
+  return { freehold, json, signIn }
+}
+
+export interface CliResource {
+  id: string
+  version: number
+  generation: number
+  data: Record<string, unknown>
+  status: Record<string, unknown>
+  labels: Record<string, string>
+}
