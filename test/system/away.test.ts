@@ -29,7 +29,7 @@ beforeAll(async () => {
   dockerd = await startDockerd({ swarm: true })
   freehold = await startFreehold()
   cloud = await signIn(freehold)
-  const cluster = await startCluster({ cloud, freehold, dockerd })
+  const cluster = await startCluster({ cloud, url: freehold.url, dockerd })
   agent = cluster.agent
   clusterId = cluster.clusterId
   for (const name of ['kept', 'lost']) {

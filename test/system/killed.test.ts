@@ -44,7 +44,7 @@ beforeAll(async () => {
   freehold = await startFreehold()
   cloud = await signIn(freehold)
   folder = await temporaryFolder('killed')
-  const cluster = await startCluster({ cloud, freehold, dockerd })
+  const cluster = await startCluster({ cloud, url: freehold.url, dockerd })
   agent = cluster.agent
   clusterId = cluster.clusterId
 })

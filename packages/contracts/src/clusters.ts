@@ -92,6 +92,9 @@ export const nodeStatus = z.object({
   connectedAt: z.iso.datetime().nullable(),
 })
 
+/** A clock that is wrong by more than this needs a person, in milliseconds. */
+export const tolerableClockSkewMs = 5000
+
 export const nodeKind = defineKind({
   name: 'node',
   plural: 'nodes',
@@ -114,7 +117,13 @@ export const nodeKind = defineKind({
     clockSkewMs: null,
     connectedAt: null,
   },
-  indexes: { clusterId: (node) => node.data.clusterId, state: (node) => node.status.state },
+  indexes: {
+    clusterId: (node) => node.data.clusterId,
+    state: (node) => node.status.state,
+    /** Only linked nodes whose clock is wrong, so that they are found among many. */
+    clock: ({ status }) =>
+      status.state === 'online' && Math.abs(status.clockSkewMs ?? 0) > tolerableClockSkewMs ? 'wrong' : undefined,
+  },
   unique: { publicKey: (node) => node.data.publicKey },
 })
 

@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import { type Client, createClient } from '@freehold/client'
 import { finalPhases, type Node, type Rollout, type Service as ServiceResource } from '@freehold/contracts'
 import type { Dockerd } from './dockerd.ts'
-import { type Freehold, labAdministrator, type Service, startService } from './freehold.ts'
+import { labAdministrator, type Service, startService } from './freehold.ts'
 import { type BuiltImage, loadImage, pushImage } from './image.ts'
+import type { Machine } from './machine.ts'
 import { temporaryFolder, waitFor } from './wait.ts'
 
 /** A control plane seen by its administrator, with the few waits every story needs. */
@@ -105,7 +106,8 @@ export async function startAgent(options: {
   name: string
   url: string
   dockerd: Dockerd
-  env?: NodeJS.ProcessEnv
+  /** Where it runs; it must be on the network of the containers it asks for their health. */
+  machine?: Machine
 }): Promise<AgentProcess> {
   const folder = await temporaryFolder('agent')
   const { jumpCode } = await options.cloud.client.enrolments.create({
@@ -120,8 +122,8 @@ export async function startAgent(options: {
       DOCKER_HOST: options.dockerd.dockerHost,
       FREEHOLD_AGENT_DIR: directory,
       FREEHOLD_AGENT_NAME: options.name,
-      ...options.env,
     },
+    ...(options.machine === undefined ? {} : { machine: options.machine }),
   })
   return {
     ...service,
@@ -135,11 +137,10 @@ export async function startAgent(options: {
 }
 
 /** A cluster and its first agent, linked and reporting. */
-export async function startCluster(options: { cloud: Cloud; freehold: Freehold; dockerd: Dockerd; name?: string }) {
-  const { cloud, freehold, dockerd, name = 'main' } = options
-  const { client } = cloud
-  const cluster = await client.clusters.create({ body: { data: { name } } })
-  const agent = await startAgent({ cloud, clusterId: cluster.id, name: 'first', url: freehold.url, dockerd })
+export async function startCluster(options: { cloud: Cloud; url: string; dockerd: Dockerd; machine?: Machine }) {
+  const { client } = options.cloud
+  const cluster = await client.clusters.create({ body: { data: { name: 'main' } } })
+  const agent = await startAgent({ ...options, clusterId: cluster.id, name: 'first' })
   await until(() => client.clusters.get({ params: { id: cluster.id } }), {
     holds: ({ status }) => status.state === 'online',
     what: 'the cluster to be online',

@@ -7,6 +7,7 @@ import {
   type NodeFacts,
   type Report,
   type Task,
+  tolerableClockSkewMs,
   type Workload,
 } from '@freehold/contracts'
 
@@ -129,15 +130,13 @@ export function clusterStateOf(options: {
   return { state: 'online', message: 'Its agents report.' }
 }
 
-const tolerableSkewMs = 5000
-
 /** A sentence about a node whose clock is wrong by more than 5 s, or null. */
 export function clockProblem(node: Node): string | null {
   return node.status.clockSkewMs === null ? null : clockSentence(node.status.clockSkewMs)
 }
 
 function clockSentence(skewMs: number): string | null {
-  if (Math.abs(skewMs) <= tolerableSkewMs) return null
+  if (Math.abs(skewMs) <= tolerableClockSkewMs) return null
   const seconds = Math.round(Math.abs(skewMs) / 1000)
   return `Its clock is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} this server's. Check the time synchronisation on it.`
 }

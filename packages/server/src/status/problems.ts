@@ -9,6 +9,7 @@ import {
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import type { z } from 'zod'
+import { clockProblem } from '../agents/index.ts'
 
 type Problem = z.output<typeof statusSchema>['problems'][number]
 const maxProblems = 50
@@ -17,14 +18,16 @@ const rank = { error: 0, warning: 1 }
 /** What needs a person, worst first, at most 50. Nodes and services are read by state: the well ones are never loaded. */
 export async function listProblems(reads: Reads): Promise<Problem[]> {
   const problemStates = Object.keys(serviceSeverity)
-  const [clusters, nodes, ...services] = await Promise.all([
+  const [clusters, offline, wrongClocks, ...services] = await Promise.all([
     reads.all(clusterKind),
     reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
+    reads.list(nodeKind, { where: { clock: 'wrong' }, limit: maxProblems }),
     ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
   ])
   return [
     ...clusters.flatMap(clusterProblem),
-    ...nodes.items.flatMap(nodeProblem),
+    ...offline.items.flatMap(offlineProblem),
+    ...wrongClocks.items.flatMap(clockProblemOf),
     ...services.flatMap((page) => page.items).flatMap(serviceProblem),
   ]
     .toSorted((a, b) => rank[a.severity] - rank[b.severity])
@@ -36,9 +39,13 @@ function clusterProblem({ id, data, status }: Cluster): Problem[] {
   return problem(severity[status.state], { kind: 'cluster', id, name: data.name, message: status.message })
 }
 
-function nodeProblem({ id, data, status }: Node): Problem[] {
-  const severity = { initializing: null, online: null, offline: 'error', revoked: null } as const
-  return problem(severity[status.state], { kind: 'node', id, name: data.name, message: status.message })
+function offlineProblem({ id, data, status }: Node): Problem[] {
+  return problem('error', { kind: 'node', id, name: data.name, message: status.message })
+}
+
+function clockProblemOf(node: Node): Problem[] {
+  const message = clockProblem(node)
+  return message === null ? [] : problem('warning', { kind: 'node', id: node.id, name: node.data.name, message })
 }
 
 const serviceSeverity = { failed: 'error', degraded: 'warning', unknown: 'warning' } as const
