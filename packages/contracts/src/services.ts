@@ -122,7 +122,7 @@ export const taskSchema = z.object({
   exitCode: z.int().nullable(),
   health: z.enum(['passing', 'failing', 'unknown']),
   healthMessage: z.string(),
-  since: z.iso.datetime(),
+  since: z.iso.datetime().max(40),
   /** The last lines it wrote, only of tasks that failed; at most 20 lines of 500 characters. */
   logTail: z.array(z.string()),
 })
