@@ -10,7 +10,7 @@ export const clusterData = z.strictObject({
 
 /** Something by hand was found and mended: said, not hidden. */
 export const driftSchema = z.object({
-  at: z.iso.datetime(),
+  at: z.iso.datetime().max(40),
   serviceId: idSchema.nullable(),
   /** A sentence for people: what differed. */
   found: z.string(),

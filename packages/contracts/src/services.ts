@@ -42,6 +42,11 @@ export const healthCheckSchema = z.discriminatedUnion('type', [
   }),
 ])
 
+/** A tag, or a digest `sha256:…` to pin it. */
+const imageVersionSchema = z
+  .string()
+  .regex(/^([A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64})$/, 'a tag or a sha256 digest')
+
 /** The fields of record `IService` that a Swarm honours, and what a truthful rollout needs besides. */
 export const serviceData = z.strictObject({
   name: nameSchema,
@@ -49,11 +54,7 @@ export const serviceData = z.strictObject({
   clusterId: idSchema,
   /** Absent at creation: an image of its own is made, waiting for the first push to its registry target. */
   imageId: idSchema.optional(),
-  /** A tag, or a digest `sha256:…` to pin it. */
-  imageVersion: z
-    .string()
-    .regex(/^([A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64})$/, 'a tag or a sha256 digest')
-    .default('latest'),
+  imageVersion: imageVersionSchema.default('latest'),
   deployOnPush: z.boolean().default(true),
   serviceCategory: z.enum(['base', 'distributed', 'workload']).default('workload'),
   /** `all-nodes`: one a node. `limited-replicas`: scaleFactor, never above maxReplicas. `custom`: scaleFactor. */
@@ -122,7 +123,7 @@ export const taskSchema = z.object({
   exitCode: z.int().nullable(),
   health: z.enum(['passing', 'failing', 'unknown']),
   healthMessage: z.string(),
-  since: z.iso.datetime(),
+  since: z.iso.datetime().max(40),
   /** The last lines it wrote, only of tasks that failed; at most 20 lines of 500 characters. */
   logTail: z.array(z.string()),
 })
@@ -190,7 +191,7 @@ export const serviceRoutes = {
       access: 'services:deploy',
       params: idParams,
       body: z.strictObject({
-        imageVersion: z.string().max(160).optional().describe("Tag or digest; becomes the service's imageVersion"),
+        imageVersion: imageVersionSchema.optional().describe("Tag or digest; becomes the service's imageVersion"),
         revisionId: idSchema.optional().describe('Go back to this revision'),
       }),
       output: z.object({ rolloutId: idSchema, revisionId: idSchema, revisionNumber: z.int() }),

@@ -12,12 +12,15 @@ import {
 } from '@freehold/contracts'
 import type { Clock } from '@freehold/reconcile'
 import type { Reads } from '@freehold/store'
+import { boundedFacts, boundedReport, boundedText } from './bounded.ts'
 import { signatureFits } from './kind.ts'
 import type { LinkTransport } from './transport.ts'
 
 const handshakeLimitMs = 10_000
 const silenceLimitMs = 3 * agentPingIntervalMs
 const queueLimitBytes = 64 * 1024 * 1024
+/** A hello is small; whoever has not proved a key gets no more of us. */
+const strangerFrameLimitBytes = 64 * 1024
 
 export type Refusal = Extract<ServerMessage, { type: 'refused' }>
 type Hello = Extract<AgentMessage, { type: 'hello' }>
@@ -101,6 +104,7 @@ export function serveLink(options: {
   transport.onMessage((text) => {
     if (state === 'closed') return
     heardAt = clock.now()
+    if (state !== 'ready' && text.length > strangerFrameLimitBytes) return close('a hello comes first')
     const message = parse(text)
     if (message === undefined) return close('a frame that is not of this protocol')
     if (message.type === 'ping') return send({ type: 'pong' })
@@ -176,8 +180,14 @@ function parse(text: string): AgentMessage | undefined {
   if (text.length > agentFrameLimitBytes) return undefined
   try {
     const parsed = agentMessageSchema.safeParse(JSON.parse(text))
-    return parsed.success ? parsed.data : undefined
+    return parsed.success ? bounded(parsed.data) : undefined
   } catch {
     return undefined
   }
+}
+
+function bounded(message: AgentMessage): AgentMessage {
+  if (message.type === 'report') return { ...message, report: boundedReport(message.report) }
+  if (message.type !== 'hello') return message
+  return { ...message, agentVersion: boundedText(message.agentVersion), node: boundedFacts(message.node) }
 }

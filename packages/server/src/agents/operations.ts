@@ -8,10 +8,12 @@ import {
   type OperationOutput,
 } from '@freehold/contracts'
 import type { Clock } from '@freehold/reconcile'
+import { boundedText } from './bounded.ts'
 import type { Link } from './link.ts'
 
 const firstAnswerLimitMs = 30_000
 const queueLimit = 1000
+const queueLimitCharacters = 32 * 1024 * 1024
 
 type Result = Extract<AgentMessage, { type: 'result' }>
 
@@ -31,6 +33,8 @@ export interface Operations {
 interface Pending {
   link: Link
   outputs: OperationOutput[]
+  /** Characters in the outputs not yet read. */
+  waitingCharacters: number
   ending: { error: FreeholdError | null } | null
   wake: () => void
 }
@@ -46,7 +50,7 @@ export function createOperations({ clock }: { clock: Clock }): Operations {
   return {
     async *ask(link, operation, signal) {
       const id = randomUUID()
-      const entry: Pending = { link, outputs: [], ending: null, wake: () => {} }
+      const entry: Pending = { link, outputs: [], waitingCharacters: 0, ending: null, wake: () => {} }
       pending.set(id, entry)
       const abort = (): void => end(entry, null)
       signal.addEventListener('abort', abort, { once: true })
@@ -85,8 +89,11 @@ export function createOperations({ clock }: { clock: Clock }): Operations {
     answer(link, result) {
       const entry = pending.get(result.id)
       if (entry === undefined || entry.link !== link || entry.ending !== null) return
-      if (result.output !== null) entry.outputs.push(result.output)
-      if (entry.outputs.length > queueLimit) {
+      if (result.output !== null) {
+        entry.outputs.push(result.output)
+        entry.waitingCharacters += lengthOf(result.output)
+      }
+      if (entry.outputs.length > queueLimit || entry.waitingCharacters > queueLimitCharacters) {
         return end(entry, new FreeholdError('timeout', 'The answers came faster than they were read.'))
       }
       if (result.error !== null) return end(entry, errorOf(result.error))
@@ -101,7 +108,12 @@ export function createOperations({ clock }: { clock: Clock }): Operations {
   }
 }
 
+function lengthOf(output: OperationOutput): number {
+  const texts = output.kind === 'plan' ? output.steps : output.lines.map(({ line }) => line)
+  return texts.reduce((sum, text) => sum + text.length, 0)
+}
+
 function errorOf(error: { code: string; message: string }): FreeholdError {
-  const code = error.code in errorTable ? (error.code as ErrorCode) : 'engine-unavailable'
-  return new FreeholdError(code, error.message)
+  const code = Object.hasOwn(errorTable, error.code) ? (error.code as ErrorCode) : 'engine-unavailable'
+  return new FreeholdError(code, boundedText(error.message))
 }

@@ -29,7 +29,7 @@ export async function writeStatuses(transaction: Transaction, pass: StatusPass):
     : pass.services
   for (const serviceId of services) {
     const sight = pass.sightOf(serviceId)
-    await refreshService(transaction, { serviceId, sight, registryHost: pass.registryHost })
+    await refreshService(transaction, { serviceId, clusterId: cluster.id, sight, registryHost: pass.registryHost })
   }
 }
 

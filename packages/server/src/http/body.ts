@@ -22,13 +22,26 @@ export async function readJsonBody(request: IncomingMessage, limitBytes: number)
   const bytes = await readBody(request, limitBytes)
   if (bytes.length === 0) return undefined
   try {
-    return JSON.parse(utf8.decode(bytes))
+    const text = utf8.decode(bytes)
+    return mayHoldBrokenText.test(text) ? JSON.parse(text, refuseBrokenText) : JSON.parse(text)
   } catch (cause) {
+    if (cause instanceof FreeholdError) throw cause
     throw new FreeholdError('invalid-json', 'The body is not valid JSON in UTF-8.', { cause })
   }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
+const mayHoldBrokenText = /\\u(0000|d[89a-f])/i
+
+/** No environment, no file name and no PostgreSQL takes NUL; half a surrogate pair (RFC 8259 §8.2) is no text at all. */
+function refuseBrokenText(name: string, value: unknown): unknown {
+  for (const text of [name, value]) {
+    if (typeof text === 'string' && (text.includes('\0') || !text.isWellFormed())) {
+      throw new FreeholdError('invalid-input', 'A text of the request holds a NUL character or half a surrogate pair.')
+    }
+  }
+  return value
+}
 
 function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {

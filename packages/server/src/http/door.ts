@@ -41,9 +41,19 @@ export function createDoor(options: DoorOptions) {
   const raw = options.raw.toSorted((a, b) => b.prefix.length - a.prefix.length)
   const upgraded = new Set<Duplex>()
 
-  const server = createServer({ keepAlive: true, noDelay: true }, (request, response) => {
-    void answer(request, response)
-  })
+  const upgradeOf = (request: IncomingMessage) =>
+    options.upgrades.find(({ path }) => path === request.url?.split('?')[0])
+  const server = createServer(
+    {
+      keepAlive: true,
+      noDelay: true,
+      // An offer to upgrade elsewhere may be ignored (RFC 9110 §7.8); Java's client offers h2c with every request.
+      shouldUpgradeCallback: (request) => upgradeOf(request) !== undefined,
+    },
+    (request, response) => {
+      void answer(request, response)
+    },
+  )
   setLimits(server)
   server.on('upgrade', (request, socket, head) => upgrade(request, socket, head))
   server.on('clientError', refuseMalformed)
@@ -91,8 +101,7 @@ export function createDoor(options: DoorOptions) {
 
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', (error) => options.log.debug({ err: error }, 'an upgraded connection failed'))
-    const path = request.url?.split('?')[0]
-    const mount = options.upgrades.find((candidate) => candidate.path === path)
+    const mount = upgradeOf(request)
     if (mount === undefined || stopping.signal.aborted) {
       socket.end(
         `HTTP/1.1 ${mount === undefined ? '404 Not Found' : '503 Service Unavailable'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,

@@ -36,6 +36,9 @@ export function queryObject(search: URLSearchParams): Record<string, unknown> | 
   const query: Record<string, unknown> = Object.create(null)
   for (const name of new Set(search.keys())) {
     const values = search.getAll(name)
+    if (values.some((value) => value.includes('\0'))) {
+      throw new FreeholdError('invalid-input', 'A text of the address holds a NUL character.')
+    }
     query[name] = values.length === 1 ? values[0] : values
   }
   return { ...query }
@@ -51,6 +54,9 @@ function faultsOf(issues: readonly Issue[], prefix: string): ErrorDetail[] {
     const path = [prefix, ...issue.path.map(String)].filter((part) => part !== '').join('.')
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => ({ path: path === '' ? key : `${path}.${key}`, message: 'not a known field' }))
+    }
+    if (issue.code === 'invalid_key') {
+      return issue.issues.map(({ message }) => ({ path, message: `the name must be: ${message}` }))
     }
     if (issue.code === 'invalid_union') return unionFaults(issue, path)
     return [{ path, message: lowerFirst(issue.message) }]

@@ -36,6 +36,7 @@ export function createReconcilers(options: {
     settle: (transaction, service) =>
       refreshService(transaction, {
         serviceId: service.id,
+        clusterId: service.data.clusterId,
         sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
         registryHost: rules.registryHost(),
       }),

@@ -4,13 +4,16 @@ import { isFinal } from '../rollouts/index.ts'
 import { findImage } from './image.ts'
 import { type Sight, statusOf } from './kind.ts'
 
-/** Brings a service's status up to what is stored and seen; writes nothing where it says so already. */
+/**
+ * Brings a service's status up to what is stored and seen; writes nothing where it says so already, nor where the
+ * service is not one of the cluster that is looked at: an agent may only speak of its own.
+ */
 export async function refreshService(
   transaction: Transaction,
-  options: { serviceId: string; sight: Sight; registryHost: string },
+  options: { serviceId: string; clusterId: string; sight: Sight; registryHost: string },
 ): Promise<void> {
   const service = await transaction.get(serviceKind, options.serviceId)
-  if (service === undefined) return
+  if (service === undefined || service.data.clusterId !== options.clusterId) return
   const { currentRevisionId, rolloutId } = service.status
   const current = currentRevisionId === null ? undefined : await transaction.get(revisionKind, currentRevisionId)
   const rollout = rolloutId === null ? undefined : await transaction.get(rolloutKind, rolloutId)
