@@ -51,7 +51,9 @@ describe('clusters', () => {
     expect((await freehold(['clusters', 'list'])).stdout).toMatch(
       /^NAME\s+STATE\s+MACHINES\s+ENGINE\s+AGE\s+MESSAGE\neast\s+waiting\s+0/,
     )
-    expect(await json<CliResource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=1'])).toHaveLength(1)
+    expect(
+      await json<CliResource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=1']),
+    ).toHaveLength(1)
     expect(await json<CliResource[]>(['clusters', 'list', '--selector', 'site=a', '--selector', 'tier=2'])).toEqual([])
     expect(await freehold(['clusters', 'list', '--search', 'nothing-like-it'])).toMatchObject({
       code: 0,

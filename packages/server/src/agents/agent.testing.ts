@@ -27,7 +27,7 @@ export function makeKey(): { publicKey: string; privateKey: KeyObject } {
   return { publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'), privateKey }
 }
 
-export function nodeFacts(facts: Partial<NodeFacts> = {}): NodeFacts {
+function nodeFacts(facts: Partial<NodeFacts> = {}): NodeFacts {
   return {
     swarmNodeId: 'swarm-node-1',
     role: 'manager',

@@ -9,5 +9,5 @@
  */
 export { type AgentHub, createAgentHub } from './hub.ts'
 export { clockProblem, desiredOf } from './kind.ts'
-export { createMemoryTransports, type LinkTransport } from './transport.ts'
+export type { LinkTransport } from './transport.ts'
 export { createAgentUpgrade } from './upgrade.ts'

@@ -7,4 +7,4 @@
 export { createEnrolmentHandlers, makeEnrolment } from './enrol.ts'
 export { createPullCredentials, type PullCredentials } from './pull.ts'
 export { createAgentHandlers, createClusterHandlers, createNodeHandlers } from './routes.ts'
-export { createCluster, deleteCluster, pruneEnrolments, revokeNode, updateCluster } from './service.ts'
+export { createCluster, pruneEnrolments, revokeNode, updateCluster } from './service.ts'

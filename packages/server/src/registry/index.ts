@@ -11,4 +11,4 @@
  * - An image's status carries tag and digest from the very transaction of the push.
  */
 export type { RegistryUser } from './access.ts'
-export { createRegistry, type Push, type Registry, type RegistryOptions } from './registry.ts'
+export { createRegistry, type Registry } from './registry.ts'

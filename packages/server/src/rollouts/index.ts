@@ -7,7 +7,7 @@
  *
  * Not here: what a service is made of (`services`), how agents are told and heard (`agents`).
  */
-export { createRolloutAdvancer, type RolloutAdvancer } from './advance.ts'
+export { createRolloutAdvancer } from './advance.ts'
 export { isFinal, type Observation, settledWorkloads, workloadsOf } from './kind.ts'
 export { createRevisionHandlers, createRolloutHandlers } from './routes.ts'
 export { activeRollout, makeRevision, newestRevision, startRollout } from './service.ts'

@@ -7,16 +7,14 @@
  *
  * Not here: how a rollout proceeds (`rollouts`), what runs where (`agents`).
  */
-export { checkService, imageOf, mergeDrift, type Sight, sameWorkload, specOf, statusOf } from './kind.ts'
-export { createPushReconciler, type PushReconciler } from './push.ts'
+export { mergeDrift, type Sight, specOf } from './kind.ts'
+export { createPushReconciler } from './push.ts'
 export { refreshService } from './refresh.ts'
 export { createServiceHandlers } from './routes.ts'
 export {
   createService,
   deleteService,
   deployService,
-  registryTargetOf,
-  rollOut,
   type ServiceRules,
   updateService,
 } from './service.ts'
