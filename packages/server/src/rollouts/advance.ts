@@ -2,6 +2,8 @@ import { type Revision, type Rollout, revisionKind, rolloutKind, type Service, s
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { advance, isFinal, type Observation, type RolloutStatus, type RolloutView } from './kind.ts'
 
+/** A rollout nobody reports on is looked at again this often, even if nothing about it changed. */
+const unseenIntervalMs = 60_000
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -25,10 +27,21 @@ export function createRolloutAdvancer(options: {
 }): RolloutAdvancer {
   const { store, now, observe, settle, onError } = options
   const watch = createWatch(now)
+  const unseen = createUnseenMemory(now)
 
-  const step = async (found: Rollout): Promise<void> => {
-    const observation = observe(found)
+  const step = async (found: Rollout, observation: Observation): Promise<void> => {
     const watchedMs = watch.tick(found, observation.connected)
+    if (observation.connected) return decideAndWrite(found, { observation, watchedMs })
+    const service = await store.get(serviceKind, found.data.serviceId)
+    if (service === undefined || unseen.isKnown(found, service)) return
+    await decideAndWrite(found, { observation, watchedMs })
+    unseen.note(found, service)
+  }
+
+  const decideAndWrite = async (
+    found: Rollout,
+    { observation, watchedMs }: Pick<RolloutView, 'observation' | 'watchedMs'>,
+  ): Promise<void> => {
     const decide = async (reads: Reads): Promise<{ view: RolloutView; next: RolloutStatus } | undefined> => {
       const parts = await partsOf(reads, found.id)
       if (parts === undefined || parts.rollout.status.phase !== found.status.phase) return undefined
@@ -49,15 +62,19 @@ export function createRolloutAdvancer(options: {
     async run(signal) {
       const active = await store.all(rolloutKind, { where: { active: 'yes' } })
       watch.keep(active)
+      unseen.keep(active)
+      const reportedOn: Rollout[] = []
       for (const rollout of active) {
         if (signal.aborted) break
         try {
-          await step(rollout)
+          const observation = observe(rollout)
+          if (observation.connected) reportedOn.push(rollout)
+          await step(rollout, observation)
         } catch (error) {
           onError(error, rollout)
         }
       }
-      return { checkAfterMs: active.length === 0 ? null : watch.nextMs(active) }
+      return { checkAfterMs: reportedOn.length === 0 ? null : watch.nextMs(reportedOn) }
     },
   }
 }
@@ -104,6 +121,29 @@ async function partsOf(
     throw new Error(`Rollout ${id} names a revision that is not in the store.`)
   }
   return { rollout, service, revision, previous }
+}
+
+/**
+ * While no agent reports, nothing but a change of the rollout or its service moves it on: thousands that wait for a
+ * cluster that is away must not keep the process busy.
+ */
+function createUnseenMemory(now: () => number) {
+  const looks = new Map<string, { rollout: number; service: number; at: number }>()
+  return {
+    /** Whether both were looked at as they are now, a short while ago. */
+    isKnown(rollout: Rollout, service: Service): boolean {
+      const known = looks.get(rollout.id)
+      const isSame = known?.rollout === rollout.version && known.service === service.version
+      return isSame && now() - known.at < unseenIntervalMs
+    },
+    note(rollout: Rollout, service: Service): void {
+      looks.set(rollout.id, { rollout: rollout.version, service: service.version, at: now() })
+    },
+    keep(rollouts: readonly Rollout[]): void {
+      const ids = new Set(rollouts.map((rollout) => rollout.id))
+      for (const id of looks.keys()) if (!ids.has(id)) looks.delete(id)
+    },
+  }
 }
 
 /** How long each rollout was in its phase while an agent reported; `starting` goes on where it was left. */
