@@ -112,8 +112,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       links.close()
       await reconcilers.stop()
     },
-    sweep: async () => {
-      await Promise.all([identity.sweep(), registry.sweep()])
-    },
+    sweep: () => registry.sweep(),
   }
 }

@@ -107,7 +107,7 @@ export const settings = {
   }),
   environment: setting({
     variable: 'SERVEZONE_ENVIRONMENT',
-    meaning: 'What this installation is for.',
+    meaning: 'What this installation is for. Checked, because operators have it in their files; nothing depends on it yet.',
     default: 'production',
     unit: 'production | integration',
     schema: z.enum(['production', 'integration'], { error: 'must be production or integration' }).default('production'),
@@ -124,7 +124,7 @@ export const settings = {
   storeUrl: setting({
     variable: 'FREEHOLD_STORE_URL',
     meaning:
-      'A PostgreSQL database for the store, for several control planes at once. Without it: SQLite in the data directory.',
+      'A PostgreSQL database for the store. Run one control plane on it at a time (docs/operating.md says why). Without it: SQLite in the data directory.',
     default: null,
     unit: 'postgres://user:password@host:port/database',
     secret: true,

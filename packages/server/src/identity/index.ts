@@ -10,7 +10,6 @@ import { createAuth } from './auth.ts'
 import { type Authentication, createAuthenticate } from './authenticate.ts'
 import { createLookup } from './lookup.ts'
 import { createPasswords } from './password.ts'
-import { sweepSessions } from './sessions.ts'
 import { createSetup, type Setup } from './setup.ts'
 import { createThrottle } from './throttle.ts'
 import { createTokens } from './tokens.ts'
@@ -29,8 +28,6 @@ export interface IdentityNoun
   invalidate(): void
   /** Calls back after `invalidate` and after changes made here. Returns the unsubscribe. */
   onRightsChange(listener: () => void): () => void
-  /** Drops sessions that have expired. */
-  sweep(): Promise<number>
 }
 
 /** `secure`: browsers reach us by HTTPS, so cookies are sent by HTTPS only. */
@@ -67,7 +64,6 @@ export function createIdentityNoun(options: {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    sweep: () => sweepSessions(store, now()),
 
     async bootstrap({ username, password }) {
       if (!(await setup.needed())) return false

@@ -40,23 +40,3 @@ export function prolonged(session: Pick<SessionResource, 'data' | 'createdAt'>, 
   const end = Math.min(now + sessionIdleMs, Date.parse(session.createdAt) + sessionLifeMs)
   return end - Date.parse(session.data.expiresAt) >= dayMs ? new Date(end).toISOString() : null
 }
-
-/** Drops sessions that have expired, a page at a time. Returns how many. */
-export async function sweepSessions(store: Store, now: number): Promise<number> {
-  let swept = 0
-  let cursor: string | undefined
-  do {
-    const page = await store.list(sessionKind, { limit: 500, ...(cursor === undefined ? {} : { cursor }) })
-    const expired = page.items.filter((session) => Date.parse(session.data.expiresAt) <= now)
-    if (expired.length > 0) {
-      await store.transaction({ type: 'system', id: 'sessions', name: 'sessions' }, async (transaction) => {
-        for (const { id } of expired) {
-          if ((await transaction.get(sessionKind, id)) !== undefined) await transaction.delete(sessionKind, id)
-        }
-      })
-    }
-    swept += expired.length
-    cursor = page.nextCursor ?? undefined
-  } while (cursor !== undefined)
-  return swept
-}

@@ -1,6 +1,6 @@
 import { hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { FreeholdError } from '@freehold/contracts'
 import { Secret } from './secret.ts'
 
@@ -50,10 +50,21 @@ async function makeKey(path: string): Promise<void> {
   }
   try {
     await link(draft, path)
+    await syncDirectory(dirname(path))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {
     await rm(draft, { force: true })
+  }
+}
+
+/** The name on disk too: a power cut must not take the key that was already derived from. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
   }
 }
 
