@@ -9,7 +9,16 @@ import type { BlobStore } from '@freehold/blobs'
 import { blobLinkKind, manifestKind } from '@freehold/contracts'
 import fc from 'fast-check'
 import { expect, it, onTestFinished } from 'vitest'
-import { bytesOf, collectAll, damaged, diskAndNeeds, linksAndNeeds, losses, neverAborted } from './garbage.testing.ts'
+import {
+  afterBytes,
+  bytesOf,
+  collectAll,
+  damaged,
+  diskAndNeeds,
+  linksAndNeeds,
+  losses,
+  neverAborted,
+} from './garbage.testing.ts'
 import { pushBlob, pushImage, pushParts, putManifest, sha256, startTestRegistry, type TestRegistry } from './testing.ts'
 
 const pick = <T>(items: readonly T[]): T => {
@@ -19,19 +28,7 @@ const pick = <T>(items: readonly T[]): T => {
 }
 
 /** Bytes lie there for a moment before the push goes on, as on a slow disk. */
-const slowly = (blobs: BlobStore): BlobStore =>
-  new Proxy(blobs, {
-    get(target, name) {
-      const value = Reflect.get(target, name)
-      if (typeof value !== 'function') return value
-      if (name !== 'put' && name !== 'finishUpload') return value.bind(target)
-      return async (...parameters: unknown[]) => {
-        const stored = await value.apply(target, parameters)
-        await sleep(Math.random() * 10)
-        return stored
-      }
-    },
-  })
+const slowly = (blobs: BlobStore) => afterBytes(blobs, () => sleep(Math.random() * 10))
 
 /** Everything the collector promises when nothing else goes on and there is nothing left to do. */
 async function expectClean(registry: TestRegistry): Promise<void> {
@@ -184,7 +181,7 @@ it('loses nothing to kill -9 in the middle of collecting, and takes the garbage 
   const directory = await mkdtemp(join(tmpdir(), 'registry-gc-crash-'))
   onTestFinished(() => rm(directory, { recursive: true, force: true }))
   const kept: string[] = []
-  for (let round = 0; round < 4; round += 1) kept.push(...(await collectAndDie(directory, round)))
+  for (let round = 0; round < 3; round += 1) kept.push(...(await collectAndDie(directory, round)))
   const registry = await startTestRegistry({ directory })
   try {
     expect(await losses(registry)).toEqual([])
@@ -199,7 +196,7 @@ it('loses nothing to kill -9 in the middle of collecting, and takes the garbage 
   } finally {
     await registry.stop()
   }
-})
+}, 120_000)
 
 /** Kills the process after a random number of passes that freed something; answers what it had acknowledged. */
 async function collectAndDie(directory: string, round: number): Promise<string[]> {
@@ -210,17 +207,16 @@ async function collectAndDie(directory: string, round: number): Promise<string[]
   })
   const exited = once(child, 'exit')
   const kept: string[] = []
-  let left = 3 + Math.floor(Math.random() * 10)
+  let left = 1 + Math.floor(Math.random() * 5)
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.startsWith('kept ')) kept.push(line.slice('kept '.length))
     if (line === 'freed') left -= 1
-    if (left === 0) {
+    if (left <= 0 && kept.length >= 3 && !child.killed) {
       await sleep(Math.random() * 20)
       child.kill('SIGKILL')
     }
   }
   await exited
   expect(child.signalCode).toBe('SIGKILL')
-  expect(kept.length).toBeGreaterThan(0)
   return kept
 }

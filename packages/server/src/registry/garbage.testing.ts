@@ -1,6 +1,7 @@
 /** What must hold between store and disk, whatever was collected; for tests. */
 import { createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
+import type { BlobStore } from '@freehold/blobs'
 import { blobLinkKind, type Manifest, manifestKind } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import type { TestRegistry } from './testing.ts'
@@ -67,4 +68,20 @@ export async function collectAll(registry: TestRegistry, graceMs: number): Promi
     freedBytes += collected.freedBytes
   }
   return freedBytes
+}
+
+/** The same blobs; `work` is done each time after bytes became a blob, before whoever stored them goes on. */
+export function afterBytes(blobs: BlobStore, work: () => Promise<unknown>): BlobStore {
+  return new Proxy(blobs, {
+    get(target, name) {
+      const value = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (name !== 'put' && name !== 'finishUpload') return value.bind(target)
+      return async (...parameters: unknown[]) => {
+        const stored = await value.apply(target, parameters)
+        await work()
+        return stored
+      }
+    },
+  })
 }
