@@ -1,9 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { blobLinkKind, condemnedKind } from '@freehold/contracts'
+import { blobLinkKind, condemnedKind, manifestKind } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createDigestGuard } from './digest-guard.ts'
 import { afterBytes, collectAll, diskAndNeeds, linksAndNeeds, losses, neverAborted } from './garbage.testing.ts'
+import { createGarbageCollector } from './garbage.ts'
 import {
   pushBlob,
   pushImage,
@@ -36,6 +38,22 @@ async function remove(registry: TestRegistry, path: string): Promise<void> {
 
 const statusOf = async (registry: TestRegistry, method: string, path: string, body?: string) =>
   (await registry.send(method, path, body === undefined ? {} : { body })).status
+
+/** The same store; `work` is done each time after a page of manifests was read outside of a transaction. */
+function afterManifestsRead(store: Store, work: () => Promise<void>): Store {
+  return new Proxy(store, {
+    get(target, name) {
+      const value = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (name !== 'list') return value.bind(target)
+      return async (...parameters: Parameters<Store['list']>) => {
+        const page = await target.list(...parameters)
+        if (parameters[0].name === manifestKind.name && parameters[1]?.where?.repository !== undefined) await work()
+        return page
+      }
+    },
+  })
+}
 
 describe('garbage collection', () => {
   it('frees what a deleted manifest alone needed, a grace time after each step, and nothing else', async () => {
@@ -132,6 +150,30 @@ describe('garbage collection', () => {
     wait(registry)
     expect(await collect(registry)).toMatchObject({ droppedLinks: 0, removedBlobs: 0 })
     expect(await registry.store.count(condemnedKind)).toBe(0)
+    expect(await losses(registry)).toEqual([])
+  })
+
+  it('drops no link that a manifest begins to need after the manifests were looked at', async () => {
+    const registry = await start()
+    const manifest = await pushParts(registry, 'gc/late', 'a layer')
+    let lookedAt: (() => Promise<void>) | undefined
+    const collector = createGarbageCollector({
+      store: afterManifestsRead(registry.store, async () => lookedAt?.()),
+      blobs: registry.blobs,
+      guard: createDigestGuard(),
+      log: { info: () => {}, warn: () => {} },
+      now: () => registry.clock.ms,
+    })
+    wait(registry)
+    expect(await collector.collect({ graceMs, signal: neverAborted })).toMatchObject({ condemned: 2 })
+    wait(registry)
+    const statuses: number[] = []
+    lookedAt = async () => {
+      lookedAt = undefined
+      statuses.push((await putManifest(registry, 'gc/late', 'v1', manifest)).status)
+    }
+    expect(await collector.collect({ graceMs, signal: neverAborted })).toMatchObject({ droppedLinks: 0, failures: 0 })
+    expect(statuses).toEqual([201])
     expect(await losses(registry)).toEqual([])
   })
 
