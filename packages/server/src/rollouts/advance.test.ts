@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { clusterKind, imageKind, kinds, rolloutKind, type Service, serviceData } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { createService, type ServiceRules, updateService } from '../services/service.ts'
+import { createService, type ServiceRules, updateService } from '../services/index.ts'
 import { createRolloutAdvancer } from './advance.ts'
 
 const actor = { type: 'system', id: 'test', name: 'test' } as const
