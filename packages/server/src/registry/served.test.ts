@@ -1,7 +1,7 @@
 import { clusterKind, imageKind, revisionKind, type Service, serviceData } from '@freehold/contracts'
 import type { Actor } from '@freehold/store'
 import { expect, it, onTestFinished } from 'vitest'
-import { createService, deleteService, updateService } from '../services/service.ts'
+import { createService, deleteService, updateService } from '../services/index.ts'
 import { collectAll, losses } from './garbage.testing.ts'
 import { pushImage, putManifest, startTestRegistry, type TestRegistry } from './testing.ts'
 
