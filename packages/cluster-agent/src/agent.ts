@@ -177,6 +177,7 @@ export function createAgent(options: AgentOptions): Agent {
           onDesired: accept,
           onOperation: operations.onOperation,
           onCancel: operations.onCancel,
+          onLook: reporter.onLook,
         },
       },
       signal,

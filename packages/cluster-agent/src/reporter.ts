@@ -7,11 +7,12 @@ const sizeLimitBytes = agentFrameLimitBytes / 2
 
 /**
  * Tells the control plane what is, whenever that changes and every 30 s: at once after a change, but reports follow
- * each other by 100 ms at least, and what did not change is not sent before its time.
+ * each other by 100 ms at least, and what did not change is not sent before its time, unless the control plane asks.
  */
 export function createReporter(options: { report: () => Report; clock: Clock; random: Random }) {
   const { clock } = options
   let send: ((message: AgentMessage) => Promise<void>) | undefined
+  let look: string | undefined
   let sentText = ''
   let sentAtMs = Number.NEGATIVE_INFINITY
 
@@ -26,10 +27,12 @@ export function createReporter(options: { report: () => Report; clock: Clock; ra
       if (sinceMs < spacingMs) return { againInMs: spacingMs - sinceMs }
       const report = bounded(options.report())
       const text = JSON.stringify({ ...report, at: '' })
-      if (text === sentText && sinceMs < periodMs) return { againInMs: periodMs - sinceMs }
+      const answered = look
+      if (text === sentText && answered === undefined && sinceMs < periodMs) return { againInMs: periodMs - sinceMs }
       sentText = text
       sentAtMs = clock.now()
-      await send({ type: 'report', report })
+      look = undefined
+      await send({ type: 'report', report, ...(answered === undefined ? {} : { look: answered }) })
       return undefined
     },
   })
@@ -39,8 +42,14 @@ export function createReporter(options: { report: () => Report; clock: Clock; ra
     stop: () => driver.stop(),
     /** Something changed. */
     wake: () => driver.wake({ forgetFailures: true }),
+    /** The control plane wants to know how it stands now. */
+    onLook: (id: string) => {
+      look = id
+      driver.wake({ forgetFailures: true })
+    },
     onUp: (link: (message: AgentMessage) => Promise<void>) => {
       send = link
+      look = undefined
       sentText = ''
       sentAtMs = Number.NEGATIVE_INFINITY
       driver.wake({ forgetFailures: true })

@@ -140,7 +140,8 @@ export const agentMessageSchema = z.discriminatedUnion('type', [
     /** Newest desired generation it holds on disk. */
     generation: z.int(),
   }),
-  z.object({ type: z.literal('report'), report: reportSchema }),
+  /** `look`: the newest look this answers; so it describes a moment after that was asked. */
+  z.object({ type: z.literal('report'), report: reportSchema, look: z.string().max(64).optional() }),
   /** `done` false: more follow for this id. `error` ends it. */
   z.object({
     type: z.literal('result'),
@@ -160,6 +161,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('desired'), desired: desiredSchema }),
   z.object({ type: z.literal('operation'), id: z.string(), operation: operationSchema }),
   z.object({ type: z.literal('cancel'), id: z.string() }),
+  /** Report at once, changed or not: only an answer proves that what was heard last still holds. */
+  z.object({ type: z.literal('look'), id: z.string() }),
   /** Sent before the server closes the link; `final` means: do not come back with this key. */
   z.object({
     type: z.literal('refused'),

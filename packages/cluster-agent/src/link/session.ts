@@ -35,6 +35,7 @@ export interface SessionHandlers {
   onDesired(desired: Desired, options: { isFirst: boolean }): void
   onOperation(id: string, operation: Operation): void
   onCancel(id: string): void
+  onLook(id: string): void
 }
 
 /** How a session ended. */
@@ -124,6 +125,7 @@ export function runSession(options: SessionOptions, signal: AbortSignal): Promis
         if (upSinceMs !== undefined) handlers.onOperation(id, operation)
       },
       cancel: ({ id }) => handlers.onCancel(id),
+      look: ({ id }) => handlers.onLook(id),
       refused: ({ message, final }) => {
         refusal = { message, final }
         end(message)

@@ -74,6 +74,7 @@ export function connectAgent(options: {
   const { server, agent } = createMemoryTransports()
   const heard: ServerMessage[] = []
   let isClosed = false
+  let reported: Report | undefined
   const send = (message: AgentMessage): void => agent.send(JSON.stringify(message))
   const last = <Type extends ServerMessage['type']>(type: Type) =>
     heard.findLast((message): message is Extract<ServerMessage, { type: Type }> => message.type === type)
@@ -84,6 +85,7 @@ export function connectAgent(options: {
     const message = JSON.parse(text) as ServerMessage
     heard.push(message)
     if (message.type === 'ping') send({ type: 'pong' })
+    if (message.type === 'look' && reported !== undefined) send({ type: 'report', report: reported, look: message.id })
     if (message.type !== 'challenge') return
     const challenge = challengeText({ nonce: message.nonce, nodeId: options.nodeId })
     send({
@@ -104,19 +106,18 @@ export function connectAgent(options: {
     desired: () => last('desired')?.desired,
     refusal: () => last('refused'),
     send,
-    report: (report) =>
-      send({
-        type: 'report',
-        report: {
-          generation: last('desired')?.desired.generation ?? 0,
-          at: new Date(options.now()).toISOString(),
-          node: nodeFacts(options.facts),
-          engineProblem: null,
-          probes: [],
-          cluster: null,
-          ...report,
-        },
-      }),
+    report: (report) => {
+      reported = {
+        generation: last('desired')?.desired.generation ?? 0,
+        at: new Date(options.now()).toISOString(),
+        node: nodeFacts(options.facts),
+        engineProblem: null,
+        probes: [],
+        cluster: null,
+        ...report,
+      }
+      send({ type: 'report', report: reported })
+    },
     close: () => agent.close('the test says so'),
   }
 }

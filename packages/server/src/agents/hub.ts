@@ -15,6 +15,7 @@ import type { Sight } from '../services/index.ts'
 import { createDesiredBoard, type DesiredBoard } from './desired.ts'
 import { createFeed } from './feed.ts'
 import { type Link, type Refusal, serveLink } from './link.ts'
+import { newLink, provenAt } from './looks.ts'
 import { createOperations } from './operations.ts'
 import { reportActor, writeNodes, writeStatuses } from './statuses.ts'
 import type { LinkTransport } from './transport.ts'
@@ -36,7 +37,7 @@ export interface AgentHub {
   run(signal: AbortSignal): Promise<{ againInMs?: number }>
   /** Calls when links or reports have changed. Returns the unsubscribe. */
   onSignal(listener: () => void): () => void
-  /** What agents see of a rollout's service. */
+  /** What agents see of a rollout's service. Asks them to look again, so that soon it is known whether that still holds. */
   observe(rollout: Rollout): Observation
   /** What agents see of a service, for its status. */
   sightOf(service: { id: string; clusterId: string }): Sight
@@ -130,7 +131,7 @@ export function createAgentHub(options: {
     if (objected !== undefined) return objected
     const entry = entryOf(link.clusterId)
     entry.view.links.get(link.nodeId)?.link.close('replaced by a newer link of the same agent')
-    entry.view.links.set(link.nodeId, { link, facts: link.facts, report: null, toldGeneration: 0, toldAt: 0 })
+    entry.view.links.set(link.nodeId, newLink(link))
     entry.view.lost.delete(link.nodeId)
     entry.view.offline.delete(link.nodeId)
     entry.view.touched.add(link.nodeId)
@@ -166,7 +167,7 @@ export function createAgentHub(options: {
             objection(link, report.node.swarmNodeId) ??
             (report.cluster === null ? undefined : strangeSwarm(link, report.cluster.swarmId))
           if (objected !== undefined) return link.refuse(objected)
-          entry.view.hear(link.nodeId, report)
+          entry.view.hear(link.nodeId, report, message.look)
           entry.isDirty = true
           if (clock.now() - (seenAt.get(link.nodeId) ?? 0) >= seenFactIntervalMs) {
             seenAt.set(link.nodeId, clock.now())
@@ -201,6 +202,7 @@ export function createAgentHub(options: {
       const seen = entry.view.seen(rollout.data.serviceId)
       return {
         connected: leader !== undefined,
+        provenAtMs: provenAt(entry.view, { leader, tasks: seen.tasks, now: clock.now() }),
         current:
           entry.board.composedAt() >= rollout.version && (leader?.report?.generation ?? -1) >= entry.board.generation(),
         ...seen,

@@ -1,12 +1,18 @@
 import type { NodeFacts, Report, Task } from '@freehold/contracts'
 import { joinReports } from './kind.ts'
 import type { Link } from './link.ts'
+import { noteAnswer } from './looks.ts'
 
 /** One live link and the last thing heard on it. */
 export interface LiveLink {
   link: Link
   facts: NodeFacts
   report: Report | null
+  /** Looks that were asked for and not answered yet: when, by id. */
+  looks: Map<string, number>
+  /** The moment after which its last report was made for certain; null before it answered a look. */
+  provenAt: number | null
+  lookCount: number
   /** What it was told last; 0 before anything. */
   toldGeneration: number
   toldAt: number
@@ -38,7 +44,8 @@ export interface ClusterView extends ClusterSnapshot {
   readonly touched: Set<string>
   /** As it is now; what is written from it must not change halfway. */
   snapshot(): ClusterSnapshot
-  hear(nodeId: string, report: Report): void
+  /** `look`: the id of the look this report answers. */
+  hear(nodeId: string, report: Report, look?: string): void
   drop(nodeId: string): void
   /** Services whose containers look different since this was asked last. */
   takeChanged(): Set<string>
@@ -89,9 +96,10 @@ export function createClusterView(clusterId: string): ClusterView {
         seen: (serviceId) => joined.get(serviceId) ?? nothing,
       }
     },
-    hear(nodeId, report) {
+    hear(nodeId, report, look) {
       const live = links.get(nodeId)
       if (live === undefined) return
+      if (look !== undefined) noteAnswer(live, look)
       const probesBefore = JSON.stringify(live.report?.probes ?? [])
       const wasLeading = leaderId === nodeId
       const problemBefore = live.report?.engineProblem ?? null

@@ -49,7 +49,7 @@ function advancerOf(connected: boolean) {
   return createRolloutAdvancer({
     store: counted,
     now: () => nowMs,
-    observe: () => ({ connected, current: false, tasks: [], replicas: new Map() }),
+    observe: () => ({ connected, current: false, provenAtMs: nowMs, tasks: [], replicas: new Map() }),
     settle: async () => {},
     onError: (error) => {
       throw error

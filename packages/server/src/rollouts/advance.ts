@@ -4,6 +4,7 @@ import { advance, isFinal, type Observation, type RolloutStatus, type RolloutVie
 
 /** A rollout nobody reports on is looked at again this often, even if nothing about it changed. */
 const unseenIntervalMs = 60_000
+const shortestCheckMs = 50
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -26,11 +27,11 @@ export function createRolloutAdvancer(options: {
   onError: (error: unknown, rollout: Rollout) => void
 }): RolloutAdvancer {
   const { store, now, observe, settle, onError } = options
-  const watch = createWatch(now)
+  const watch = createWatch()
   const unseen = createUnseenMemory(now)
 
   const step = async (found: Rollout, observation: Observation): Promise<void> => {
-    const watchedMs = watch.tick(found, observation.connected)
+    const watchedMs = watch.tick(found, observation.connected ? observation.provenAtMs : null)
     if (observation.connected) return decideAndWrite(found, { observation, watchedMs })
     const service = await store.get(serviceKind, found.data.serviceId)
     if (service === undefined || unseen.isKnown(found, service)) return
@@ -146,8 +147,11 @@ function createUnseenMemory(now: () => number) {
   }
 }
 
-/** How long each rollout was in its phase while an agent reported; `starting` goes on where it was left. */
-function createWatch(now: () => number) {
+/**
+ * How long each rollout was in its phase while agents proved what they see; `starting` goes on where it was left. A
+ * link that only seems to be alive proves nothing, so nothing is decided from its silence.
+ */
+function createWatch() {
   interface Entry {
     phase: string
     startingMs: number
@@ -157,16 +161,17 @@ function createWatch(now: () => number) {
   const entries = new Map<string, Entry>()
   const watched = (entry: Entry): number => (entry.phase === 'starting' ? entry.startingMs : entry.phaseMs)
   return {
-    tick(rollout: Rollout, connected: boolean): number {
+    /** `provenAt`: up to when what is seen is proved; null: not at all. */
+    tick(rollout: Rollout, provenAt: number | null): number {
       const { phase } = rollout.status
-      const at = now()
       const entry = entries.get(rollout.id) ?? { phase, startingMs: 0, phaseMs: 0, lastAt: null }
       entries.set(rollout.id, entry)
       if (entry.phase !== phase) Object.assign(entry, { phase, phaseMs: 0, lastAt: null })
-      const passedMs = entry.lastAt === null || !connected ? 0 : Math.max(0, at - entry.lastAt)
+      const at = provenAt === null ? null : Math.max(provenAt, Date.parse(rollout.status.phaseSince), entry.lastAt ?? 0)
+      const passedMs = entry.lastAt === null || at === null ? 0 : at - entry.lastAt
       if (phase === 'starting') entry.startingMs += passedMs
       else entry.phaseMs += passedMs
-      entry.lastAt = connected ? at : null
+      entry.lastAt = at
       return watched(entry)
     },
     keep(rollouts: readonly Rollout[]): void {
@@ -178,7 +183,7 @@ function createWatch(now: () => number) {
       const waits = rollouts.map((rollout) => {
         const entry = entries.get(rollout.id)
         if (entry === undefined || rollout.status.phase !== 'settling') return 1000
-        return Math.max(1, rollout.data.settleSeconds * 1000 - entry.phaseMs)
+        return Math.max(shortestCheckMs, rollout.data.settleSeconds * 1000 - entry.phaseMs)
       })
       return Math.min(1000, ...waits)
     },

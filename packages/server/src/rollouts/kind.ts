@@ -16,6 +16,8 @@ export interface Observation {
   connected: boolean
   /** The last report describes a desired state that holds this rollout in its present phase. */
   current: boolean
+  /** Up to when what is seen is proved by an answer, in ms since the epoch; null: not at all. Only proven time counts. */
+  provenAtMs: number | null
   /** Every task of the service, joined with the probes of its node's agent. */
   tasks: readonly Task[]
   /** Replicas the Swarm was asked for, by revision id; for global mode the number of eligible nodes. */

@@ -96,6 +96,7 @@ export function step(
     observation: {
       connected: seen.connected ?? true,
       current: seen.current ?? true,
+      provenAtMs: startAt + (seen.atMs ?? 1000),
       tasks: seen.tasks,
       replicas: new Map([[now.next.id, seen.nodes ?? 1]]),
     },
