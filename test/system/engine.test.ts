@@ -163,7 +163,7 @@ async function pull(reference: string): Promise<void> {
 
 /** Writes to the store until it has no room left; answers what was acknowledged last. */
 async function writeUntilRefused(): Promise<Record<string, string>> {
-  let written: Record<string, string> = {}
+  let written = (await cloud.client.services.get({ params: { id: serviceId } })).labels
   for (let round = 0; round < 2_000; round += 1) {
     const labels = Object.fromEntries(Array.from({ length: 60 }, (_, at) => [`note-${at}`, `${round} `.repeat(50)]))
     try {

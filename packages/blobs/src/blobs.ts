@@ -11,6 +11,18 @@ export interface BlobStat {
   sizeBytes: number
 }
 
+export interface BlobEntry extends BlobStat {
+  digest: string
+  /** When its bytes were last written, milliseconds since 1970. */
+  modifiedAtMs: number
+}
+
+/** Something that lies among the blobs and is none, or cannot be looked at. */
+export interface StrangeEntry {
+  name: string
+  reason: string
+}
+
 /**
  * Bytes as they come from a socket or a file; consumed once, and only as fast as they are stored. A store never
  * destroys its source: when storing fails, the rest stays unread.
@@ -53,6 +65,12 @@ export interface BlobStore {
 
   /** Removes a blob; false where there was none. Streams that are open go on to their end. */
   delete(digest: string): Promise<boolean>
+
+  /**
+   * Every blob, in no order, read as it is asked for; blobs that come or go meanwhile may be among them or not.
+   * What is no blob is told to `onStrange` and passed over.
+   */
+  list(options?: { onStrange?: (strange: StrangeEntry) => void }): AsyncIterable<BlobEntry>
 
   /**
    * Begins an upload and answers its id, a UUID. `algorithm` is what the digest will be made with (default sha256);

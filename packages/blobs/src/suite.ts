@@ -49,6 +49,22 @@ function wholeBlobs(place: Place): void {
     expect((await buffer(await store.open(digest))).length).toBe(0)
   })
 
+  it('lists every blob with its size and time, and no upload', async () => {
+    const { store } = await place()
+    expect(await listed(store)).toEqual([])
+    const small = digestOf(Buffer.from('small'), 'sha512')
+    await store.put(small, Readable.from([Buffer.from('small')]))
+    const digests = [small, ...(await Promise.all(['one', 'two', 'three'].map((text) => putText(store, text))))]
+    const id = await store.createUpload()
+    await append(store, id, 0, 'an upload')
+    const entries = await listed(store)
+    expect(entries.map((entry) => entry.digest).toSorted()).toEqual(digests.toSorted())
+    expect(entries.find((entry) => entry.digest === small)?.sizeBytes).toBe(5)
+    for (const { modifiedAtMs } of entries) expect(Math.abs(Date.now() - modifiedAtMs)).toBeLessThan(600_000)
+    for await (const { digest } of store.list()) expect(await store.delete(digest)).toBe(true)
+    expect(await listed(store)).toEqual([])
+  })
+
   it('reads ranges, both ends included', async () => {
     const { store } = await place()
     const digest = await putText(store, '0123456789')
@@ -352,6 +368,12 @@ function refusals(place: Place): void {
     expect(await store.delete(`sha256:${hex}`)).toBe(false)
     await expect(store.open(`sha256:${hex}`)).rejects.toMatchObject({ code: 'blob-unknown' })
   })
+}
+
+async function listed(store: BlobStore) {
+  const entries = []
+  for await (const entry of store.list()) entries.push(entry)
+  return entries
 }
 
 function digestOf(content: Buffer, algorithm: DigestAlgorithm = 'sha256'): string {

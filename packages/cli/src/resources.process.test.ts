@@ -217,7 +217,7 @@ describe('services', () => {
   test('say where their image is pushed', async () => {
     const { stdout } = await freehold(['services', 'push-help', 'web'])
     expect(stdout).toMatch(
-      /^docker login \S+\ndocker build -t \S+\/workloads\/web-[0-9a-f]{8}:latest \.\ndocker push \S+$/m,
+      /^docker login \S+\ndocker tag my-image \S+\/workloads\/web-[0-9a-f]{8}:latest\ndocker push \S+$/m,
     )
   })
 

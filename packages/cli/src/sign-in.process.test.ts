@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { admin, type CliResult, startCli, startTestServer, type TestServer } from './testing.ts'
 
@@ -137,6 +139,18 @@ describe('the command itself', () => {
     expect(JSON.parse(result.stderr)).toMatchObject({
       error: { code: 'unavailable', exitCode: 6, action: expect.any(String) },
     })
+  })
+
+  test('runs by its linked name from any folder, on the pinned Node', async () => {
+    const linked = join(import.meta.dirname, '../bin/freehold.mjs')
+    const { stdout } = await promisify(execFile)(process.execPath, [linked, 'contexts', '--help'], { cwd: directory })
+    expect(stdout).toContain('freehold contexts')
+  })
+
+  test('says in one glance how everything stands', async () => {
+    const { stdout } = await freehold(['status'])
+    expect(stdout).toMatch(/^Freehold \S+ at http:\S+ on SQLite, up for \d+[sm]\n0 clusters, 0 nodes, 0 services, /)
+    expect(stdout).toContain('0 rollouts under way')
   })
 
   test('shows help on standard output with 0', async () => {

@@ -116,6 +116,25 @@ export const blobLinkKind = defineKind({
   unique: { reference: (link) => `${link.data.repository}@${link.data.digest}` },
 })
 
+/**
+ * What garbage collection means to take away: a blob's bytes (`repository` null) or a repository's link to a blob. It
+ * goes only if it is still condemned a grace time later; whatever needs it again deletes this in its own transaction.
+ */
+export const condemnedKind = defineKind({
+  name: 'condemned',
+  plural: 'condemned',
+  data: z.strictObject({
+    repository: repositorySchema.nullable(),
+    digest: digestSchema,
+    size: z.int(),
+    condemnedAt: z.iso.datetime(),
+  }),
+  status: z.object({}),
+  initialStatus: {},
+  indexes: { repository: (condemned) => condemned.data.repository ?? undefined },
+  unique: { reference: (condemned) => `${condemned.data.repository ?? ''}@${condemned.data.digest}` },
+})
+
 /** Where a service's own image lives: `workloads/<service-name>-<service-id-prefix>`. */
 export function repositoryOfService(service: { id: string; name: string }): string {
   return `workloads/${service.name}-${service.id.slice(0, 8)}`

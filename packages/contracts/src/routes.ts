@@ -1,7 +1,7 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
-import { blobLinkKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
 import { planRoutes } from './plan.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
@@ -36,6 +36,7 @@ export const kinds = {
   manifest: manifestKind,
   tag: tagKind,
   blobLink: blobLinkKind,
+  condemned: condemnedKind,
 }
 
 /** All routes in a list, named `services.create`. */

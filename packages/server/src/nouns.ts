@@ -20,6 +20,7 @@ import { createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers } from './reconcilers/index.ts'
+import type { Registry } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
@@ -34,6 +35,8 @@ export interface Nouns {
   start(): void
   /** Ends links and jobs. */
   stop(): Promise<void>
+  /** What the registry keeps on its disk. */
+  registryStorage: Registry['storage']
   /** Housekeeping for now and then. */
   sweep(): Promise<void>
 }
@@ -44,6 +47,7 @@ export interface NounOptions {
   identity: IdentityNoun
   secret: ServerSecret
   dataDirectory: string
+  registryGarbage: { graceMs: number; periodMs: number }
   version: string
   startedAt: string
   /** Known from the moment the port is taken. */
@@ -68,14 +72,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryFor: (cluster) => pull.of(cluster),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
-  const reconcilers = createReconcilers({
-    store,
-    clock: systemClock,
-    random: systemRandom,
-    hub,
-    rules,
-    onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
-  })
   const registry = createRegistryMount({
     store,
     blobs: await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
@@ -84,6 +80,18 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     secret: secret.deriveKey('registry').reveal(),
     publicUrl,
     log,
+  })
+  const reconcilers = createReconcilers({
+    store,
+    clock: systemClock,
+    random: systemRandom,
+    hub,
+    rules,
+    garbage: {
+      periodMs: options.registryGarbage.periodMs,
+      collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),
+    },
+    onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
 
   const handlers: AllHandlers = {
@@ -106,6 +114,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     handlers,
     raw: [registry.mount, typedRequests],
     upgrades: [links],
+    registryStorage: registry.storage,
     start: () => reconcilers.start(),
     async stop() {
       hub.close()

@@ -55,3 +55,12 @@ test.each([
   const { status, body } = await askToken(authorization())
   expect({ status, code: body.errors[0].code }).toEqual({ status: 401, code: 'UNAUTHORIZED' })
 })
+
+test('the first collection of garbage runs after the start, and the metrics say what the registry holds', async () => {
+  const headers = { authorization: `Bearer ${apiToken}` }
+  await expect
+    .poll(async () => (await server.call('GET', '/metrics', { headers })).body, { timeout: 20_000 })
+    .toMatch(/^freehold_registry_blob_bytes 0$/m)
+  const { body } = await server.call('GET', '/metrics', { headers })
+  expect(body).toMatch(/^freehold_registry_freed_bytes_total 0$/m)
+})

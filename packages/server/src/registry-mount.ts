@@ -20,7 +20,7 @@ export function createRegistryMount(options: {
   secret: Uint8Array
   publicUrl: () => string
   log: Logger
-}): { mount: RawMount; sweep(): Promise<void> } {
+}): { mount: RawMount; sweep(): Promise<void> } & Pick<Registry, 'collectGarbage' | 'storage'> {
   const { store, blobs, identity, pull, secret, publicUrl, log } = options
   identity.setClusterCredentials(async (username, password) => {
     const cluster = await pull.verifyClusterPull(username, password)
@@ -51,6 +51,8 @@ export function createRegistryMount(options: {
   }
   return {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
+    collectGarbage: (pass) => registry().collectGarbage(pass),
+    storage: () => made?.storage() ?? { heldBytes: null, freedBytes: 0 },
     async sweep() {
       await registry().sweepUploads()
     },

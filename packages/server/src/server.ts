@@ -75,6 +75,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     identity,
     secret,
     dataDirectory: config.dataDirectory,
+    registryGarbage: { graceMs: config.registryGarbageGraceMs, periodMs: config.registryGarbagePeriodMs },
     version,
     startedAt,
     publicUrl: () => publicUrlOf(config, port),
@@ -83,7 +84,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   })
   starting.defer(() => nouns.stop())
 
-  const metrics = createMetrics()
+  const metrics = createMetrics({ registryStorage: nouns.registryStorage })
   const door = createDoor({
     api: implement({
       handlers: nouns.handlers,

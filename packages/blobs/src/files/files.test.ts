@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -40,6 +40,24 @@ it('leaves only the layout on the disk after uploads that failed, were cancelled
   expect(files.map((file) => join(file.parentPath, file.name))).toEqual([
     join(directory, 'blobs', 'sha256', hex.slice(0, 2), hex),
   ])
+})
+
+it('passes over what is no blob when it lists, and says so', async () => {
+  const directory = await temporaryDirectory()
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const store = await createFileBlobs({ directory })
+  const hex = createHash('sha256').update('x').digest('hex')
+  await store.put(`sha256:${hex}`, Readable.from([Buffer.from('x')]))
+  const wrongShard = hex.startsWith('00') ? '11' : '00'
+  await mkdir(join(directory, 'blobs', 'sha256', wrongShard, '0'.repeat(64)), { recursive: true })
+  await writeFile(join(directory, 'blobs', 'sha256', wrongShard, hex), 'x')
+  await writeFile(join(directory, 'blobs', 'sha256', hex.slice(0, 2), '.nfs0001'), 'x')
+  await writeFile(join(directory, 'blobs', 'note.txt'), 'x')
+  const strange: string[] = []
+  const digests: string[] = []
+  for await (const entry of store.list({ onStrange: ({ name }) => strange.push(name) })) digests.push(entry.digest)
+  expect(digests).toEqual([`sha256:${hex}`])
+  expect(strange).toHaveLength(4)
 })
 
 it('heals a damaged blob when it is put again', async () => {

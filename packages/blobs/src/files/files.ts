@@ -3,10 +3,11 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import type { BlobStat, BlobStore, ByteRange, ByteSource } from '../blobs.ts'
+import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, StrangeEntry } from '../blobs.ts'
 import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
 import { BlobError, fromSystemError, systemCode } from '../errors.ts'
 import { type Layout, layoutOf, parseUploadId, type UploadId } from './layout.ts'
+import { listBlobs } from './list.ts'
 import { send } from './send.ts'
 import { receive } from './sink.ts'
 
@@ -107,6 +108,10 @@ class FileBlobs implements BlobStore {
       await syncDirectory(dirname(path))
       return true
     })
+  }
+
+  list(options: { onStrange?: (strange: StrangeEntry) => void } = {}): AsyncIterable<BlobEntry> {
+    return listBlobs(this.#layout, options.onStrange ?? (() => {}))
   }
 
   async createUpload(options: { algorithm?: DigestAlgorithm } = {}): Promise<string> {

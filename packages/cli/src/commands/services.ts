@@ -110,7 +110,7 @@ function addPushHelp(services: Command, environment: Environment): void {
       return undefined
     }
     output.line(`docker login ${target.registry}`)
-    output.line(`docker build -t ${target.target} .`)
+    output.line(`docker tag my-image ${target.target}`)
     output.line(`docker push ${target.target}`)
     const deploys = service.data.deployOnPush !== false
     output.note(

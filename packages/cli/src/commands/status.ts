@@ -1,13 +1,13 @@
 import { type ChangeEntry, routes } from '@freehold/contracts'
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../nouns/values.ts'
-import { plain } from '../output/text.ts'
+import { age, plain } from '../output/text.ts'
 import { type Environment, handle } from '../runtime.ts'
 
 /** Adds `status` and `audit`. */
 export function addStatus(program: Command, environment: Environment): void {
   const status = program.command('status').description('How everything stands, and what needs a person.')
-  handle(status, environment, async ({ runtime: { api, output } }) => {
+  handle(status, environment, async ({ runtime: { api, io, output } }) => {
     const now = await (await api()).call(routes.status.get)
     if (output.json) {
       output.document(now)
@@ -15,10 +15,13 @@ export function addStatus(program: Command, environment: Environment): void {
     }
     const { counts } = now
     output.line(
-      `Freehold ${now.version} at ${now.publicUrl}, up since ${now.startedAt} (${now.store}, version ${now.storeVersion})`,
+      `Freehold ${now.version} at ${now.publicUrl} on ${now.store === 'sqlite' ? 'SQLite' : 'PostgreSQL'}, up for ${age(now.startedAt, io.now())}`,
     )
     output.line(
-      `clusters ${counts.clusters}, nodes ${counts.nodes}, services ${counts.services}, images ${counts.images}, rollouts under way ${counts.activeRollouts}`,
+      [
+        ...[count(counts.clusters, 'cluster'), count(counts.nodes, 'node'), count(counts.services, 'service')],
+        ...[count(counts.images, 'image'), `${count(counts.activeRollouts, 'rollout')} under way`],
+      ].join(', '),
     )
     if (now.problems.length === 0) output.line(output.style('green', 'All is well.'))
     for (const { severity, kind, name, message } of now.problems) {
@@ -29,6 +32,10 @@ export function addStatus(program: Command, environment: Environment): void {
     return undefined
   })
   addAudit(program, environment)
+}
+
+function count(number: number, one: string): string {
+  return `${number} ${number === 1 ? one : `${one}s`}`
 }
 
 interface AuditOptions {

@@ -10,13 +10,19 @@ const tailLimit = 10_000
 const flushIntervalMs = 50
 const searchIntervalMs = 2_000
 const queuedLinesLimit = 2_000
+/** Tasks whose last line is remembered; the engine itself forgets ended ones sooner. */
+const rememberedTasks = 10_000
+/** Lines of each task looked at for what is new since a stream ended or `tail` 0 was asked for. */
+const rejoinTail = 100
+
+type LogEngine = Pick<Engine, 'services' | 'nodes' | 'serviceLogs'>
 
 /** Log lines of all revisions of a service that are present, from all nodes; only a manager can read them. */
 export function createServiceLogs({
   engine,
   clock,
 }: {
-  engine: Engine
+  engine: LogEngine
   clock: Clock
 }): OperationRunner<'service-logs'> {
   return async (operation, send, signal) => {
@@ -55,11 +61,26 @@ async function follow(
 ): Promise<void> {
   const { source, clock } = options
   const following = new Set<string>()
+  const toldUntil = new Map<string, string>()
+  const remember = ({ taskId, at }: LogLine): void => {
+    toldUntil.delete(taskId)
+    toldUntil.set(taskId, at)
+    const [oldest] = toldUntil.keys()
+    if (toldUntil.size > rememberedTasks && oldest !== undefined) toldUntil.delete(oldest)
+  }
   let queued: LogLine[] = []
-  const join = async (id: string, tail: number): Promise<void> => {
+  const join = async (id: string, kind: 'first' | 'again' | 'later'): Promise<void> => {
     following.add(id)
     try {
+      if (kind === 'first' && options.tail === 0) {
+        for await (const line of source.lines(id, { tail: 1, follow: false }, signal)) remember(line)
+      }
+      // Docker counts a tail for each task, also for one that begins later: with 0 the first words of that would be lost.
+      const tail = kind === 'later' ? tailLimit : kind === 'first' && options.tail > 0 ? options.tail : rejoinTail
+      const isNew = newerThan(new Map(toldUntil))
       for await (const line of source.lines(id, { tail, follow: true }, signal)) {
+        if (!isNew(line)) continue
+        remember(line)
         queued.push(line)
         // The engine is not read from while the network takes no more.
         while (queued.length >= queuedLinesLimit && !signal.aborted) await clock.sleep(flushIntervalMs, signal)
@@ -70,7 +91,8 @@ async function follow(
       following.delete(id)
     }
   }
-  for (const id of options.ids) void join(id, options.tail)
+  const joined = new Set(options.ids)
+  for (const id of options.ids) void join(id, 'first')
   let searchedAtMs = clock.now()
   while (!signal.aborted) {
     await clock.sleep(flushIntervalMs, signal)
@@ -80,12 +102,20 @@ async function follow(
     if (clock.now() - searchedAtMs < searchIntervalMs) continue
     searchedAtMs = clock.now()
     const ids = await source.servicesOf(options.serviceId, signal).catch(() => [])
-    for (const id of ids) if (!following.has(id)) void join(id, options.ids.includes(id) ? 0 : tailLimit)
+    for (const id of ids.filter((each) => !following.has(each))) {
+      void join(id, joined.has(id) ? 'again' : 'later')
+      joined.add(id)
+    }
   }
 }
 
+/** Compares only times of one task with each other, so that no clock of another machine has a part in it. */
+function newerThan(toldUntil: ReadonlyMap<string, string>): (line: LogLine) => boolean {
+  return ({ taskId, at }) => at === '' || at > (toldUntil.get(taskId) ?? '')
+}
+
 /** Reads Docker's service logs as lines of the contract. */
-function createLogSource(engine: Engine) {
+function createLogSource(engine: LogEngine) {
   let hostnames = new Map<string, string>()
   return {
     servicesOf: async (serviceId: string, signal: AbortSignal): Promise<string[]> => {

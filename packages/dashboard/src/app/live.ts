@@ -6,6 +6,7 @@ import { isSignedOut } from './cache.ts'
 import { useClient } from './client.tsx'
 import { patchList, patchOne } from './patch.ts'
 import { type Filters, type Noun, nounOfKind, type Page, statusKey, statusQuery } from './queries.ts'
+import { whileShown } from './while-shown.ts'
 
 /** Lists are read again at most this often, however many changes come. */
 const refreshEveryMs = 400
@@ -25,7 +26,6 @@ export function useLiveFeed(): { isReady: boolean; lost: ApiError | 'closed' | n
   const [lost, setLost] = useState<ApiError | 'closed' | null>(null)
 
   useEffect(() => {
-    const abort = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined
     const onConnection = (state: ConnectionState) => {
       clearTimeout(timer)
@@ -33,9 +33,12 @@ export function useLiveFeed(): { isReady: boolean; lost: ApiError | 'closed' | n
       else timer = setTimeout(() => setLost((before) => before ?? state.error ?? 'closed'), worthSayingMs)
     }
     const refresh = createRefresh(cache)
-    void follow({ client, cache, signal: abort.signal, onConnection, refresh, onReady: () => setReady(true) })
+    const stop = whileShown((signal, isAgain) => {
+      const onReady = () => setReady(true)
+      void follow({ client, cache, signal, isAgain, onConnection, refresh, onReady })
+    })
     return () => {
-      abort.abort()
+      stop()
       clearTimeout(timer)
       refresh.stop()
     }
@@ -48,21 +51,27 @@ async function follow(options: {
   client: Client
   cache: QueryClient
   signal: AbortSignal
+  /** The cache was filled by an earlier watch, and what changed since that is unknown. */
+  isAgain: boolean
   onConnection: (state: ConnectionState) => void
   refresh: ReturnType<typeof createRefresh>
   onReady: () => void
 }): Promise<void> {
   const { client, cache, signal, onConnection, refresh } = options
+  let isStale = options.isAgain
   while (!signal.aborted) {
     try {
       const { storeVersion: since } = await cache.fetchQuery({ ...statusQuery(client), staleTime: 0 })
       options.onReady()
+      if (isStale) void cache.invalidateQueries()
+      isStale = true
       for await (const change of client.changes.watch({ since, signal, onConnection })) {
         applyChange(cache, change, refresh.ask)
       }
     } catch (error) {
       if (signal.aborted || isAbort(error)) return
       if (isSignedOut(error)) return void cache.setQueryData(['identity'], null)
+      isStale = true
       options.onReady()
       const expired = error instanceof ApiError && error.code === 'feed-expired'
       if (!expired) {
@@ -70,8 +79,6 @@ async function follow(options: {
         onConnection({ state: 'disconnected', error: known, retryInMs: restartAfterMs })
         await new Promise((resolve) => setTimeout(resolve, restartAfterMs))
       }
-      // What changed in between is unknown, so everything shown is read again.
-      await cache.invalidateQueries()
     }
   }
 }

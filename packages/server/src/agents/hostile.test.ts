@@ -8,10 +8,11 @@ import {
   serviceNow,
   startSwarm,
   type TestCluster,
+  tester,
   until,
   type World,
 } from '../reconcilers/world.testing.ts'
-import { clusterReport, connectAgent, type TestAgent } from './agent.testing.ts'
+import { clusterReport, connectAgent, makeKey, type TestAgent } from './agent.testing.ts'
 import { createMemoryTransports } from './transport.ts'
 
 let world: World
@@ -156,6 +157,32 @@ it('ends an operation whose answers pile up unread', async () => {
   }
   await expect(drain()).rejects.toMatchObject({ code: 'timeout' })
   expect(read).toBeLessThan(15)
+})
+
+it("believes of a container's health only the agent of the node it runs on", async () => {
+  const key = makeKey()
+  const data = { clusterId: cluster.cluster.id, name: 'worker', publicKey: key.publicKey, revoked: false }
+  const node = await world.store.transaction(tester, (transaction) => transaction.create(nodeKind, { data }))
+  const service = await makeService(world, { clusterId: cluster.cluster.id })
+  const facts = { swarmNodeId: 'swarm-node-2', role: 'worker', leader: false } as const
+  const leader = await welcomed(connect())
+  const worker = await welcomed(connect({ nodeId: node.id, privateKey: key.privateKey, facts }))
+  const task = { revisionId: service.id, swarmNodeId: 'swarm-node-1', slot: 1, state: 'running' } as const
+  const quiet = { desiredState: 'running', message: '', exitCode: null, health: 'unknown', healthMessage: '' } as const
+  const tasks = [{ ...task, ...quiet, taskId: 'task', since: '2026-01-01T00:00:00.000Z', logTail: [] }]
+  const workload = { serviceId: service.id, revisionId: service.id, replicas: 1, tasks }
+  leader.report({
+    cluster: clusterReport({ workloads: [workload] }),
+    probes: [{ taskId: 'task', health: 'passing', message: '200 OK' }],
+  })
+  worker.report({ probes: [{ taskId: 'task', health: 'failing', message: 'a lie' }] })
+  worker.send({ type: 'ping' })
+  await until(
+    async () => worker.heard.at(-1)?.type,
+    (type) => type === 'pong',
+  )
+  const sight = world.hub.sightOf({ id: service.id, clusterId: cluster.cluster.id })
+  expect(sight.tasks).toMatchObject([{ taskId: 'task', health: 'passing', healthMessage: '200 OK' }])
 })
 
 it('hears out no stranger that sends large frames before its hello', async () => {

@@ -47,7 +47,7 @@ export function desiredOf(options: {
   }
 }
 
-/** What the leader's report says of each service, joined with the probes of every node's agent. */
+/** What the leader's report says of each service, joined with what each node's agent says of its own containers. */
 export function joinReports(options: {
   leader: Report
   all: readonly Report[]
@@ -55,14 +55,18 @@ export function joinReports(options: {
   const cluster = options.leader.cluster
   const services = new Map<string, { tasks: Task[]; replicas: Map<string, number> }>()
   if (cluster === null) return services
-  const probes = new Map(options.all.flatMap((report) => report.probes.map((probe) => [probe.taskId, probe] as const)))
+  const probes = new Map(
+    options.all.flatMap(({ node, probes }) =>
+      probes.map((probe) => [`${node.swarmNodeId} ${probe.taskId}`, probe] as const),
+    ),
+  )
   const names = new Map(cluster.swarmNodes.map((node) => [node.swarmNodeId, node.hostname]))
   for (const workload of cluster.workloads) {
     const service = services.get(workload.serviceId) ?? { tasks: [], replicas: new Map<string, number>() }
     services.set(workload.serviceId, service)
     service.replicas.set(workload.revisionId, workload.replicas)
     for (const task of workload.tasks) {
-      const probe = task.state === 'running' ? probes.get(task.taskId) : undefined
+      const probe = task.state === 'running' ? probes.get(`${task.swarmNodeId} ${task.taskId}`) : undefined
       service.tasks.push({
         ...task,
         nodeName: task.swarmNodeId === null ? null : (names.get(task.swarmNodeId) ?? null),

@@ -2,6 +2,8 @@ import { FreeholdError } from '@freehold/contracts'
 import type { Change, Store } from '@freehold/store'
 
 const pageSize = 500
+/** A watcher that catches up holds a page of its own while its client reads it. */
+const catchUpPageSize = 50
 /** A watcher that has this many changes waiting is dropped; it comes back where it was. */
 const maxWaiting = 5_000
 const retryMs = 1_000
@@ -128,9 +130,9 @@ export async function createFeed(options: { store: Store; onError: (error: unkno
     try {
       let { since } = request
       while (since < watcher.after && !request.signal.aborted) {
-        const page = await store.changes(since, { limit: pageSize, kinds: request.kinds })
+        const page = await store.changes(since, { limit: catchUpPageSize, kinds: request.kinds })
         for (const change of page) if (change.version <= watcher.after) yield change
-        since = page.length < pageSize ? watcher.after : (page.at(-1)?.version ?? watcher.after)
+        since = page.length < catchUpPageSize ? watcher.after : (page.at(-1)?.version ?? watcher.after)
       }
       yield* request.queue.items()
     } finally {

@@ -15,6 +15,7 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   manifest: 'images:read',
   tag: 'images:read',
   blobLink: 'images:read',
+  condemned: 'images:read',
 }
 
 /** Kind names the role may watch, in the order of the contract. */

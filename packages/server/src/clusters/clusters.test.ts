@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { clusterKind, enrolmentKind, nodeKind, serviceData } from '@freehold/contracts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { makeKey } from '../agents/agent.testing.ts'
@@ -58,6 +60,8 @@ describe('a JUMPCODE', () => {
     const made = await makeCode()
     expect(made.jumpCode).toMatch(/^fhj_[A-Za-z0-9_-]{43}$/)
     expect(made.command).toBe(`CLOUDLY_URL=http://plane.test:8080 JUMPCODE=${made.jumpCode} npm run agent`)
+    const { scripts } = JSON.parse(await readFile(join(import.meta.dirname, '../../../../package.json'), 'utf8'))
+    expect(scripts.agent).toContain('packages/cluster-agent/src/main.ts')
     expect(made.resource.data).not.toHaveProperty('hash')
     expect(JSON.stringify(await world.store.all(enrolmentKind))).not.toContain(made.jumpCode)
     expect(JSON.stringify(await world.store.changes(0))).not.toContain(made.jumpCode)

@@ -25,6 +25,20 @@ test('an empty variable is one that is not set', () => {
   expect(good({ SERVEZONE_PORT: '', APP_SECRET: '' })).toMatchObject({ port: 8080, appSecret: undefined })
 })
 
+test('times of the garbage collection are whole numbers within their bounds', () => {
+  const grace = (text: string) => ({ FREEHOLD_REGISTRY_GC_GRACE_HOURS: text })
+  const period = (text: string) => ({ FREEHOLD_REGISTRY_GC_PERIOD_MINUTES: text })
+  expect(good({})).toMatchObject({ registryGarbageGraceMs: 86_400_000, registryGarbagePeriodMs: 3_600_000 })
+  expect(good({ ...grace('1'), ...period('10080') })).toMatchObject({
+    registryGarbageGraceMs: 3_600_000,
+    registryGarbagePeriodMs: 604_800_000,
+  })
+  for (const text of ['0', '8761', '1.5', '-1', '24h']) {
+    expect(faultsOf(grace(text))[0], text).toMatch(/GRACE_HOURS is ".+" and must be a whole number from 1 to 8760/)
+  }
+  expect(faultsOf(period('10081'))).toHaveLength(1)
+})
+
 test('every fault is named at once, each with its variable', () => {
   const faults = faultsOf({
     SERVEZONE_PORT: '70000',

@@ -28,6 +28,15 @@ const hostname = z
     'must be a hostname without protocol and path, such as cloud.example.com',
   )
 
+function wholeNumber({ from, to }: { from: number; to: number }) {
+  const fault = `must be a whole number from ${from} to ${to}`
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, fault)
+    .transform(Number)
+    .refine((value) => value >= from && value <= to, fault)
+}
+
 /** Reads `username:password`; the password may hold colons. */
 const account = z
   .string()
@@ -169,6 +178,25 @@ export const settings = {
       .string()
       .regex(/^(unix:\/\/\/.+|(tcp|http):\/\/[^/]+\/?)$/, 'must be unix:///path or tcp://host:port')
       .default('unix:///var/run/docker.sock'),
+  }),
+  registryGarbageGraceMs: setting({
+    variable: 'FREEHOLD_REGISTRY_GC_GRACE_HOURS',
+    meaning:
+      'How long blobs of the registry that nothing needs any more stay, so that a push under way finds them. Longer than the longest push.',
+    default: '24',
+    unit: 'hours, 1 to 8760',
+    schema: wholeNumber({ from: 1, to: 8760 })
+      .transform((hours) => hours * 3_600_000)
+      .default(24 * 3_600_000),
+  }),
+  registryGarbagePeriodMs: setting({
+    variable: 'FREEHOLD_REGISTRY_GC_PERIOD_MINUTES',
+    meaning: 'How often blobs of the registry that nothing needs any more are looked for and removed.',
+    default: '60',
+    unit: 'minutes, 1 to 10080',
+    schema: wholeNumber({ from: 1, to: 10_080 })
+      .transform((minutes) => minutes * 60_000)
+      .default(60 * 60_000),
   }),
   logLevel: setting({
     variable: 'FREEHOLD_LOG_LEVEL',

@@ -1,7 +1,7 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** Prometheus metrics of this process; each server has its own registry. */
-export function createMetrics() {
+export function createMetrics(options: { registryStorage: () => { heldBytes: number | null; freedBytes: number } }) {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const requests = new Counter({
@@ -15,6 +15,24 @@ export function createMetrics() {
     help: 'Time from the head of a request to the end of its answer, streams left out.',
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
     registers: [registry],
+  })
+  new Gauge({
+    name: 'freehold_registry_blob_bytes',
+    help: 'Bytes of all blobs of the registry, as its last garbage collection found them.',
+    registers: [registry],
+    collect() {
+      const { heldBytes } = options.registryStorage()
+      if (heldBytes !== null) this.set(heldBytes)
+    },
+  })
+  new Counter({
+    name: 'freehold_registry_freed_bytes_total',
+    help: 'Bytes the garbage collection of the registry freed.',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(options.registryStorage().freedBytes)
+    },
   })
   return {
     contentType: registry.contentType,

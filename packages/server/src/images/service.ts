@@ -36,8 +36,8 @@ export async function updateImage(
 }
 
 /**
- * Removes an image with its tags, manifests and blob links. The blobs themselves stay: other repositories may hold
- * them. Throws `not-found`, `stale-version`, and `conflict` while services use it, naming them.
+ * Removes an image with its tags, manifests and blob links. The blobs' bytes go with the garbage, unless other
+ * repositories hold them. Throws `not-found`, `stale-version`, and `conflict` while services use it, naming them.
  */
 export async function deleteImage(
   transaction: Transaction,

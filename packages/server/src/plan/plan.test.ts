@@ -272,3 +272,25 @@ describe('export', () => {
     )
   })
 })
+
+it('lets nobody change by documents what they may not change by itself', async () => {
+  await apply(base)
+  const user = { ...adminCaller, identity: adminCaller.identity && { ...adminCaller.identity, role: 'user' as const } }
+  const applyAsUser = (documents: unknown[], options: { prune?: boolean } = {}) =>
+    handlers().apply({ ...common, caller: user, params: undefined, query: undefined, body: bodyOf(documents, options) })
+  const [cluster, image, service] = base
+  const before = await exported()
+  for (const documents of [
+    [...base, { kind: 'cluster', name: 'own', spec: {} }],
+    [{ ...cluster, spec: { description: 'taken over' } }, image, service],
+    [cluster, { ...image, spec: { location: { internal: false, externalImage: 'evil.example/nginx' } } }, service],
+  ]) {
+    await expect(applyAsUser(documents)).rejects.toMatchObject({ code: 'forbidden' })
+  }
+  await expect(applyAsUser([], { prune: true })).rejects.toMatchObject({ code: 'forbidden' })
+  expect(await exported()).toEqual(before)
+  const scaled = { ...service, spec: { ...service?.spec, scaleFactor: 2 } }
+  expect(await applyAsUser([cluster, image, scaled].filter((one) => one !== undefined))).toMatchObject({
+    changes: [{ action: 'update', kind: 'service', name: 'web' }],
+  })
+})

@@ -1,12 +1,19 @@
-import { FreeholdError } from '@freehold/contracts'
+import { type Action, FreeholdError } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import { type AgentHub, desiredOf } from '../agents/index.ts'
+import { authorize } from '../http/authorize.ts'
 import type { Handlers } from '../http/handler.ts'
 import type { ServiceRules } from '../services/index.ts'
-import { documentsOf } from './kind.ts'
+import { documentsOf, type PlanChange } from './kind.ts'
 import { applyPlan, type ClusterEnd, previewPlan, readCurrent } from './service.ts'
 
 const agentLimitMs = 20_000
+/** Applying documents takes no less than changing each by itself. */
+const actionOf: Record<PlanChange['kind'], Action> = {
+  cluster: 'clusters:write',
+  image: 'images:write',
+  service: 'services:write',
+}
 
 export function createPlanHandlers(options: {
   store: Store
@@ -25,7 +32,12 @@ export function createPlanHandlers(options: {
       return { changes, version, clusters: await Promise.all(asked) }
     },
     apply: async ({ body, caller }) => ({
-      changes: await applyPlan(store, { ...body, actor: caller.actor, rules }),
+      changes: await applyPlan(store, {
+        ...body,
+        actor: caller.actor,
+        rules,
+        authorize: (kind) => authorize(caller, actionOf[kind], { noun: `${kind}s` }),
+      }),
     }),
   }
 }

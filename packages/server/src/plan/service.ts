@@ -33,22 +33,31 @@ export async function readCurrent(reads: Reads): Promise<Current> {
 }
 
 /**
- * Makes the stored state what the documents say, all of it or nothing, by the nouns' own rules. With `version`:
- * `stale-version` if anything desired changed after it.
+ * Makes the stored state what the documents say, all of it or nothing, by the nouns' own rules and with the rights that
+ * each change takes by itself. With `version`: `stale-version` if anything desired changed after it.
  */
 export async function applyPlan(
   store: Store,
-  options: PlanInput & { version?: number | undefined; actor: Actor; rules: ServiceRules },
+  options: PlanInput & {
+    version?: number | undefined
+    actor: Actor
+    rules: ServiceRules
+    /** Throws where the caller may not change resources of this kind. */
+    authorize: (kind: PlanChange['kind']) => void
+  },
 ): Promise<PlanChange[]> {
-  const { version, actor } = options
-  if (version === undefined) {
-    return store.transaction(actor, async (transaction) => (await makeSo(transaction, options)).map(publicChange))
+  const { version, actor, authorize } = options
+  const make = async (transaction: Transaction): Promise<PlanChange[]> => {
+    const changes = await makeSo(transaction, options)
+    for (const { kind } of changes) authorize(kind)
+    return changes.map(publicChange)
   }
+  if (version === undefined) return store.transaction(actor, make)
   for (let attempt = 0; attempt < attempts; attempt++) {
     const checked = await refuseStale(store, version)
     const changes = await store.transaction(actor, async (transaction) => {
       if ((await transaction.version()) !== checked) return undefined
-      return (await makeSo(transaction, options)).map(publicChange)
+      return make(transaction)
     })
     if (changes !== undefined) return changes
   }

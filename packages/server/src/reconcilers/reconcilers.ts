@@ -12,6 +12,8 @@ export interface Reconcilers {
 }
 
 const backoff = { minMs: 500, maxMs: 30_000 }
+/** Disks with very many blobs take long; what a pass did not come to, the next does. */
+const garbageLimitMs = 60 * 60_000
 const day = 24 * 60 * 60 * 1000
 
 type Run = (signal: AbortSignal) => Promise<{ againInMs?: number } | undefined>
@@ -22,12 +24,14 @@ export function createReconcilers(options: {
   random: Random
   hub: AgentHub
   rules: ServiceRules
+  /** Garbage collection of the registry's blobs; absent where there is no registry. */
+  garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
   /** How long the log of changes is kept; default 400 days. */
   logKeptMs?: number
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, onFailure, logKeptMs = 400 * day } = options
+  const { store, clock, random, hub, rules, garbage, onFailure, logKeptMs = 400 * day } = options
   const pushes = createPushReconciler({ store, rules })
   const advancer = createRolloutAdvancer({
     store,
@@ -42,13 +46,14 @@ export function createReconcilers(options: {
       }),
     onError: (error, rollout) => onFailure({ job: `rollout ${rollout.id}`, error }),
   })
-  const loop = (job: string, periodMs: number, run: Run): Driver =>
+  const loop = (job: string, periodMs: number, run: Run, timeLimitMs = 60_000): Driver =>
     createDriver({
       run,
       clock,
       random,
       periodMs,
       backoff,
+      timeLimitMs,
       onFailure: ({ error }) => onFailure({ job, error }),
     })
 
@@ -75,11 +80,23 @@ export function createReconcilers(options: {
     await prune(store, { now: new Date(clock.now()), logKeptMs, signal })
     return undefined
   })
+  const collecting =
+    garbage &&
+    loop(
+      'registry garbage',
+      garbage.periodMs,
+      async (signal) => {
+        await garbage.collect(signal)
+        return undefined
+      },
+      garbageLimitMs,
+    )
+  const drivers = [agents, rollouts, deployOnPush, pruning, ...(collecting === undefined ? [] : [collecting])]
   const unsubscribes: (() => void)[] = []
 
   return {
     start() {
-      for (const driver of [agents, rollouts, deployOnPush, pruning]) driver.start()
+      for (const driver of drivers) driver.start()
       unsubscribes.push(
         hub.onSignal(() => agents.wake()),
         store.onChange(() => {
@@ -91,7 +108,7 @@ export function createReconcilers(options: {
     },
     async stop() {
       for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()
-      await Promise.all([agents, rollouts, deployOnPush, pruning].map((driver) => driver.stop()))
+      await Promise.all(drivers.map((driver) => driver.stop()))
     },
   }
 }

@@ -26,7 +26,10 @@ import { createService, type ServiceRules } from '../services/index.ts'
 import { createReconcilers, type Reconcilers } from './reconcilers.ts'
 
 export const tester: Actor = { type: 'user', id: 'tester', name: 'tester' }
-export const adminCaller: Caller = { identity: null, actor: tester }
+export const adminCaller: Caller = {
+  identity: { subject: 'user', userId: tester.id, name: tester.name, role: 'admin', expiresAt: null },
+  actor: tester,
+}
 export const client = { address: '192.0.2.7', userAgent: 'test' }
 export const registryHost = 'registry.test:8080'
 

@@ -208,7 +208,7 @@ describe('HTTP Basic on every endpoint', () => {
     const throttled = createRegistry({
       store: registry.store,
       blobs: registry.blobs,
-      log: { debug: () => {}, error: () => {} },
+      log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
       secret: 'x',
       publicUrl: registry.url,
       authenticateBasic: async () => {

@@ -3,7 +3,7 @@ import type { Store } from '@freehold/store'
 import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, sendEmpty } from './exchange.ts'
 import { parseRange } from './ranges.ts'
-import { findLink, unlinkBlob } from './repository.ts'
+import { findLink, renewLink, unlinkBlob } from './repository.ts'
 
 interface Target {
   repository: string
@@ -14,7 +14,8 @@ interface Target {
 export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idleTimeoutMs: number }) {
   const { store, blobs } = options
 
-  async function get({ request, response }: Exchange, { repository, digest }: Target): Promise<void> {
+  async function get({ request, response, visitor }: Exchange, { repository, digest }: Target): Promise<void> {
+    if (request.method === 'HEAD') await renewLink(store, visitor.actor, { repository, digest })
     const sizeBytes = await sizeOf(repository, digest)
     const etag = `"${digest}"`
     const headers = {

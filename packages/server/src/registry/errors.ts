@@ -30,6 +30,7 @@ const registryErrors = {
   unsupported: { code: 'UNSUPPORTED', status: 404, source: 'code-13' },
   'method-not-allowed': { code: 'UNSUPPORTED', status: 405, source: 'code-13; RFC 9110 §15.5.6' },
   'still-referenced': { code: 'UNSUPPORTED', status: 405, source: 'code-13, "Deleting Blobs", "Deleting Manifests"' },
+  'still-served': { code: 'DENIED', status: 405, source: 'code-12, "Deleting Manifests"' },
   'too-many-requests': { code: 'TOOMANYREQUESTS', status: 429, source: 'code-14; RFC 6585 §4' },
   'storage-full': { code: 'UNAVAILABLE', status: 507, source: 'RFC 4918 §11.5' },
   'storage-unwritable': { code: 'UNAVAILABLE', status: 507, source: 'RFC 4918 §11.5' },

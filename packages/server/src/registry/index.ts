@@ -1,12 +1,14 @@
 /**
  * The OCI registry at `/v2/`: OCI Distribution 1.1 (pull, push, discovery, management) with the Docker registry's
  * bearer tokens. Names, links and manifests are resources of the store, bytes lie in the blob store. What an image
- * is to people and services belongs to the images; garbage collection and retention are not here.
+ * is to people and services belongs to the images. What nothing needs any more is collected here (`garbage.ts`); which
+ * manifests to keep, by age or by number, is not decided here.
  *
  * Invariants:
  * - A tag names a manifest of its repository, and everything that manifest needs is linked there: checked in the
  *   transaction that makes the tag, and kept by every delete.
  * - Bytes are durable before a row names them.
+ * - Collecting garbage takes nothing a manifest needs, and nothing from a push under way; it never stops one.
  * - Whoever reads a blob through a repository needs that repository's link; a digest alone opens nothing.
  * - An image's status carries tag and digest from the very transaction of the push.
  */

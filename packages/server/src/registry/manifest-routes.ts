@@ -2,6 +2,7 @@ import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import type { Manifest } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
+import type { DigestGuard } from './digest-guard.ts'
 import { parseTag, type Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, readBody, sendEmpty } from './exchange.ts'
@@ -31,11 +32,14 @@ export function createManifestRoutes(options: {
   store: Store
   blobs: BlobStore
   bytes: ManifestBytes
+  guard: DigestGuard
+  /** How revisions name this registry. */
+  host: string
   announce: (push: Push) => void
   now: () => number
   idleTimeoutMs: number
 }) {
-  const { store, blobs, bytes } = options
+  const { store, blobs, bytes, guard, host } = options
 
   async function get({ request, response }: Exchange, { repository, reference }: Target): Promise<void> {
     const row = await resolve(repository, reference)
@@ -77,10 +81,12 @@ export function createManifestRoutes(options: {
     const digest = digestFor(body, reference)
     const manifest = parseManifest(body, request.headers['content-type'])
     const platforms = await platformsOf(repository, manifest)
-    await bytes.put(digest, body)
     const at = new Date(options.now()).toISOString()
     const push = { repository, digest, sizeBytes: body.length, manifest, tags, platforms, at }
-    await pushManifest(store, visitor.actor, push)
+    await guard.hold(digest, async () => {
+      await bytes.put(digest, body)
+      await pushManifest(store, visitor.actor, push)
+    })
     for (const tag of tags) options.announce({ repository, tag, digest, actor: visitor.actor })
     sendEmpty(exchange, 201, {
       location: `/v2/${repository}/manifests/${digest}`,
@@ -101,8 +107,8 @@ export function createManifestRoutes(options: {
 
   async function remove(exchange: Exchange, { repository, reference }: Target): Promise<void> {
     const { actor } = exchange.visitor
-    if (reference.kind === 'tag') await deleteTag(store, actor, repository, reference.tag)
-    else await deleteManifest(store, actor, repository, reference.digest)
+    if (reference.kind === 'tag') await deleteTag(store, actor, { repository, tag: reference.tag, host })
+    else await deleteManifest(store, actor, { repository, digest: reference.digest, host })
     sendEmpty(exchange, 202, {})
   }
 

@@ -5,9 +5,11 @@ import type { Store } from '@freehold/store'
 import type { Client } from '../http/handler.ts'
 import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type Need } from './access.ts'
 import { createBlobRoutes } from './blob-routes.ts'
+import { createDigestGuard } from './digest-guard.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { RegistryError, toRegistryError } from './errors.ts'
 import { type Exchange, isGone, sendJson, sendRefusal } from './exchange.ts'
+import { type Collected, createGarbageCollector, type StorageTotals } from './garbage.ts'
 import { createListRoutes } from './list-routes.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
 import { createManifestRoutes, type Push } from './manifest-routes.ts'
@@ -21,6 +23,8 @@ export type { Push } from './manifest-routes.ts'
 /** The little of a logger that is used. */
 export interface RegistryLog {
   debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
   error(fields: object, message: string): void
 }
 
@@ -51,6 +55,10 @@ export interface Registry {
    * It answers every failure by itself and never throws. The server must not limit the time of a whole request.
    */
   handle(request: IncomingMessage, response: ServerResponse, context: { client: Client }): Promise<void>
+  /** Takes away links and bytes that nothing needs; see `garbage.ts`. One at a time. */
+  collectGarbage(options: { graceMs: number; signal: AbortSignal }): Promise<Collected>
+  /** What garbage collection knows of the disk. */
+  storage(): StorageTotals
   /** Drops uploads that were left alone for `idleMs`, default a day. */
   sweepUploads(options?: { idleMs?: number }): Promise<{ removed: number; sizeBytes: number }>
 }
@@ -67,9 +75,20 @@ export function createRegistry(options: RegistryOptions): Registry {
   const token = createTokenEndpoint({ access, issuer, realm, now, idleTimeoutMs })
   const sessions = createUploadSessions(options)
   const bytes = createManifestBytes({ blobs })
-  const manifests = createManifestRoutes({ store, blobs, bytes, announce, now, idleTimeoutMs })
+  const guard = createDigestGuard()
+  const manifests = createManifestRoutes({
+    store,
+    blobs,
+    bytes,
+    guard,
+    host: service,
+    announce,
+    now,
+    idleTimeoutMs,
+  })
   const blobRoutes = createBlobRoutes({ store, blobs, idleTimeoutMs })
-  const uploads = createUploadRoutes({ store, blobs, sessions, idleTimeoutMs })
+  const uploads = createUploadRoutes({ store, blobs, sessions, guard, idleTimeoutMs })
+  const garbage = createGarbageCollector({ store, blobs, guard, log, now })
   const lists = createListRoutes({ store })
 
   function announce(push: Push): void {
@@ -143,6 +162,8 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   return {
     handle,
+    collectGarbage: garbage.collect,
+    storage: garbage.totals,
     sweepUploads: ({ idleMs = dayMs } = {}) => blobs.sweepUploads({ idleMs }),
   }
 }

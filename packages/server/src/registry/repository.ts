@@ -1,8 +1,10 @@
 import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKind } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { ensureImage, withoutVersions, withVersions } from '../images/index.ts'
+import { findCondemned, pardon, pardonLinks } from './condemned.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
+import { refuseWhileServed } from './served.ts'
 
 /** How many missing parts a refusal names. */
 const namedMissing = 20
@@ -39,13 +41,28 @@ export async function repositoryExists(reads: Reads, repository: string): Promis
   return (await reads.list(manifestKind, { where, limit: 1 })).items.length > 0
 }
 
-/** Makes a stored blob readable through the repository. */
+/** Makes a stored blob readable through the repository. The caller holds the digest since before the bytes were stored. */
 export async function linkBlob(
   store: Store,
   actor: Actor,
   link: { repository: string; digest: string; sizeBytes: number },
 ): Promise<void> {
   await store.transaction(actor, (transaction) => addLink(transaction, link))
+}
+
+/**
+ * For a client that asks whether a blob is there so as not to upload it: where the link is still there after this, it stays
+ * for a whole grace time. The mark is read before the link: a mark made after that lives for as long itself.
+ */
+export async function renewLink(
+  store: Store,
+  actor: Actor,
+  link: { repository: string; digest: string },
+): Promise<void> {
+  if ((await findCondemned(store, link)) === undefined) return
+  await store.transaction(actor, async (transaction) => {
+    if ((await findLink(transaction, link.repository, link.digest)) !== undefined) await pardon(transaction, link)
+  })
 }
 
 /** Links a blob of `from` into `repository`; false where `from` has none such. */
@@ -67,23 +84,33 @@ async function addLink(
   transaction: Transaction,
   { repository, digest, sizeBytes }: { repository: string; digest: string; sizeBytes: number },
 ): Promise<void> {
+  await pardon(transaction, { repository, digest })
+  await pardon(transaction, { repository: null, digest })
   if ((await findLink(transaction, repository, digest)) !== undefined) return
   await transaction.create(blobLinkKind, { data: { repository, digest, size: sizeBytes } })
 }
 
 /**
  * The push itself, one transaction: everything the manifest needs is there, its row, its tags, and the image's status
- * with tag and digest. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`.
+ * with tag and digest. The caller holds the digest since before the bytes were stored. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`.
  */
 export async function pushManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
   await store.transaction(actor, async (transaction) => {
     const image = await ensureImage(transaction, { repository: push.repository, description: '' })
     await requireBlobs(transaction, push)
     const children = await requireManifests(transaction, push)
+    await pardonContent(transaction, push)
     await putRow(transaction, actor, push)
     for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
     if (push.tags.length > 0) await recordPush(transaction, actor, { push, image, children })
   })
+}
+
+/** From here on the manifest needs them; see the garbage collection for why this must be the same transaction. */
+async function pardonContent(transaction: Transaction, { repository, digest, manifest }: ManifestPush): Promise<void> {
+  await pardon(transaction, { repository: null, digest })
+  const named = manifest.blobs.map((blob) => blob.digest)
+  await pardonLinks(transaction, repository, named)
 }
 
 async function requireBlobs(transaction: Transaction, { repository, manifest }: ManifestPush): Promise<void> {
@@ -183,21 +210,34 @@ function contentBytes(push: ManifestPush, children: readonly Manifest[]): number
   return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
 }
 
-/** Removes a tag; its manifest stays. Throws `manifest-unknown`. */
-export async function deleteTag(store: Store, actor: Actor, repository: string, tag: string): Promise<void> {
+/** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it). */
+export async function deleteTag(
+  store: Store,
+  actor: Actor,
+  { repository, tag, host }: { repository: string; tag: string; host: string },
+): Promise<void> {
   await store.transaction(actor, async (transaction) => {
     const found = await findTag(transaction, repository, tag)
     if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no tag ${tag}.`)
+    await refuseWhileServed(transaction, { repository, digest: found.data.digest, host })
     await transaction.delete(tagKind, found.id)
     await forgetVersions(transaction, repository, [tag])
   })
 }
 
-/** Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it). */
-export async function deleteManifest(store: Store, actor: Actor, repository: string, digest: string): Promise<void> {
+/**
+ * Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it),
+ * `still-served` (a service's revision runs it).
+ */
+export async function deleteManifest(
+  store: Store,
+  actor: Actor,
+  { repository, digest, host }: { repository: string; digest: string; host: string },
+): Promise<void> {
   await store.transaction(actor, async (transaction) => {
     const found = await findManifest(transaction, repository, digest)
     if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no manifest ${digest}.`)
+    await refuseWhileServed(transaction, { repository, digest, host })
     await refuseWhileNamed(transaction, repository, (manifest) => manifest.manifests.includes(digest))
     const tags = await transaction.all(tagKind, { where: { manifest: at(repository, digest) } })
     for (const tag of tags) await transaction.delete(tagKind, tag.id)

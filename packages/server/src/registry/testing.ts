@@ -24,6 +24,7 @@ export interface TestRegistry {
   registry: Registry
   pushes: Push[]
   errors: object[]
+  warnings: object[]
   clock: { ms: number }
   /** Sends a request as the user `admin`, or as `user` says; `null` sends no credentials. */
   send(method: string, path: string, options?: SendOptions): Promise<Response>
@@ -56,6 +57,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
   const blobs = options.wrapBlobs?.(fileBlobs) ?? fileBlobs
   const pushes: Push[] = []
   const errors: object[] = []
+  const warnings: object[] = []
   const clock = { ms: Date.now() }
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
@@ -64,7 +66,12 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
   const registry = createRegistry({
     store,
     blobs,
-    log: { debug: () => {}, error: (fields) => errors.push(fields) },
+    log: {
+      debug: () => {},
+      info: () => {},
+      warn: (fields) => warnings.push(fields),
+      error: (fields) => errors.push(fields),
+    },
     secret: 'a secret of the tests',
     publicUrl: url,
     authenticateBasic: async (username, given) => (given === password ? testUser(username) : null),
@@ -91,6 +98,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     registry,
     pushes,
     errors,
+    warnings,
     clock,
     stop,
     connections: () => promisify(server.getConnections.bind(server))(),

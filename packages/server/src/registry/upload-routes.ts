@@ -1,6 +1,7 @@
 import { type BlobStore, isDigestAlgorithm } from '@freehold/blobs'
 import { blobLinkKind } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
+import type { DigestGuard } from './digest-guard.ts'
 import { parseDigestText, parseRepository } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, hasBody, sendEmpty, whileReceiving } from './exchange.ts'
@@ -16,9 +17,10 @@ export function createUploadRoutes(options: {
   store: Store
   blobs: BlobStore
   sessions: UploadSessions
+  guard: DigestGuard
   idleTimeoutMs: number
 }) {
-  const { store, blobs, sessions, idleTimeoutMs } = options
+  const { store, blobs, sessions, guard, idleTimeoutMs } = options
 
   const uploadHeaders = (repository: string, id: string, sizeBytes: number) => ({
     location: `/v2/${repository}/blobs/uploads/${sessions.seal(repository, id)}`,
@@ -47,8 +49,10 @@ export function createUploadRoutes(options: {
 
   async function receiveWhole(exchange: Exchange, repository: string, digest: string): Promise<void> {
     const { request, visitor } = exchange
-    const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.put(digest, request))
-    await linkBlob(store, visitor.actor, { repository, digest, sizeBytes })
+    await guard.hold(digest, async () => {
+      const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.put(digest, request))
+      await linkBlob(store, visitor.actor, { repository, digest, sizeBytes })
+    })
     sendCreated(exchange, repository, digest)
   }
 
@@ -80,8 +84,10 @@ export function createUploadRoutes(options: {
     const id = sessions.unseal(repository, session)
     const digest = parseDigestText(query.get('digest') ?? '')
     if (hasBody(request)) await receiveChunk(exchange, repository, id)
-    const { sizeBytes } = await blobs.finishUpload(id, digest)
-    await linkBlob(store, visitor.actor, { repository, digest, sizeBytes })
+    await guard.hold(digest, async () => {
+      const { sizeBytes } = await blobs.finishUpload(id, digest)
+      await linkBlob(store, visitor.actor, { repository, digest, sizeBytes })
+    })
     sendCreated(exchange, repository, digest)
   }
 

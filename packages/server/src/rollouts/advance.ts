@@ -2,10 +2,8 @@ import { type Revision, type Rollout, revisionKind, rolloutKind, type Service, s
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { advance, isFinal, type Observation, type RolloutStatus, type RolloutView } from './kind.ts'
 
-const idleMs = 1000
-const shortestMs = 5
-/** Rollouts that nobody can see are all looked at this often. */
-const thoroughMs = 10_000
+/** A rollout nobody reports on is looked at again this often, even if nothing about it changed. */
+const unseenIntervalMs = 60_000
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -29,13 +27,21 @@ export function createRolloutAdvancer(options: {
 }): RolloutAdvancer {
   const { store, now, observe, settle, onError } = options
   const watch = createWatch(now)
-  /** Versions of rollouts that were looked at while no agent reports: until one does, only a change makes a difference. */
-  let idle = new Map<string, number>()
-  let thoroughAt = Number.NEGATIVE_INFINITY
+  const unseen = createUnseenMemory(now)
 
-  const step = async (found: Rollout): Promise<void> => {
-    const observation = observe(found)
+  const step = async (found: Rollout, observation: Observation): Promise<void> => {
     const watchedMs = watch.tick(found, observation.connected)
+    if (observation.connected) return decideAndWrite(found, { observation, watchedMs })
+    const service = await store.get(serviceKind, found.data.serviceId)
+    if (service === undefined || unseen.isKnown(found, service)) return
+    await decideAndWrite(found, { observation, watchedMs })
+    unseen.note(found, service)
+  }
+
+  const decideAndWrite = async (
+    found: Rollout,
+    { observation, watchedMs }: Pick<RolloutView, 'observation' | 'watchedMs'>,
+  ): Promise<void> => {
     const decide = async (reads: Reads): Promise<{ view: RolloutView; next: RolloutStatus } | undefined> => {
       const parts = await partsOf(reads, found.id)
       if (parts === undefined || parts.rollout.status.phase !== found.status.phase) return undefined
@@ -56,21 +62,19 @@ export function createRolloutAdvancer(options: {
     async run(signal) {
       const active = await store.all(rolloutKind, { where: { active: 'yes' } })
       watch.keep(active)
-      const isThorough = now() - thoroughAt >= thoroughMs
-      if (isThorough) thoroughAt = now()
-      const before = isThorough ? new Map<string, number>() : idle
-      idle = new Map()
+      unseen.keep(active)
+      const reportedOn: Rollout[] = []
       for (const rollout of active) {
         if (signal.aborted) break
-        if (!observe(rollout).connected) idle.set(rollout.id, rollout.version)
-        if (idle.has(rollout.id) && before.get(rollout.id) === rollout.version) continue
         try {
-          await step(rollout)
+          const observation = observe(rollout)
+          if (observation.connected) reportedOn.push(rollout)
+          await step(rollout, observation)
         } catch (error) {
           onError(error, rollout)
         }
       }
-      return { checkAfterMs: active.length === 0 ? null : watch.nextMs(active) }
+      return { checkAfterMs: reportedOn.length === 0 ? null : watch.nextMs(reportedOn) }
     },
   }
 }
@@ -119,6 +123,29 @@ async function partsOf(
   return { rollout, service, revision, previous }
 }
 
+/**
+ * While no agent reports, nothing but a change of the rollout or its service moves it on: thousands that wait for a
+ * cluster that is away must not keep the process busy.
+ */
+function createUnseenMemory(now: () => number) {
+  const looks = new Map<string, { rollout: number; service: number; at: number }>()
+  return {
+    /** Whether both were looked at as they are now, a short while ago. */
+    isKnown(rollout: Rollout, service: Service): boolean {
+      const known = looks.get(rollout.id)
+      const isSame = known?.rollout === rollout.version && known.service === service.version
+      return isSame && now() - known.at < unseenIntervalMs
+    },
+    note(rollout: Rollout, service: Service): void {
+      looks.set(rollout.id, { rollout: rollout.version, service: service.version, at: now() })
+    },
+    keep(rollouts: readonly Rollout[]): void {
+      const ids = new Set(rollouts.map((rollout) => rollout.id))
+      for (const id of looks.keys()) if (!ids.has(id)) looks.delete(id)
+    },
+  }
+}
+
 /** How long each rollout was in its phase while an agent reported; `starting` goes on where it was left. */
 function createWatch(now: () => number) {
   interface Entry {
@@ -146,15 +173,14 @@ function createWatch(now: () => number) {
       const ids = new Set(rollouts.map((rollout) => rollout.id))
       for (const id of entries.keys()) if (!ids.has(id)) entries.delete(id)
     },
-    /** Until the first of them has settled; deadlines, and what agents have yet to say, need no better than a second. */
+    /** Until the first of them has settled; deadlines are longer and need no better than a second. */
     nextMs(rollouts: readonly Rollout[]): number {
       const waits = rollouts.map((rollout) => {
         const entry = entries.get(rollout.id)
-        if (entry === undefined || rollout.status.phase !== 'settling') return idleMs
-        const leftMs = rollout.data.settleSeconds * 1000 - entry.phaseMs
-        return leftMs <= 0 ? idleMs : Math.max(shortestMs, leftMs)
+        if (entry === undefined || rollout.status.phase !== 'settling') return 1000
+        return Math.max(1, rollout.data.settleSeconds * 1000 - entry.phaseMs)
       })
-      return Math.min(idleMs, ...waits)
+      return Math.min(1000, ...waits)
     },
   }
 }

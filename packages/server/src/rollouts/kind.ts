@@ -8,7 +8,7 @@ import {
   type Workload,
   type WorkloadSpec,
 } from '@freehold/contracts'
-import { broken, causeOf, countTasks, isHealthy, placeOf, replicasOf } from './tasks.ts'
+import { broken, causeOf, containers, countTasks, isHealthy, placeOf, replicasOf } from './tasks.ts'
 
 /** What the agents see of one service now. */
 export interface Observation {
@@ -243,7 +243,7 @@ function advanceRetiring(view: RolloutView): RolloutStatus {
   if (left.length === 0) return succeed(view)
   if (late)
     return succeed(view, ` Of the old revision ${left.length} containers still run; the agent goes on removing them.`)
-  return progress(view, `Waiting for ${left.length} containers of the old revision to end.`)
+  return progress(view, `Waiting for ${containers(left.length)} of the old revision to end.`)
 }
 
 function advanceReverting(view: RolloutView): RolloutStatus {
@@ -367,10 +367,10 @@ function waitingMessage(view: RolloutView, seen: ReturnType<typeof countTasks>):
   const { previous, rollout } = view
   if (rollout.data.strategy === 'recreate' && previous !== null && seen.own.length === 0) {
     const old = seenOf(view, previous).live.length
-    if (old > 0) return `Waiting for ${old} containers of revision ${previous.data.number} to stop.`
+    if (old > 0) return `Waiting for ${containers(old)} of revision ${previous.data.number} to stop.`
   }
   if (seen.wanted === null || (seen.wanted === 0 && seen.own.length === 0)) return 'Waiting for the agent to start it.'
   const waiting = seen.own.filter((task) => task.state !== 'running' || !isHealthy(task, view.revision.data.spec))
   const cause = waiting.length === 0 ? '' : ` ${causeOf(waiting)}`
-  return `${seen.healthy.length} of ${seen.wanted} containers are healthy.${cause}`
+  return `${seen.healthy.length} of ${containers(seen.wanted)} healthy.${cause}`
 }

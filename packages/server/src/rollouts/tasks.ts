@@ -47,12 +47,43 @@ export function causeOf(tasks: readonly Task[]): string {
   const task = tasks.toSorted((one, other) => rank(one) - rank(other) || (one.since < other.since ? -1 : 1)).at(-1)
   if (task === undefined) return 'No container was started.'
   const where = task.nodeName === null ? '' : ` on ${task.nodeName}`
-  const said = task.message === '' ? '' : `: ${task.message}`
   const exit = task.exitCode === null || !broken.has(task.state) ? '' : ` with exit code ${task.exitCode}`
+  const said = saysMore(task) ? `: ${task.message}` : ''
   const health =
     task.state === 'running' && task.healthMessage !== '' ? `; its health check says: ${task.healthMessage}` : ''
-  const word = task.state === 'complete' ? 'ended by itself' : `is ${task.state}`
-  return `A container${where} ${word}${exit}${said}${health}.`.slice(0, sentenceLimit)
+  const sentence = `A container${where} ${doing[task.state] ?? `is ${task.state}`}${exit}${said}${health}`
+  return `${sentence.slice(0, sentenceLimit - 1).replace(/\.$/, '')}.`
+}
+
+/** What a container in each of Swarm's states does, after "A container on vm". */
+const doing: Readonly<Record<string, string>> = {
+  new: 'is new',
+  pending: 'waits for a node',
+  assigned: 'is about to start',
+  accepted: 'is about to start',
+  preparing: 'is being prepared; its image is pulled',
+  ready: 'is about to start',
+  starting: 'is starting',
+  running: 'runs',
+  complete: 'ended by itself',
+  failed: 'failed',
+  rejected: 'could not be started',
+  shutdown: 'was stopped',
+  orphaned: 'was lost with its node',
+  remove: 'is being removed',
+}
+
+/** An engine repeats state and exit code in words of its own ("started", "task: non-zero exit (3)"); that is left out. */
+function saysMore({ state, message, exitCode }: Task): boolean {
+  if (message === '' || message.toLowerCase() === state) return false
+  if (exitCode !== null && message === `task: non-zero exit (${exitCode})`) return false
+  if (state === 'assigned' || state === 'accepted' || state === 'ready') return false
+  return !(state === 'running' && message === 'started') && !(state === 'complete' && message === 'finished')
+}
+
+/** `1 container`, `2 containers`. */
+export function containers(count: number): string {
+  return `${count} ${count === 1 ? 'container' : 'containers'}`
 }
 
 /** The slot or, in global mode, the node a task fills. */

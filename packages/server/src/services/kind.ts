@@ -9,7 +9,7 @@ import {
   type Task,
   type WorkloadSpec,
 } from '@freehold/contracts'
-import { causeOf, countTasks, isFinal, replicasOf } from '../rollouts/index.ts'
+import { causeOf, containers, countTasks, isFinal, replicasOf } from '../rollouts/index.ts'
 
 type Data = Service['data']
 type Status = Service['status']
@@ -170,15 +170,15 @@ function stateOf(options: {
     const left = counts.live.length
     return left === 0
       ? { state: 'stopped', message: `Scaled to 0.${aside}` }
-      : { state: 'degraded', message: `Scaled to 0; ${left} containers are still ending.${aside}` }
+      : { state: 'degraded', message: `Scaled to 0; ${containers(left)} still ending.${aside}` }
   }
   if (counts.complete)
     return {
       state: 'running',
-      message: `Revision ${number} serves with ${replicas.healthy} healthy containers.${aside}`,
+      message: `Revision ${number} serves with ${replicas.healthy} healthy ${replicas.healthy === 1 ? 'container' : 'containers'}.${aside}`,
     }
   const suspects = counts.own.filter((task) => !counts.healthy.includes(task))
-  const message = `${replicas.healthy} of ${replicas.wanted} containers of revision ${number} are healthy. ${causeOf(suspects)}${aside}`
+  const message = `${replicas.healthy} of ${containers(replicas.wanted)} of revision ${number} healthy. ${causeOf(suspects)}${aside}`
   const isBroken = suspects.some(
     (task) => task.health === 'failing' || ['failed', 'rejected', 'complete'].includes(task.state),
   )

@@ -60,6 +60,20 @@ test('on a narrow screen the places are behind a button, and Esc closes them', a
   await places.waitFor({ state: 'detached' })
 })
 
+test('a page that was left gives its connection back, and catches up when it is shown again', async () => {
+  const page = await dashboard.open('/clusters')
+  await page.getByRole('link', { name: 'north' }).waitFor()
+  const given = page.waitForEvent('requestfailed', (request) => request.url().includes('/api/v1/changes'))
+  await page.evaluate('window.dispatchEvent(new Event("pagehide"))')
+  await given
+  await dashboard.client.clusters.create({ body: { data: { name: 'west' } } })
+  await page.evaluate('window.dispatchEvent(new Event("pageshow"))')
+  await page.getByRole('link', { name: 'west' }).waitFor()
+  await dashboard.client.clusters.create({ body: { data: { name: 'east' } } })
+  await page.getByRole('link', { name: 'east' }).waitFor()
+  expect(dashboard.complaints).toEqual([])
+})
+
 test('a lost connection is said, and what was missed is there when it returns', async () => {
   const page = await dashboard.open('/clusters')
   await page.getByRole('link', { name: 'north' }).waitFor()

@@ -32,7 +32,7 @@ function Overview({ status }: { status: Status }) {
       <NextSteps status={status} />
       <UnderWay />
       <p className="text-xs text-muted">
-        Freehold {status.version} on {status.store === 'sqlite' ? 'SQLite' : 'PostgreSQL'}, up since{' '}
+        Freehold {status.version} on {status.store === 'sqlite' ? 'SQLite' : 'PostgreSQL'}, started{' '}
         <Ago at={status.startedAt} />.
       </p>
     </>

@@ -2,6 +2,7 @@ import type { Client } from '@freehold/client'
 import type { LogLine } from '@freehold/contracts'
 import { useEffect, useRef, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import { whileShown } from '../../app/while-shown.ts'
 
 /** Older lines are dropped: the page is for looking, the log itself is on the cluster. */
 const maxLines = 2_000
@@ -36,11 +37,7 @@ export function useLogLines(serviceId: string) {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `attempt` starts the stream anew; `draw` reads refs alone.
   useEffect(() => {
-    const abort = new AbortController()
     let dirty = false
-    buffer.current = []
-    setState('connecting')
-    setError(null)
     const timer = setInterval(() => {
       if (dirty) draw()
       dirty = false
@@ -52,15 +49,20 @@ export function useLogLines(serviceId: string) {
       dirty = true
       setState('open')
     }
-    readLog({ client, serviceId, signal: abort.signal, onLine })
-      .then(() => setState('ended'))
-      .catch((thrown: unknown) => {
-        if (abort.signal.aborted) return
-        setState('failed')
-        setError(thrown)
-      })
+    const stop = whileShown((signal) => {
+      buffer.current = []
+      setState('connecting')
+      setError(null)
+      readLog({ client, serviceId, signal, onLine })
+        .then(() => setState('ended'))
+        .catch((thrown: unknown) => {
+          if (signal.aborted) return
+          setState('failed')
+          setError(thrown)
+        })
+    })
     return () => {
-      abort.abort()
+      stop()
       clearInterval(timer)
     }
   }, [client, serviceId, attempt])

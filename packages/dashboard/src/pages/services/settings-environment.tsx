@@ -9,6 +9,7 @@ import type { FieldsProps } from './settings.tsx'
 export function EnvironmentFields({ draft, set, fault }: FieldsProps) {
   const rows = draft.environment
   const nextKey = useRef(rows.length)
+  const addedKey = useRef(-1)
   const change = (key: number, part: { name?: string; value?: string }) =>
     set({ environment: rows.map((row) => (row.key === key ? { ...row, ...part } : row)) })
   const append = (added: { name: string; value: string }[], replacing?: number) => {
@@ -16,6 +17,7 @@ export function EnvironmentFields({ draft, set, fault }: FieldsProps) {
       nextKey.current += 1
       return { ...row, key: nextKey.current }
     })
+    addedKey.current = nextKey.current
     set({ environment: [...rows.filter(({ key }) => key !== replacing), ...made] })
   }
   const error = fault('data.environment')
@@ -24,6 +26,8 @@ export function EnvironmentFields({ draft, set, fault }: FieldsProps) {
       {rows.map((row) => (
         <div key={row.key} className="flex gap-2 max-sm:flex-wrap">
           <input
+            // biome-ignore lint/a11y/noAutofocus: who adds a variable types its name next.
+            autoFocus={row.key === addedKey.current}
             aria-label="Variable name"
             placeholder="NAME"
             value={row.name}

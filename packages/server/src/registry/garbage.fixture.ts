@@ -1,0 +1,31 @@
+/**
+ * A registry in a process of its own that pushes, deletes and collects without a pause, to be killed. Arguments:
+ * directory, round. Prints `kept <repository> <digest>` for images it will never delete, and `freed` for each pass that
+ * freed something.
+ */
+import { neverAborted } from './garbage.testing.ts'
+import { pushImage, startTestRegistry } from './testing.ts'
+
+const [, , directory = '', round = '0'] = process.argv
+const registry = await startTestRegistry({ directory })
+
+async function push(worker: number): Promise<never> {
+  const repository = `garbage/${worker % 2}`
+  for (let count = 0; ; count += 1) {
+    const layer = count % 3 === 0 ? `kept ${round} ${worker} ${count}` : `shared ${count % 5}`
+    const { digest } = await pushImage(registry, repository, `w${worker}`, layer).catch(() => ({ digest: null }))
+    if (digest === null) continue
+    if (count % 3 === 0) console.log(`kept ${repository} ${digest}`)
+    else await registry.send('DELETE', `/v2/${repository}/manifests/${digest}`)
+  }
+}
+
+async function collect(): Promise<never> {
+  for (;;) {
+    registry.clock.ms = Date.now()
+    const { freedBytes } = await registry.registry.collectGarbage({ graceMs: 0, signal: neverAborted })
+    if (freedBytes > 0) console.log('freed')
+  }
+}
+
+await Promise.all([collect(), ...[0, 1, 2, 3].map(push)])
