@@ -116,7 +116,8 @@ export const settings = {
   }),
   environment: setting({
     variable: 'SERVEZONE_ENVIRONMENT',
-    meaning: 'What this installation is for. Checked, because operators have it in their files; nothing depends on it yet.',
+    meaning:
+      'What this installation is for. Checked, because operators have it in their files; nothing depends on it yet.',
     default: 'production',
     unit: 'production | integration',
     schema: z.enum(['production', 'integration'], { error: 'must be production or integration' }).default('production'),
