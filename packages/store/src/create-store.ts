@@ -2,7 +2,7 @@ import { FreeholdError } from '@freehold/contracts'
 import { changeOf, checkEntries, type LogEntry } from './chain.ts'
 import type { CommonOptions, Engine, StoreLog } from './engine.ts'
 import { createFacts } from './facts.ts'
-import { maxPage, unpagedQueryOf } from './query.ts'
+import { checkLimit, maxPage, unpagedQueryOf } from './query.ts'
 import { listAll, listPage, uniqueQuery } from './reads.ts'
 import { resourceOf } from './row.ts'
 import type { AnyKind, Reads, Store, Stored } from './store.ts'
@@ -92,7 +92,7 @@ function createReads({ reader, cursorKey }: Engine, checkKind: (kind: AnyKind) =
 function createLogReads({ reader }: Engine): Pick<Store, 'changes' | 'audit' | 'verifyAudit'> {
   return {
     async changes(since, { limit = maxPage, kinds } = {}) {
-      const entries = await reader.changes(since, limit, kinds)
+      const entries = await reader.changes(since, checkLimit(limit), kinds)
       // The clock is read after the entries: what was dropped or written meanwhile can only make the answer stricter.
       const { head, pruned } = await reader.clock()
       if (since < pruned.version || since > head.version) {
@@ -104,7 +104,12 @@ function createLogReads({ reader }: Engine): Pick<Store, 'changes' | 'audit' | '
       return entries.map(changeOf)
     },
     async audit({ kind, id, before = Number.MAX_SAFE_INTEGER, limit = 100 } = {}) {
-      const filter = { ...(kind !== undefined && { kind }), ...(id !== undefined && { id }), before, limit }
+      const filter = {
+        ...(kind !== undefined && { kind }),
+        ...(id !== undefined && { id }),
+        before,
+        limit: checkLimit(limit),
+      }
       return (await reader.audit(filter)).map(changeOf)
     },
     async verifyAudit() {

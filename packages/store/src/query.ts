@@ -27,12 +27,15 @@ const defaultPage = 100
 
 /** Turns list options into a query. An index the kind does not declare, or a limit out of 1 to 500, is a `TypeError`. */
 export function queryOf(kind: AnyKind, options: ListOptions, cursorKey: string): Query {
-  const limit = options.limit ?? defaultPage
-  if (!Number.isInteger(limit) || limit < 1 || limit > maxPage) {
-    throw new TypeError(`A page has 1 to ${maxPage} rows, not ${limit}.`)
-  }
+  const limit = checkLimit(options.limit ?? defaultPage)
   const after = options.cursor === undefined ? '' : decodeCursor(cursorKey, scopeOf(kind, options), options.cursor)
   return { ...unpagedQueryOf(kind, options), after, limit }
+}
+
+/** The limit itself; a `TypeError` where it is not 1 to 500. */
+export function checkLimit(limit: number): number {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= maxPage) return limit
+  throw new TypeError(`A page has 1 to ${maxPage} rows, not ${limit}.`)
 }
 
 export function unpagedQueryOf(kind: AnyKind, options: Omit<ListOptions, 'limit' | 'cursor'>): Query {

@@ -120,11 +120,11 @@ export interface Store extends Reads {
    */
   transaction<T>(actor: Actor, work: (transaction: Transaction) => Promise<T>): Promise<T>
   /**
-   * The entries after `since`, oldest first, at most `limit` (default 500). No gaps and no repeats, across restarts
+   * The entries after `since`, oldest first, at most `limit` (1 to 500, default 500). No gaps and no repeats, across restarts
    * and replicas. A `since` older than what is kept, or newer than the store (it was restored), is `feed-expired`.
    */
   changes(since: number, options?: { limit?: number; kinds?: readonly string[] }): Promise<Change[]>
-  /** Newest first, for the audit page. */
+  /** Newest first, for the audit page; `limit` is 1 to 500, default 100. */
   audit(options?: { kind?: string; id?: string; before?: number; limit?: number }): Promise<Change[]>
   /** Calls `listener` after commits of this or another process; it carries no data. Returns the unsubscribe. */
   onChange(listener: () => void): () => void

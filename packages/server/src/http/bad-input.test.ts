@@ -134,6 +134,8 @@ describe('an address', () => {
     ['a limit of nothing', '/api/v1/users?limit=0', 400, 'invalid-input'],
     ['a limit too large', '/api/v1/users?limit=501', 400, 'invalid-input'],
     ['a limit that is no number', '/api/v1/users?limit=ten', 400, 'invalid-input'],
+    ['a limit of the audit log too large', '/api/v1/audit?limit=501', 400, 'invalid-input'],
+    ['a limit of the change feed', '/api/v1/changes?limit=1', 400, 'invalid-input'],
     ['a made-up cursor', '/api/v1/users?cursor=abcdef', 400, 'invalid-cursor'],
     ['a label that is none', '/api/v1/users?label=nothing', 400, 'invalid-input'],
     ['bad percent-encoding', '/api/v1/users/%E0%A4%A', 400, 'invalid-input'],

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { canonicalJson } from '../canonical.ts'
-import type { Change, Store } from '../store.ts'
+import type { Store } from '../store.ts'
 import {
   alice,
   bedFor,
@@ -9,20 +9,12 @@ import {
   kinds,
   type MakeTestBed,
   note,
+  readLog,
   service,
   storeFor,
   until,
   user,
 } from './test-bed.ts'
-
-async function follow(store: Store, since: number, limit: number): Promise<Change[]> {
-  const changes: Change[] = []
-  for (;;) {
-    const next = await store.changes(changes.at(-1)?.version ?? since, { limit })
-    if (next.length === 0) return changes
-    changes.push(...next)
-  }
-}
 
 async function makeSomeChanges(store: Store, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
@@ -32,6 +24,12 @@ async function makeSomeChanges(store: Store, count: number): Promise<void> {
 
 export function describeLog(make: MakeTestBed): void {
   describe('the log', () => {
+    it.each([0, 501, 1.5, Number.NaN])('refuses to read %s entries at once', async (limit) => {
+      const store = await storeFor(make)
+      await expect(store.changes(0, { limit })).rejects.toThrow(TypeError)
+      await expect(store.audit({ limit })).rejects.toThrow(TypeError)
+    })
+
     it('has one entry for each change: who, what, before and after', async () => {
       const store = await storeFor(make, { now: () => Date.UTC(2030, 0, 1) })
       const created = await createService(store, { name: 'web' })
@@ -70,7 +68,7 @@ export function describeLog(make: MakeTestBed): void {
       await createService(store, { name: 'web' })
       await makeSomeChanges(store, 5)
       for (const limit of [1, 3, 11, 500]) {
-        expect((await follow(store, 0, limit)).map(({ version }) => version)).toEqual([
+        expect((await readLog(store, 0, limit)).map(({ version }) => version)).toEqual([
           1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
         ])
       }
@@ -104,7 +102,7 @@ export function describeLog(make: MakeTestBed): void {
         await store.close()
       }
       const store = await bed.open()
-      expect((await follow(store, 0, 5)).map(({ version }) => version)).toEqual(
+      expect((await readLog(store, 0, 5)).map(({ version }) => version)).toEqual(
         Array.from({ length: 12 }, (_, i) => i + 1),
       )
       expect(await store.verifyAudit()).toEqual({ checked: 12, firstBroken: null })

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest'
 import type { CommonOptions } from '../engine.ts'
-import type { Store } from '../store.ts'
+import type { Change, Store } from '../store.ts'
 import { alice, kinds, note, service, user } from './test-bed-kinds.ts'
 
 /** A place for one store: it can be opened, closed and opened again, and its tables reached behind its back. */
@@ -37,4 +37,14 @@ export function createService(store: Store, data: { name: string; cluster?: stri
 /** Waits until a condition holds; the test's own time limit ends it otherwise. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** The whole log after a version, read in pages of `limit`. */
+export async function readLog(store: Store, since: number, limit: number): Promise<Change[]> {
+  const changes: Change[] = []
+  for (;;) {
+    const next = await store.changes(changes.at(-1)?.version ?? since, { limit })
+    if (next.length === 0) return changes
+    changes.push(...next)
+  }
 }
