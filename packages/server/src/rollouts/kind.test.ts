@@ -58,7 +58,9 @@ describe('a rollout', () => {
     const now = step(web, { rollout: fresh(), ...parts }, { tasks: [task(one), ...failed] })
     expect(now.status.phase).toBe('reverting')
     expect(now.status.failure).toMatchObject({ outcome: 'failed', logTail: ['line 3'] })
-    expect(now.status.failure?.reason).toBe('Its containers failed 3 times: A container on one failed with exit code 7.')
+    expect(now.status.failure?.reason).toBe(
+      'Its containers failed 3 times: A container on one failed with exit code 7.',
+    )
     const end = step(web, { rollout: now, ...parts }, { tasks: [task(one)] })
     expect(end.status).toMatchObject({ phase: 'failed', previousServes: true })
   })
