@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cliReference } from '@freehold/cli'
 import { openApiDocument } from '@freehold/contracts/openapi'
 import { settingsReference } from '@freehold/server'
 
@@ -16,6 +17,7 @@ const generatedFiles: readonly GeneratedFile[] = [
     content: async () => `${JSON.stringify(openApiDocument(await versionOf()), undefined, 2)}\n`,
   },
   { path: 'docs/settings.md', content: async () => settingsReference() },
+  { path: 'docs/cli.md', content: async () => cliReference() },
 ]
 
 const root = join(import.meta.dirname, '..')

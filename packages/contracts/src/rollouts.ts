@@ -126,6 +126,8 @@ export const rolloutKind = defineKind({
     serviceId: (rollout) => rollout.data.serviceId,
     /** Only those under way, so that the reconciler finds them among many. */
     active: (rollout) => (finalPhases.includes(rollout.status.phase) ? undefined : 'yes'),
+    /** For the list of what needs a person. */
+    failed: (rollout) => (rollout.status.phase === 'failed' ? 'yes' : undefined),
     activeInCluster: (rollout) => (finalPhases.includes(rollout.status.phase) ? undefined : rollout.data.clusterId),
   },
 })

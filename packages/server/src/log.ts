@@ -10,6 +10,7 @@ export function createLog(level: Config['logLevel']): Logger {
     {
       level,
       base: null,
+      messageKey: 'message',
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '[redacted]' },

@@ -88,7 +88,12 @@ function addApply(program: Command, environment: Environment): void {
     const body = { documents: sourced.map(({ document }) => document), prune, version: plan.version }
     const { changes } = await withSources(sourced, () => api.call(routes.plan.apply, { body }))
     if (output.json) output.document({ changes })
-    else output.line(summary(changes).replace('Plan:', 'Applied:').replaceAll(' to ', ' '))
+    else
+      output.line(
+        summary(changes)
+          .replace('Plan:', 'Applied:')
+          .replace(/ to (create|update|delete)/g, ' $1d'),
+      )
     return undefined
   })
 }

@@ -143,7 +143,9 @@ function addJoinCode(clusters: Command, environment: Environment): void {
       output.document(made)
       return undefined
     }
-    output.note(`Run this on the machine that shall join ${nameOf(cluster)}, before ${made.resource.data.expiresAt}:`)
+    output.note(
+      `Run this in a clone of Freehold on the machine that shall join ${nameOf(cluster)}, before ${made.resource.data.expiresAt}:`,
+    )
     output.line(made.command)
     return undefined
   })

@@ -4,6 +4,8 @@ import { wholeNumber } from '../nouns/values.ts'
 import { age, plain } from '../output/text.ts'
 import { type Environment, handle } from '../runtime.ts'
 
+const pageSize = 500
+
 /** Adds `status` and `audit`. */
 export function addStatus(program: Command, environment: Environment): void {
   const status = program.command('status').description('How everything stands, and what needs a person.')
@@ -42,6 +44,7 @@ interface AuditOptions {
   kind?: string
   id?: string
   limit: number
+  observed?: boolean
 }
 
 function addAudit(program: Command, environment: Environment): void {
@@ -50,6 +53,7 @@ function addAudit(program: Command, environment: Environment): void {
     .description('Who changed what, the newest first.')
     .option('--kind <kind>', 'only of this kind, such as service')
     .option('--id <id>', 'only of this resource')
+    .option('--observed', 'also what agents and the control plane itself observed')
     .addOption(new Option('--limit <number>', 'how many entries').argParser(wholeNumber(1)).default(100))
   handle<AuditOptions>(command, environment, async ({ options, runtime: { api: open, output } }) => {
     const api = await open()
@@ -58,13 +62,14 @@ function addAudit(program: Command, environment: Environment): void {
       ...(options.id === undefined ? {} : { id: options.id }),
     }
     const entries: ChangeEntry[] = []
+    let before: { before?: number } = {}
     while (entries.length < options.limit) {
-      const limit = Math.min(500, options.limit - entries.length)
-      const last = entries.at(-1)
-      const before = last === undefined ? {} : { before: last.version }
-      const { items } = await api.call(routes.audit.list, { query: { ...filters, ...before, limit } })
-      entries.push(...items)
-      if (items.length < limit) break
+      const { items } = await api.call(routes.audit.list, { query: { ...filters, ...before, limit: pageSize } })
+      const wanted = items.filter(({ operation }) => options.observed === true || operation !== 'status')
+      entries.push(...wanted.slice(0, options.limit - entries.length))
+      const last = items.at(-1)
+      if (last === undefined || items.length < pageSize) break
+      before = { before: last.version }
     }
     if (output.json) output.document(entries)
     else {

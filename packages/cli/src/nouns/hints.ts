@@ -13,7 +13,7 @@ export function tellCreated(output: Output, noun: Noun, created: unknown): void 
     return
   }
   if (answer.jumpCode !== undefined) {
-    output.note('Run this on the machine that shall join. The code in it is shown this once:')
+    output.note('Run this in a clone of Freehold on the machine that shall join. The code in it is shown this once:')
     output.line(answer.command ?? answer.jumpCode)
     return
   }

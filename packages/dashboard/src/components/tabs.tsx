@@ -11,12 +11,15 @@ export function Tabs<Name extends string>(props: {
 }) {
   return (
     <Radix.Root value={props.open} onValueChange={(name) => props.onOpen(name as Name)} className="flex flex-col gap-5">
-      <Radix.List aria-label={props.label} className="flex gap-1 overflow-x-auto border-b border-line">
+      <Radix.List
+        aria-label={props.label}
+        className="flex gap-1 overflow-x-auto overflow-y-hidden border-b border-line"
+      >
         {props.tabs.map(({ name, label }) => (
           <Radix.Trigger
             key={name}
             value={name}
-            className="-mb-px h-9 border-b-2 border-transparent px-3 text-sm font-medium whitespace-nowrap text-muted hover:text-ink focus-visible:-outline-offset-2 data-[state=active]:border-accent data-[state=active]:text-ink"
+            className="h-9 border-b-2 border-transparent px-3 text-sm font-medium whitespace-nowrap text-muted hover:text-ink focus-visible:-outline-offset-2 data-[state=active]:border-accent data-[state=active]:text-ink"
           >
             {label}
           </Radix.Trigger>

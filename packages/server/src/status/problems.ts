@@ -3,6 +3,8 @@ import {
   clusterKind,
   type Node,
   nodeKind,
+  type Rollout,
+  rolloutKind,
   type Service,
   serviceKind,
   type statusSchema,
@@ -18,10 +20,11 @@ const rank = { error: 0, warning: 1 }
 /** What needs a person, worst first, at most 50. Nodes and services are read by state: the well ones are never loaded. */
 export async function listProblems(reads: Reads): Promise<Problem[]> {
   const problemStates = Object.keys(serviceSeverity)
-  const [clusters, offline, wrongClocks, ...services] = await Promise.all([
+  const [clusters, offline, wrongClocks, failed, ...services] = await Promise.all([
     reads.all(clusterKind),
     reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
     reads.list(nodeKind, { where: { clock: 'wrong' }, limit: maxProblems }),
+    reads.all(rolloutKind, { where: { failed: 'yes' } }),
     ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
   ])
   return [
@@ -29,6 +32,7 @@ export async function listProblems(reads: Reads): Promise<Problem[]> {
     ...offline.items.flatMap(offlineProblem),
     ...wrongClocks.items.flatMap(clockProblemOf),
     ...services.flatMap((page) => page.items).flatMap(serviceProblem),
+    ...(await rolloutProblems(reads, failed)),
   ]
     .toSorted((a, b) => rank[a.severity] - rank[b.severity])
     .slice(0, maxProblems)
@@ -54,6 +58,22 @@ function serviceProblem({ id, data, status }: Service): Problem[] {
   const { state, message } = status
   const severity = state in serviceSeverity ? serviceSeverity[state as keyof typeof serviceSeverity] : null
   return problem(severity, { kind: 'service', id, name: data.name, message })
+}
+
+/** A service that runs well, but not what was rolled out last. */
+async function rolloutProblems(reads: Reads, failed: readonly Rollout[]): Promise<Problem[]> {
+  const newest = [...new Map(failed.map((rollout) => [rollout.data.serviceId, rollout])).values()].slice(-maxProblems)
+  const services = await Promise.all(newest.map((rollout) => reads.get(serviceKind, rollout.data.serviceId)))
+  return services.flatMap((service) => {
+    if (service?.status.state !== 'running') return []
+    if (!newest.some((rollout) => rollout.id === service.status.rolloutId)) return []
+    return problem('warning', {
+      kind: 'service',
+      id: service.id,
+      name: service.data.name,
+      message: service.status.message,
+    })
+  })
 }
 
 function problem(severity: Problem['severity'] | null, what: Omit<Problem, 'severity'>): Problem[] {

@@ -70,7 +70,8 @@ function MadeDialog({ made, onClose }: { made: Made; onClose: () => void }) {
   return (
     <Dialog title="Run this on the machine" onClose={onClose} wide>
       <p className="text-sm text-muted">
-        The machine needs Docker. The code is shown this once, and expires <Ago at={made.resource.data.expiresAt} />.
+        The machine needs Docker, Node.js 20 or newer and a clone of Freehold, in which this is run. The code is shown
+        this once, and expires <Ago at={made.resource.data.expiresAt} />.
       </p>
       <Command label="Join command" text={made.command} />
       <div className="flex flex-col gap-1">

@@ -46,7 +46,7 @@ export function RolloutCard({ rolloutId, service }: { rolloutId: string; service
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
         <State state={status.phase} />
         <p aria-live="polite" className="min-w-0 flex-1 basis-60">
-          {status.message}
+          {!isActive && status.failure !== null ? outcomeOf(status) : status.message}
         </p>
         {isActive && (
           <span className="text-sm text-muted">
@@ -93,8 +93,14 @@ function Steps({ steps }: { steps: Step[] }) {
   )
 }
 
+/** What serves now; the reason stands below it. */
+function outcomeOf({ previousServes, message }: Rollout['status']): string {
+  if (previousServes === null) return message
+  return previousServes ? 'The revision before it serves.' : 'The revision before it does not serve either.'
+}
+
 function Failure({ status }: { status: Rollout['status'] }) {
-  const { failure, previousServes } = status
+  const { failure } = status
   if (failure === null) return null
   return (
     <div className="flex flex-col gap-2 rounded-md border border-bad/40 bg-bad-soft p-3 text-sm">
@@ -102,9 +108,6 @@ function Failure({ status }: { status: Rollout['status'] }) {
         <BadIcon className="mt-0.5 text-bad" />
         <span className="min-w-0">{failure.reason}</span>
       </p>
-      {previousServes !== null && (
-        <p>{previousServes ? 'The revision before it serves.' : 'The revision before it does not serve either.'}</p>
-      )}
       {failure.logTail.length > 0 && (
         <Scroller label="Last log lines" className="max-h-64 overflow-auto rounded bg-surface p-2.5">
           <pre className="font-mono text-xs leading-relaxed">{failure.logTail.join('\n')}</pre>
