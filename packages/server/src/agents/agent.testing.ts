@@ -19,6 +19,8 @@ export interface TestAgent {
   refusal(): Extract<ServerMessage, { type: 'refused' }> | undefined
   send(message: AgentMessage): void
   report(report: Partial<Report>): void
+  /** Answers no look from now on, as if the network swallowed the answers. */
+  mute(isMute: boolean): void
   close(): void
 }
 
@@ -75,6 +77,7 @@ export function connectAgent(options: {
   const heard: ServerMessage[] = []
   let isClosed = false
   let reported: Report | undefined
+  let isMute = false
   const send = (message: AgentMessage): void => agent.send(JSON.stringify(message))
   const last = <Type extends ServerMessage['type']>(type: Type) =>
     heard.findLast((message): message is Extract<ServerMessage, { type: Type }> => message.type === type)
@@ -85,7 +88,8 @@ export function connectAgent(options: {
     const message = JSON.parse(text) as ServerMessage
     heard.push(message)
     if (message.type === 'ping') send({ type: 'pong' })
-    if (message.type === 'look' && reported !== undefined) send({ type: 'report', report: reported, look: message.id })
+    if (message.type === 'look' && reported !== undefined && !isMute)
+      send({ type: 'report', report: reported, look: message.id })
     if (message.type !== 'challenge') return
     const challenge = challengeText({ nonce: message.nonce, nodeId: options.nodeId })
     send({
@@ -117,6 +121,9 @@ export function connectAgent(options: {
         ...report,
       }
       send({ type: 'report', report: reported })
+    },
+    mute: (mute) => {
+      isMute = mute
     },
     close: () => agent.close('the test says so'),
   }
