@@ -25,7 +25,8 @@ const queueJobs = 20_000
 /**
  * Group commit: work queues up while a batch is being committed; the next batch takes all of it (at most 256 pieces,
  * or 25 ms), runs it piece by piece, commits once, and only then settles the promises. When the engine fails, the whole
- * batch is rolled back and every piece of it rejected.
+ * batch is rolled back and every piece of it rejected. A rollback that fails is repeated before the next batch begins;
+ * while it keeps failing, so does everything that waits.
  */
 export function createWriter(options: {
   session: Session
@@ -38,6 +39,7 @@ export function createWriter(options: {
   const watchdog = createWatchdog(options.transactionTimeoutMs)
   let running: Promise<void> | undefined
   let closed = false
+  let isRollbackDue = false
 
   function enqueue(job: Job): void {
     const refusal = closed
@@ -67,6 +69,7 @@ export function createWriter(options: {
     const started: Job[] = []
     const settle: (() => void)[] = []
     try {
+      if (isRollbackDue) await rollback()
       const head = await options.session.begin()
       const batch: Batch = { session: options.session, writes: createWrites(), head, failure: undefined }
       const endMs = performance.now() + batchMs
@@ -85,8 +88,15 @@ export function createWriter(options: {
     } catch (error) {
       if (started.length === 0) started.push(...queue.splice(0))
       for (const job of started) job.fail(error)
-      await options.session.rollback()
+      // The jobs have their error, the cause; what the rollback has to say is said to the next batch, which repeats it.
+      await rollback().catch(() => undefined)
     }
+  }
+
+  async function rollback(): Promise<void> {
+    isRollbackDue = true
+    await options.session.rollback()
+    isRollbackDue = false
   }
 
   function transactionJob<T>(

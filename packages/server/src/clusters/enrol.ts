@@ -3,8 +3,8 @@ import { clusterKind, type Enrolment, enrolmentKind, FreeholdError, nodeKind } f
 import type { Actor, Store, Transaction } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { getResource, listResources, present } from '../http/resources.ts'
+import { createThrottle } from '../identity/index.ts'
 import { agentCommand, checkEnrolment, hashJumpCode, makeJumpCode } from './kind.ts'
-import { createThrottle } from './throttle.ts'
 
 export function createEnrolmentHandlers(options: {
   store: Store
@@ -61,13 +61,16 @@ export function createEnrol(options: { store: Store; now: () => number }): Handl
   const { store, now } = options
   const throttle = createThrottle({ now })
   return async ({ body, client }) => {
-    throttle.check(client.address)
+    // Before the attempt counts: a wrong key is no guess at a code, and must not take earlier guesses back either.
     checkKey(body.publicKey)
+    const attempt = throttle.begin({ account: undefined, address: client.address })
     const actor: Actor = { type: 'agent', id: 'enrolment', name: body.name }
     try {
-      return await store.transaction(actor, (transaction) => enrol(transaction, body, new Date(now())))
+      const answer = await store.transaction(actor, (transaction) => enrol(transaction, body, new Date(now())))
+      attempt.succeeded()
+      return answer
     } catch (error) {
-      if (error instanceof FreeholdError && error.code === 'wrong-credentials') throttle.fail(client.address)
+      if (!(error instanceof FreeholdError && error.code === 'wrong-credentials')) attempt.succeeded()
       throw error
     }
   }

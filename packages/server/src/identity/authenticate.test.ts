@@ -1,12 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { kinds } from '@freehold/contracts'
+import { FreeholdError, kinds, userKind } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { seedToken } from '../http/server.testing.ts'
 import { openServerSecret } from '../secrets/index.ts'
 import { createIdentityNoun, type IdentityCaller, type IdentityNoun } from './index.ts'
+import { startSession } from './sessions.ts'
 
 let directory = ''
 let store: Store
@@ -73,4 +74,31 @@ test('a second bootstrap changes nothing', async () => {
   await expect(identity.authenticateBasic('other', 'another long password', client)).rejects.toMatchObject({
     code: 'wrong-credentials',
   })
+})
+
+/** A session two days old, which is due for prolonging, over a store whose writes fail with `failure`. */
+async function dueSession(failure: Error) {
+  const user = await store.find(userKind, 'name', 'admin')
+  if (user === undefined) throw new Error('no administrator')
+  const { value, session } = await startSession(store, { user, client, now: Date.now() })
+  const failing: Store = { ...store, transaction: () => Promise.reject(failure) }
+  const secret = await openServerSecret({ appSecret: undefined, dataDirectory: directory })
+  const now = () => Date.now() + 2 * 86_400_000
+  const noun = createIdentityNoun({ store: failing, secret, secure: false, now })
+  return { session, use: () => noun.authenticate({ headers: { cookie: `freehold_session=${value}` } }) }
+}
+
+test.each(['storage-full', 'storage-unwritable', 'unavailable'] as const)(
+  'a session that cannot be prolonged (%s) is good until its old end',
+  async (code) => {
+    const { session, use } = await dueSession(new FreeholdError(code))
+    const { caller, setCookie } = await use()
+    expect(caller.identity).toMatchObject({ name: 'admin', expiresAt: session.data.expiresAt })
+    expect(setCookie).toBeUndefined()
+  },
+)
+
+test('a session that was ended meanwhile is not let in by failing to prolong it', async () => {
+  const { use } = await dueSession(new FreeholdError('token-expired'))
+  await expect(use()).rejects.toMatchObject({ code: 'token-expired' })
 })

@@ -29,6 +29,9 @@ export interface AuthenticateOptions {
   secure: boolean
 }
 
+/** What the store says where it can read but not write at the moment. */
+const cannotWrite: ReadonlySet<string> = new Set(['storage-full', 'storage-unwritable', 'unavailable'])
+
 /** Builds the ways to prove who one is: bearer value or cookie for the API, user name and password for the rest. */
 export function createAuthenticate(options: AuthenticateOptions) {
   const { store, lookup, passwords, throttle, now } = options
@@ -61,11 +64,17 @@ export function createAuthenticate(options: AuthenticateOptions) {
   async function prolong(found: Extract<Found, { type: 'session' }>, value: string): Promise<string | undefined> {
     const expiresAt = prolonged(found.session, now())
     if (expiresAt === null) return undefined
-    await store.transaction(actorOf(found.user), async (transaction) => {
-      const session = await transaction.get(sessionKind, found.session.id)
-      if (session === undefined) throw new FreeholdError('token-expired')
-      await transaction.update(sessionKind, session.id, { data: { ...session.data, expiresAt } })
-    })
+    try {
+      await store.transaction(actorOf(found.user), async (transaction) => {
+        const session = await transaction.get(sessionKind, found.session.id)
+        if (session === undefined) throw new FreeholdError('token-expired')
+        await transaction.update(sessionKind, session.id, { data: { ...session.data, expiresAt } })
+      })
+    } catch (error) {
+      // The session is still good until its old end, and reading must work without writing; the next request tries again.
+      if (error instanceof FreeholdError && cannotWrite.has(error.code)) return undefined
+      throw error
+    }
     lookup.invalidate()
     return sessionCookie(value, {
       maxAgeSeconds: Math.floor((Date.parse(expiresAt) - now()) / 1000),

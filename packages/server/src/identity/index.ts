@@ -17,6 +17,7 @@ import { createUsers } from './users.ts'
 
 export type { IdentityCaller } from './authenticate.ts'
 export { makeCredential } from './credential.ts'
+export { createThrottle } from './throttle.ts'
 
 export interface IdentityNoun
   extends Pick<Authentication, 'authenticate' | 'authenticateBasic' | 'authenticateBearer' | 'setClusterCredentials'> {

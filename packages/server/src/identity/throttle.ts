@@ -35,7 +35,7 @@ export interface Attempt {
   succeeded(): void
 }
 
-/** Slows down guessing of passwords. In memory, bounded; a restart forgets. */
+/** Slows down guessing of passwords, tokens and JUMPCODEs. In memory, bounded; a restart forgets. */
 export function createThrottle(options: { now: () => number }) {
   const entries = new Map<string, Entry>()
   const knownAddresses = new Map<string, true>()

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -98,7 +98,34 @@ test('an agent that dies is started again, with a new code, and that is said', a
   })
   await until(() => lines.includes('code2'))
   expect(enrolments()).toBe(2)
-  expect(said.some((sentence) => sentence.includes('exit code 3'))).toBe(true)
+  expect(said).toContain('Local cluster: the agent ended (exit code 3); starting it again in 1 s.')
+})
+
+test('an agent that has joined already is given no new code; one that was cut off while joining is', async () => {
+  const identity = join(directory, 'agent', 'identity.json')
+  await mkdir(join(directory, 'agent'))
+  await writeFile(identity, JSON.stringify({ node: { nodeId: 'node' } }))
+  const program = `
+    import { writeFileSync } from 'node:fs'
+    console.log(process.env.JUMPCODE ?? 'no code')
+    writeFileSync(${JSON.stringify(identity)}, JSON.stringify({ node: null }))
+    process.exit(1)`
+  const { lines } = await begin({ dockerHost: await startEngine(), program })
+  await until(() => lines.length >= 2)
+  expect(lines.slice(0, 2)).toEqual(['no code', 'code1'])
+})
+
+test('a line without an end is cut and passed on once; the lines after it come through', async () => {
+  const program = `
+    process.stdout.write('x'.repeat(300_000))
+    setTimeout(() => process.stdout.write('x'.repeat(300_000)), 100)
+    process.on('SIGTERM', () => process.stdout.write('xxx\\nshort\\r\\n\\nlast', () => process.exit(0)))
+    setInterval(() => {}, 1000)`
+  const { lines } = await begin({ dockerHost: await startEngine(), program })
+  await until(() => lines.length > 0)
+  await agent?.stop()
+  await until(() => lines.includes('last'))
+  expect(lines).toEqual(['x'.repeat(8192), 'short', '', 'last'])
 })
 
 test('where no engine answers, that is said once, and stopping does not wait for the next look', async () => {

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { FreeholdError } from '@freehold/contracts'
 import { engineAnswers } from './engine.ts'
 
 const lookAgainMs = 30_000
@@ -22,7 +24,7 @@ export interface LocalAgentOptions {
   /** The agent's own state. */
   directory: string
   logLevel: string
-  /** Makes the cluster `local`, if it is missing, and a JUMPCODE for it. */
+  /** Makes the cluster `local`, if it is missing, and a JUMPCODE for it. Asked only while the agent has not joined. */
   enrol: () => Promise<{ jumpCode: string }>
   /** A sentence for the person at the terminal. */
   say: (sentence: string) => void
@@ -58,10 +60,10 @@ async function run(options: LocalAgentOptions, signal: AbortSignal): Promise<voi
     const startedAt = performance.now()
     const end = await runOnce(options, signal)
     if (signal.aborted) return
-    backoffMs =
-      performance.now() - startedAt >= wellAfterMs ? firstBackoffMs : Math.min(longestBackoffMs, backoffMs * 2)
+    if (performance.now() - startedAt >= wellAfterMs) backoffMs = firstBackoffMs
     options.say(`Local cluster: the agent ended (${end}); starting it again in ${Math.round(backoffMs / 1000)} s.`)
     await pause(backoffMs, signal)
+    backoffMs = Math.min(longestBackoffMs, backoffMs * 2)
   }
 }
 
@@ -86,7 +88,7 @@ async function waitForEngine({ dockerHost, say }: LocalAgentOptions, signal: Abo
 /** Runs the agent once and says in a few words how it ended. */
 async function runOnce(options: LocalAgentOptions, signal: AbortSignal): Promise<string> {
   try {
-    const { jumpCode } = await options.enrol()
+    const jumpCode = (await hasJoined(options.directory)) ? undefined : (await options.enrol()).jumpCode
     if (signal.aborted) return 'stopped'
     const child = spawn(process.execPath, [options.entry], {
       // The channel carries nothing: its end tells the agent that we are gone, even by kill -9.
@@ -96,6 +98,20 @@ async function runOnce(options: LocalAgentOptions, signal: AbortSignal): Promise
     return await supervise(child, options, signal)
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Whether the agent is registered by its own account: it then looks at no JUMPCODE any more. */
+async function hasJoined(directory: string): Promise<boolean> {
+  const path = join(directory, 'identity.json')
+  try {
+    const identity: { node?: unknown } | null = JSON.parse(await readFile(path, 'utf8'))
+    return identity?.node != null
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw new FreeholdError('conflict', `${path} cannot be read. Restore it, or remove it to join anew.`, {
+      cause: error,
+    })
   }
 }
 
@@ -117,18 +133,44 @@ async function supervise(child: ChildProcess, options: LocalAgentOptions, signal
   }
 }
 
+/** A line that grows too long is passed on as far as it goes at once; the rest of it is dropped. */
 function passLines(stream: Readable, passOn: (line: string) => void): void {
-  createInterface({ input: stream }).on('line', (line) => passOn(line.slice(0, longestLine)))
+  let line = ''
+  let isCut = false
+  const extend = (piece: string): void => {
+    if (isCut) return
+    line += piece
+    if (line.length < longestLine) return
+    passOn(line.slice(0, longestLine))
+    isCut = true
+  }
+  const finish = (): void => {
+    if (!isCut) passOn(line.replace(/\r$/, ''))
+    line = ''
+    isCut = false
+  }
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => {
+    const [first = '', ...others] = chunk.split('\n')
+    extend(first)
+    for (const piece of others) {
+      finish()
+      extend(piece)
+    }
+  })
+  stream.on('end', () => {
+    if (line !== '') finish()
+  })
 }
 
-function environmentOf(options: LocalAgentOptions, jumpCode: string): Record<string, string> {
+function environmentOf(options: LocalAgentOptions, jumpCode: string | undefined): Record<string, string> {
   const inherited = ['PATH', 'HOME', 'TZ', 'LANG', 'DOCKER_CERT_PATH', 'DOCKER_TLS_VERIFY', 'NODE_EXTRA_CA_CERTS']
   return {
     ...Object.fromEntries(
       inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     ),
     CLOUDLY_URL: options.controlPlaneUrl,
-    JUMPCODE: jumpCode,
+    ...(jumpCode === undefined ? {} : { JUMPCODE: jumpCode }),
     DOCKER_HOST: options.dockerHost,
     FREEHOLD_AGENT_DIR: options.directory,
     FREEHOLD_LOG_LEVEL: options.logLevel,

@@ -1,4 +1,4 @@
-import { sessionKind } from '@freehold/contracts'
+import { type SessionResource, sessionKind } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import { pruneEnrolments } from '../clusters/index.ts'
 
@@ -17,16 +17,19 @@ export async function prune(
   if (upTo > 0 && !signal.aborted) await store.pruneLog(upTo)
 }
 
-async function pruneSessions(store: Store, options: { now: Date; signal: AbortSignal }): Promise<void> {
-  const sessions = await store.all(sessionKind)
-  const expired = sessions.filter((session) => Date.parse(session.data.expiresAt) < options.now.getTime())
-  for (let at = 0; at < expired.length && !options.signal.aborted; at += batch) {
+/** Page by page: there may be very many, and other writes get their turn between two pages. */
+async function pruneSessions(store: Store, { now, signal }: { now: Date; signal: AbortSignal }): Promise<void> {
+  const isExpired = (session: SessionResource): boolean => Date.parse(session.data.expiresAt) < now.getTime()
+  let cursor: string | null | undefined
+  while (cursor !== null && !signal.aborted) {
+    const page = await store.list(sessionKind, { limit: batch, ...(cursor === undefined ? {} : { cursor }) })
+    cursor = page.nextCursor
+    const expired = page.items.filter(isExpired)
+    if (expired.length === 0) continue
     await store.transaction(actor, async (transaction) => {
-      for (const { id } of expired.slice(at, at + batch)) {
+      for (const { id } of expired) {
         const session = await transaction.get(sessionKind, id)
-        if (session !== undefined && Date.parse(session.data.expiresAt) < options.now.getTime()) {
-          await transaction.delete(sessionKind, id)
-        }
+        if (session !== undefined && isExpired(session)) await transaction.delete(sessionKind, id)
       }
     })
   }

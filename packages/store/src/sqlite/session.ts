@@ -59,7 +59,7 @@ export function createSqliteSession(database: DatabaseSync, directory: string): 
         statements.run('COMMIT')
       }),
     rollback() {
-      if (database.isTransaction) database.exec('ROLLBACK')
+      if (database.isTransaction) guard(() => database.exec('ROLLBACK'))
     },
   }
 }
