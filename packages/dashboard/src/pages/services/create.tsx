@@ -17,7 +17,7 @@ const shownPaths = [
   'data.imageId',
   'data.imageVersion',
   'data.scaleFactor',
-  'data.ports.web',
+  'data.ports',
 ]
 
 /** Asks only what a first service needs; everything else is under its settings. */
@@ -53,6 +53,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
   const [imageVersion, setImageVersion] = useState('latest')
   const [replicas, setReplicas] = useState('1')
   const [web, setWeb] = useState('')
+  const [published, setPublished] = useState('')
   const create = useMutation({
     mutationFn: () => {
       const data: ServiceInput = {
@@ -61,7 +62,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
         imageVersion,
         scaleFactor: Number(replicas),
         ...(imageId === '' ? {} : { imageId }),
-        ...(web === '' ? {} : { ports: { web: Number(web) } }),
+        ...(web === '' ? {} : { ports: firstPorts(web, published) }),
       }
       return client.services.create({ body: { data } })
     },
@@ -110,7 +111,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
           }
           error={fault('data.imageId')}
         />
-        <div className="grid gap-4 sm:grid-cols-3">
+        <div className="grid gap-4 sm:grid-cols-2">
           <TextField
             label="Image version"
             value={imageVersion}
@@ -131,14 +132,31 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
             error={fault('data.scaleFactor')}
           />
           <TextField
-            label="Port"
+            label="Web port"
             type="number"
             min={1}
-            max={65535}
+            max={65_535}
             value={web}
             onChange={setWeb}
+            required={published !== ''}
+            placeholder={published === '' ? 'None' : ''}
             hint="What the container serves on; asked for health"
             error={fault('data.ports.web')}
+          />
+          <TextField
+            label="Published port"
+            type="number"
+            min={1}
+            max={65_535}
+            value={published}
+            onChange={setPublished}
+            placeholder="None"
+            hint={
+              <>
+                Where people reach it: <span className="break-all">{`http://<node>:${published || '<port>'}`}</span>
+              </>
+            }
+            error={fault('data.ports.published')}
           />
         </div>
         <ErrorNote error={create.error} shownPaths={shownPaths} />
@@ -151,4 +169,10 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
       </Card>
     </form>
   )
+}
+
+/** `published` empty: nothing of the node leads to it. */
+function firstPorts(web: string, published: string): ServiceInput['ports'] {
+  const target = Number(web)
+  return { web: target, published: published === '' ? [] : [{ target, published: Number(published) }] }
 }
