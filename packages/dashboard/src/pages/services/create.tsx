@@ -1,3 +1,4 @@
+import type { Cluster } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
@@ -6,9 +7,10 @@ import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, ButtonLink } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
-import { SelectField, TextField } from '../../components/field.tsx'
+import { SelectField, TextField, Warning } from '../../components/field.tsx'
 import { Card, Empty, Page, Skeleton } from '../../components/page.tsx'
 import type { ServiceInput } from './draft.ts'
+import { crowding } from './reach.ts'
 
 const route = getRouteApi('/shell/services/new')
 const shownPaths = [
@@ -36,19 +38,19 @@ export function CreateServicePage() {
           action={<ButtonLink to="/clusters">Go to clusters</ButtonLink>}
         />
       ) : (
-        <CreateForm clusters={clusters.items.map(({ id, data }) => ({ value: id, label: data.name }))} />
+        <CreateForm clusters={clusters.items} />
       )}
     </Page>
   )
 }
 
-function CreateForm({ clusters }: { clusters: { value: string; label: string }[] }) {
+function CreateForm({ clusters }: { clusters: Cluster[] }) {
   const { cluster } = route.useSearch()
   const client = useClient()
   const navigate = useNavigate()
   const images = useList('images', { limit: wholePage })
   const [name, setName] = useState('')
-  const [clusterId, setClusterId] = useState(cluster ?? clusters[0]?.value ?? '')
+  const [clusterId, setClusterId] = useState(cluster ?? clusters[0]?.id ?? '')
   const [imageId, setImageId] = useState('')
   const [imageVersion, setImageVersion] = useState('latest')
   const [replicas, setReplicas] = useState('1')
@@ -67,6 +69,11 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
       return client.services.create({ body: { data } })
     },
     onSuccess: ({ id }) => void navigate({ to: '/services/$id', params: { id } }),
+  })
+  const crowded = crowding({
+    replicas: Number(replicas),
+    machines: clusters.find(({ id }) => id === clusterId)?.status.swarmNodes.length ?? 0,
+    isPublished: published !== '',
   })
   const fault = (path: string) => faultAt(create.error, path)
   return (
@@ -93,7 +100,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
           label="Cluster"
           value={clusterId}
           onChange={setClusterId}
-          choices={clusters}
+          choices={clusters.map(({ id, data }) => ({ value: id, label: data.name }))}
           error={fault('data.clusterId')}
         />
         <SelectField
@@ -159,6 +166,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
             error={fault('data.ports.published')}
           />
         </div>
+        <Warning>{crowded}</Warning>
         <ErrorNote error={create.error} shownPaths={shownPaths} />
         <div className="flex justify-end gap-2">
           <ButtonLink to="/services">Cancel</ButtonLink>

@@ -4,6 +4,7 @@ import { useState } from 'react'
 import type { z } from 'zod'
 import { useClient } from '../../app/client.tsx'
 import { mergeDiff } from '../../app/diff.ts'
+import { useOne } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { Card } from '../../components/page.tsx'
@@ -34,6 +35,7 @@ const shownPaths = [
 /** Everything about a service that may be changed. Only what was changed here is sent. */
 export function Settings({ service }: { service: Service }) {
   const client = useClient()
+  const { data: cluster } = useOne('clusters', service.data.clusterId)
   const [base, setBase] = useState({ data: service.data, generation: service.generation })
   const [draft, setDraft] = useState(() => draftOf(service.data))
   const patch = mergeDiff(base.data, applyDraft(base.data, draft))
@@ -72,7 +74,7 @@ export function Settings({ service }: { service: Service }) {
           </div>
         )}
         <ImageFields {...fields} />
-        <ReplicaFields {...fields} />
+        <ReplicaFields {...fields} machines={cluster?.status.swarmNodes.length ?? 0} />
         <EnvironmentFields {...fields} />
         <PortFields {...fields} />
         <HealthFields {...fields} />
