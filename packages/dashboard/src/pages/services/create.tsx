@@ -160,7 +160,8 @@ function CreateForm({ clusters }: { clusters: Cluster[] }) {
             placeholder="None"
             hint={
               <>
-                Where people reach it: <span className="break-all">{`http://<node>:${published || '<port>'}`}</span>
+                Where people reach it:{' '}
+                <span className="whitespace-nowrap">{`http://<node>:${published || '<port>'}`}</span>
               </>
             }
             error={fault('data.ports.published')}

@@ -1,17 +1,8 @@
 import { useRef } from 'react'
 import { Button, IconButton } from '../../components/button.tsx'
-import {
-  CheckField,
-  FieldGroup,
-  inputClass,
-  LinesField,
-  SelectField,
-  TextField,
-  Warning,
-} from '../../components/field.tsx'
+import { CheckField, FieldGroup, inputClass, LinesField, SelectField, TextField } from '../../components/field.tsx'
 import { CloseIcon, PlusIcon } from '../../components/icons.tsx'
-import { type Draft, replicasOf } from './draft.ts'
-import { crowding } from './reach.ts'
+import type { Draft } from './draft.ts'
 import type { FieldsProps } from './settings.tsx'
 
 const pair = 'grid gap-3 sm:grid-cols-2'
@@ -54,9 +45,7 @@ export function ImageFields({ draft, set, fault }: FieldsProps) {
   )
 }
 
-/** `machines`: how many the cluster has; 0 while none is known. */
-export function ReplicaFields({ draft, set, fault, machines }: FieldsProps & { machines: number }) {
-  const crowded = crowding({ replicas: replicasOf(draft), machines, isPublished: draft.published.length > 0 })
+export function ReplicaFields({ draft, set, fault }: FieldsProps) {
   return (
     <FieldGroup title="Replicas and resources">
       <div className={pair}>
@@ -109,7 +98,6 @@ export function ReplicaFields({ draft, set, fault, machines }: FieldsProps & { m
           error={fault('data.resources.memorySizeMB')}
         />
       </div>
-      <Warning>{crowded}</Warning>
       <CheckField
         label="Spread out"
         hint="At most one replica on each node."
