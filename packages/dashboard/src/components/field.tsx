@@ -1,4 +1,5 @@
 import { type InputHTMLAttributes, type ReactNode, type Ref, useId } from 'react'
+import { WarnIcon } from './icons.tsx'
 
 export const inputClass =
   'h-8 w-full min-w-0 rounded-md border border-line-strong bg-surface px-2.5 text-sm text-ink placeholder:text-muted disabled:opacity-60 aria-invalid:border-bad max-sm:h-10 max-sm:text-lg'
@@ -139,5 +140,19 @@ export function FieldGroup({ title, children }: { title: string; children: React
       <legend className="float-left mb-3 w-full text-sm font-semibold">{title}</legend>
       {children}
     </fieldset>
+  )
+}
+
+/** What will not go as it is about to be saved; empty where there is nothing to say. Read out when it appears. */
+export function Warning({ children }: { children: string | undefined }) {
+  return (
+    <div role="status" className={children === undefined ? 'sr-only' : ''}>
+      {children !== undefined && (
+        <p className="flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm">
+          <WarnIcon className="mt-0.5 text-warn" />
+          <span className="min-w-0">{children}</span>
+        </p>
+      )}
+    </div>
   )
 }

@@ -149,3 +149,8 @@ export const LeaveIcon = (props: IconProps) => (
     <path d="M6.5 2.5h-4v11h4M6.5 8h7M11 5.5 13.5 8 11 10.5" />
   </Icon>
 )
+export const OpenIcon = (props: IconProps) => (
+  <Icon {...props}>
+    <path d="M7 3H3v10h10V9M9.5 2.5h4v4M13.5 2.5l-6 6" />
+  </Icon>
+)

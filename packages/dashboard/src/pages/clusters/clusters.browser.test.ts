@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Dashboard, faultsOf, startDashboard } from '../../dashboard.testing.ts'
 
@@ -40,6 +41,24 @@ test('adding a node shows the command once; Esc closes and the open code is list
   await open.getByRole('button', { name: /^Withdraw/ }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Withdraw' }).click()
   await open.waitFor({ state: 'detached' })
+})
+
+test('a node whose agent was revoked says how to get it back', async () => {
+  const { client } = dashboard
+  const clusterId = (await client.clusters.list()).items[0]?.id ?? ''
+  const { jumpCode } = await client.enrolments.create({ body: { data: { clusterId } } })
+  const publicKey = generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }).toString('base64')
+  await client.agents.enrol({ body: { jumpCode, publicKey, name: 'machine-one', swarmNodeId: null } })
+  const page = await dashboard.open(`/clusters/${clusterId}`)
+  const help = page.getByText('delete it here, then enrol the machine again with a new JUMPCODE')
+  await page.getByRole('button', { name: 'Actions for machine-one' }).click()
+  expect(await help.count()).toBe(0)
+  await page.getByRole('menuitem', { name: 'Revoke agent' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke agent' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await page.getByRole('table', { name: 'Nodes' }).getByText('To get it back').waitFor()
+  expect(await help.count()).toBe(1)
+  expect(await faultsOf(page)).toEqual([])
 })
 
 test('a cluster that someone else makes or deletes appears and goes without a reload', async () => {

@@ -42,10 +42,17 @@ function nodeColumns(onChoose: ((chosen: Chosen) => void) | null) {
       header: 'Name',
       value: ({ data }) => data.name,
       cell: ({ data, status }) => (
-        <span className="flex flex-wrap items-center gap-x-2">
-          <span className="font-medium break-all">{data.name}</span>
-          {status.leader && <Tag tone="moving">leader</Tag>}
-        </span>
+        <>
+          <span className="flex flex-wrap items-center gap-x-2">
+            <span className="font-medium break-all">{data.name}</span>
+            {status.leader && <Tag tone="moving">leader</Tag>}
+          </span>
+          {data.revoked && (
+            <p className="text-xs text-muted">
+              To get it back: delete it here, then enrol the machine again with a new JUMPCODE.
+            </p>
+          )}
+        </>
       ),
     },
     {
@@ -149,7 +156,10 @@ function NodeDialog({ node, what, onClose }: Chosen & { onClose: () => void }) {
       onClose={onClose}
     >
       {isRevoke ? (
-        <p>Its link is closed at once and stays refused. To let the machine back in, add it as a new node.</p>
+        <p>
+          Its link is closed at once and stays refused. To let the machine back in, delete it here and enrol it again
+          with a new JUMPCODE.
+        </p>
       ) : (
         <p>It is forgotten here and its agent refused. The machine itself and its place in the Swarm stay.</p>
       )}

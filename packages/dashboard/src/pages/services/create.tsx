@@ -1,3 +1,4 @@
+import type { Cluster } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
@@ -6,9 +7,10 @@ import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, ButtonLink } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
-import { SelectField, TextField } from '../../components/field.tsx'
+import { SelectField, TextField, Warning } from '../../components/field.tsx'
 import { Card, Empty, Page, Skeleton } from '../../components/page.tsx'
 import type { ServiceInput } from './draft.ts'
+import { crowding } from './reach.ts'
 
 const route = getRouteApi('/shell/services/new')
 const shownPaths = [
@@ -17,7 +19,7 @@ const shownPaths = [
   'data.imageId',
   'data.imageVersion',
   'data.scaleFactor',
-  'data.ports.web',
+  'data.ports',
 ]
 
 /** Asks only what a first service needs; everything else is under its settings. */
@@ -36,23 +38,24 @@ export function CreateServicePage() {
           action={<ButtonLink to="/clusters">Go to clusters</ButtonLink>}
         />
       ) : (
-        <CreateForm clusters={clusters.items.map(({ id, data }) => ({ value: id, label: data.name }))} />
+        <CreateForm clusters={clusters.items} />
       )}
     </Page>
   )
 }
 
-function CreateForm({ clusters }: { clusters: { value: string; label: string }[] }) {
+function CreateForm({ clusters }: { clusters: Cluster[] }) {
   const { cluster } = route.useSearch()
   const client = useClient()
   const navigate = useNavigate()
   const images = useList('images', { limit: wholePage })
   const [name, setName] = useState('')
-  const [clusterId, setClusterId] = useState(cluster ?? clusters[0]?.value ?? '')
+  const [clusterId, setClusterId] = useState(cluster ?? clusters[0]?.id ?? '')
   const [imageId, setImageId] = useState('')
   const [imageVersion, setImageVersion] = useState('latest')
   const [replicas, setReplicas] = useState('1')
   const [web, setWeb] = useState('')
+  const [published, setPublished] = useState('')
   const create = useMutation({
     mutationFn: () => {
       const data: ServiceInput = {
@@ -61,11 +64,16 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
         imageVersion,
         scaleFactor: Number(replicas),
         ...(imageId === '' ? {} : { imageId }),
-        ...(web === '' ? {} : { ports: { web: Number(web) } }),
+        ...(web === '' ? {} : { ports: firstPorts(web, published) }),
       }
       return client.services.create({ body: { data } })
     },
     onSuccess: ({ id }) => void navigate({ to: '/services/$id', params: { id } }),
+  })
+  const crowded = crowding({
+    replicas: Number(replicas),
+    machines: clusters.find(({ id }) => id === clusterId)?.status.swarmNodes.length ?? 0,
+    isPublished: published !== '',
   })
   const fault = (path: string) => faultAt(create.error, path)
   return (
@@ -92,7 +100,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
           label="Cluster"
           value={clusterId}
           onChange={setClusterId}
-          choices={clusters}
+          choices={clusters.map(({ id, data }) => ({ value: id, label: data.name }))}
           error={fault('data.clusterId')}
         />
         <SelectField
@@ -110,7 +118,7 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
           }
           error={fault('data.imageId')}
         />
-        <div className="grid gap-4 sm:grid-cols-3">
+        <div className="grid gap-4 sm:grid-cols-2">
           <TextField
             label="Image version"
             value={imageVersion}
@@ -131,16 +139,35 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
             error={fault('data.scaleFactor')}
           />
           <TextField
-            label="Port"
+            label="Web port"
             type="number"
             min={1}
-            max={65535}
+            max={65_535}
             value={web}
             onChange={setWeb}
+            required={published !== ''}
+            placeholder={published === '' ? 'None' : ''}
             hint="What the container serves on; asked for health"
             error={fault('data.ports.web')}
           />
+          <TextField
+            label="Published port"
+            type="number"
+            min={1}
+            max={65_535}
+            value={published}
+            onChange={setPublished}
+            placeholder="None"
+            hint={
+              <>
+                Where people reach it:{' '}
+                <span className="whitespace-nowrap">{`http://<node>:${published || '<port>'}`}</span>
+              </>
+            }
+            error={fault('data.ports.published')}
+          />
         </div>
+        <Warning>{crowded}</Warning>
         <ErrorNote error={create.error} shownPaths={shownPaths} />
         <div className="flex justify-end gap-2">
           <ButtonLink to="/services">Cancel</ButtonLink>
@@ -151,4 +178,10 @@ function CreateForm({ clusters }: { clusters: { value: string; label: string }[]
       </Card>
     </form>
   )
+}
+
+/** `published` empty: nothing of the node leads to it. */
+function firstPorts(web: string, published: string): ServiceInput['ports'] {
+  const target = Number(web)
+  return { web: target, published: published === '' ? [] : [{ target, published: Number(published) }] }
 }

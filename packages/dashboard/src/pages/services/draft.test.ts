@@ -2,7 +2,7 @@ import { serviceData } from '@freehold/contracts'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { mergeDiff } from '../../app/diff.ts'
-import { applyDraft, draftOf, environmentOf, parseEnvironment } from './draft.ts'
+import { applyDraft, draftOf, environmentOf, parseEnvironment, replicasOf } from './draft.ts'
 
 const clusterId = '01890a5d-ac96-774b-bcce-b302099a8057'
 const minimal = serviceData.parse({ name: 'web', clusterId })
@@ -43,6 +43,18 @@ test('another kind of health check leaves nothing of the old one behind', () => 
     healthCheck: { type: 'command', command: ['test', '-f', '/ready'], path: null, port: null },
   })
 })
+
+test.each([
+  ['custom', '7', '5', 7],
+  ['limited-replicas', '7', '5', 5],
+  ['limited-replicas', '7', '', 7],
+  ['all-nodes', '1', '', 0],
+] as const)(
+  '%s with %s replicas and at most "%s" asks for %i',
+  (deploymentStrategy, scaleFactor, maxReplicas, asked) => {
+    expect(replicasOf({ deploymentStrategy, scaleFactor, maxReplicas })).toBe(asked)
+  },
+)
 
 test('variables without a name are left out, and the last of two with one name counts', () => {
   const rows = [

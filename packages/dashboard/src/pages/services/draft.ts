@@ -92,6 +92,14 @@ export function applyDraft(data: Service['data'], draft: Draft): ServiceInput {
   }
 }
 
+/** How many replicas a draft asks for at most; 0 where each machine gets one, whatever their number. */
+export function replicasOf(draft: Pick<Draft, 'deploymentStrategy' | 'scaleFactor' | 'maxReplicas'>): number {
+  const { deploymentStrategy } = draft
+  const asked = numberOf(draft.scaleFactor) ?? 0
+  if (deploymentStrategy === 'all-nodes') return 0
+  return deploymentStrategy === 'limited-replicas' ? Math.min(asked, numberOf(draft.maxReplicas) ?? asked) : asked
+}
+
 /** Rows without a name are left out; of two with the same name the last counts. */
 export function environmentOf(rows: readonly { name: string; value: string }[]): Record<string, string> {
   return Object.fromEntries(

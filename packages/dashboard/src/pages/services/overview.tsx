@@ -8,6 +8,7 @@ import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { ClusterName } from './cluster-name.tsx'
 import { HowToPush } from './how-to-push.tsx'
+import { ReachLinks } from './reach-links.tsx'
 import { RolloutCard } from './rollout.tsx'
 
 export function ServiceOverview({ service }: { service: Service }) {
@@ -26,6 +27,7 @@ export function ServiceOverview({ service }: { service: Service }) {
               'Healthy / running / wanted',
               `${status.replicas.healthy} / ${status.replicas.running} / ${status.replicas.wanted}`,
             ],
+            ['Reachable at', <ReachLinks key="reach" service={service} />],
             ['Serving revision', status.currentRevisionNumber ?? 'none yet'],
             ['Cluster', <ClusterName key="cluster" id={data.clusterId} />],
             [

@@ -4,10 +4,13 @@ import { useState } from 'react'
 import type { z } from 'zod'
 import { useClient } from '../../app/client.tsx'
 import { mergeDiff } from '../../app/diff.ts'
+import { useOne } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
+import { Warning } from '../../components/field.tsx'
 import { Card } from '../../components/page.tsx'
-import { applyDraft, type Draft, draftOf } from './draft.ts'
+import { applyDraft, type Draft, draftOf, replicasOf } from './draft.ts'
+import { crowding } from './reach.ts'
 import { EnvironmentFields } from './settings-environment.tsx'
 import { HealthFields, ImageFields, PortFields, ReplicaFields, RolloutFields } from './settings-fields.tsx'
 
@@ -34,6 +37,7 @@ const shownPaths = [
 /** Everything about a service that may be changed. Only what was changed here is sent. */
 export function Settings({ service }: { service: Service }) {
   const client = useClient()
+  const { data: cluster } = useOne('clusters', service.data.clusterId)
   const [base, setBase] = useState({ data: service.data, generation: service.generation })
   const [draft, setDraft] = useState(() => draftOf(service.data))
   const patch = mergeDiff(base.data, applyDraft(base.data, draft))
@@ -50,6 +54,11 @@ export function Settings({ service }: { service: Service }) {
     set: (change) => setDraft((before) => ({ ...before, ...change })),
     fault: (path) => faultAt(save.error, path),
   }
+  const crowded = crowding({
+    replicas: replicasOf(draft),
+    machines: cluster?.status.swarmNodes.length ?? 0,
+    isPublished: draft.published.length > 0,
+  })
   const isBehind = service.generation > base.generation && !save.isPending
   return (
     <form
@@ -78,20 +87,23 @@ export function Settings({ service }: { service: Service }) {
         <HealthFields {...fields} />
         <RolloutFields {...fields} />
         <ErrorNote error={save.error} shownPaths={shownPaths} />
-        <div className="sticky bottom-0 -mx-4 -mb-4 flex items-center justify-end gap-2 rounded-b-lg border-t border-line bg-surface px-4 py-3">
-          <span role="status" className="mr-auto text-sm text-muted">
-            {patch === undefined
-              ? save.isSuccess
-                ? 'Saved.'
-                : 'Nothing changed.'
-              : 'Saving starts a rollout if what runs changes.'}
-          </span>
-          <Button disabled={patch === undefined} onClick={() => reset(service)}>
-            Discard
-          </Button>
-          <Button type="submit" look="primary" disabled={patch === undefined} busy={save.isPending}>
-            Save
-          </Button>
+        <div className="sticky bottom-0 -mx-4 -mb-4 flex flex-col gap-3 rounded-b-lg border-t border-line bg-surface px-4 py-3">
+          <Warning>{patch === undefined ? undefined : crowded}</Warning>
+          <div className="flex items-center justify-end gap-2">
+            <span role="status" className="mr-auto text-sm text-muted">
+              {patch === undefined
+                ? save.isSuccess
+                  ? 'Saved.'
+                  : 'Nothing changed.'
+                : 'Saving starts a rollout if what runs changes.'}
+            </span>
+            <Button disabled={patch === undefined} onClick={() => reset(service)}>
+              Discard
+            </Button>
+            <Button type="submit" look="primary" disabled={patch === undefined} busy={save.isPending}>
+              Save
+            </Button>
+          </div>
         </div>
       </Card>
     </form>
