@@ -131,7 +131,7 @@ test('deploying the broken version by hand says so and does not exit 0', async (
   const deployed = await cli(['deploy', 'hello'])
   expect(deployed.code).toBe(1)
   expect(deployed.stderr).toContain('fatal: the database address is missing')
-  expect(deployed.stderr).toContain('The revision before it serves.')
+  expect(deployed.stderr).toContain('Revision 2 serves.')
   expect(await answerOf(published)).toBe('version 2')
 })
 

@@ -8,16 +8,16 @@ const serviceId = '019a0000-0000-7000-8000-000000000001'
 const rolloutId = '019a0000-0000-7000-8000-000000000002'
 
 /** A server whose rollout goes through these phases, one a change; the last one stays. */
-function scriptedApi(phases: { phase: string; failure?: object; previousServes?: boolean }[]): Api {
+function scriptedApi(phases: { phase: string; failure?: object; message?: string }[]): Api {
   let step = 0
   const service = resource('service', serviceId, { name: 'web' }, { rolloutId })
   const rollout = () => {
-    const { phase, failure = null, previousServes = null } = phases[Math.min(step, phases.length - 1)] ?? { phase: '' }
+    const { phase, failure = null, message } = phases[Math.min(step, phases.length - 1)] ?? { phase: '' }
     const history = phases.slice(0, step + 1).map((each, index) => ({
       at: `2026-01-01T00:00:0${index}.000Z`,
       message: `It is ${each.phase}.`,
     }))
-    const status = { phase, message: `It is ${phase}.`, failure, previousServes, history }
+    const status = { phase, message: message ?? `It is ${phase}.`, failure, history }
     return { ...resource('rollout', rolloutId, { serviceId, revisionNumber: 3 }, status), version: 10 + step }
   }
   const answers = new Map<Route, () => unknown>([
@@ -65,7 +65,7 @@ const failing = [
   {
     phase: 'failed',
     failure: { outcome: 'failed', reason: 'It exited with 1.', logTail: ['fatal: no database'] },
-    previousServes: true,
+    message: 'It exited with 1. Revision 2 serves.',
   },
 ]
 
@@ -85,7 +85,7 @@ test('deploy exits 1 when it failed, with the reason, the last log lines and wha
   const result = await freehold(['deploy', 'web'], scriptedApi(failing))
   expect(result.code).toBe(1)
   expect(result.error).toMatch(
-    /rollout of web to revision 3 failed\.\n {2}It exited with 1\.\n {2}Its last log lines:\n {4}fatal: no database\n {2}The revision before it serves\./,
+    /rollout of web to revision 3 failed\.\n {2}It exited with 1\. Revision 2 serves\.\n {2}Its last log lines:\n {4}fatal: no database\n/,
   )
 })
 

@@ -9,8 +9,7 @@ import type { Runtime } from './runtime.ts'
 interface RolloutStatus {
   phase: RolloutPhase
   message: string
-  failure: { outcome: string; reason: string; logTail: string[] } | null
-  previousServes: boolean | null
+  failure: { logTail: string[] } | null
   history: { at: string; message: string }[]
 }
 
@@ -70,12 +69,10 @@ function tellOutcome({ output }: Runtime, rollout: AnyResource, serviceName: str
     return exitCodes.ok
   }
   output.note(`error: The rollout of ${serviceName} to revision ${revision} ${outcomes[status.phase] ?? status.phase}.`)
-  output.note(`  ${plain(status.failure?.reason ?? status.message)}`)
+  output.note(`  ${plain(status.message)}`)
   const logTail = status.failure?.logTail ?? []
   if (logTail.length > 0) output.note('  Its last log lines:')
   for (const line of logTail) output.note(`    ${plain(line)}`)
-  if (status.previousServes === true) output.note('  The revision before it serves.')
-  if (status.previousServes === false) output.note('  Nothing serves now.')
   output.note(`  → \`freehold logs ${serviceName}\` shows more; correct the service or its image and deploy again.`)
   return exitCodes.failed
 }
