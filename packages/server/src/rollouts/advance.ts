@@ -5,6 +5,8 @@ import { advance, isFinal, type Observation, type RolloutStatus, type RolloutVie
 /** A rollout nobody reports on is looked at again this often, even if nothing about it changed. */
 const unseenIntervalMs = 60_000
 const shortestCheckMs = 50
+/** Two proofs further apart than this are no watching: the machine slept in between, or its clock was set. */
+const longestGapMs = 10_000
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -168,7 +170,7 @@ function createWatch() {
       entries.set(rollout.id, entry)
       if (entry.phase !== phase) Object.assign(entry, { phase, phaseMs: 0, lastAt: null })
       const at = provenAt === null ? null : Math.max(provenAt, Date.parse(rollout.status.phaseSince), entry.lastAt ?? 0)
-      const passedMs = entry.lastAt === null || at === null ? 0 : at - entry.lastAt
+      const passedMs = entry.lastAt === null || at === null ? 0 : Math.min(at - entry.lastAt, longestGapMs)
       if (phase === 'starting') entry.startingMs += passedMs
       else entry.phaseMs += passedMs
       entry.lastAt = at
