@@ -102,6 +102,7 @@ it('counts only the time it watched: a clock that is set, or a machine that slep
   }
   expect(await phaseAfter(0)).toBe('starting')
   expect(await phaseAfter(3_600_000)).toBe('starting')
+  expect(await phaseAfter(-3_600_000)).toBe('starting')
   for (let second = 0; second < 110; second += 1) expect(await phaseAfter(1_000)).toBe('starting')
   for (let second = 0; second < 10; second += 1) await phaseAfter(1_000)
   expect(await phaseAfter(1_000)).not.toBe('starting')
