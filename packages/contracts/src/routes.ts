@@ -2,6 +2,7 @@ import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import { installationKind } from './installation.ts'
 import { planRoutes } from './plan.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
@@ -37,6 +38,7 @@ export const kinds = {
   tag: tagKind,
   blobLink: blobLinkKind,
   condemned: condemnedKind,
+  installation: installationKind,
 }
 
 /** All routes in a list, named `services.create`. */
