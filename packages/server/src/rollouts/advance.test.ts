@@ -51,6 +51,7 @@ function advancerOf(connected: boolean, current = false) {
     store: counted,
     now: () => nowMs,
     observe: () => ({ connected, current, provenAtMs: nowMs, tasks: [], replicas: new Map() }),
+    judge: () => Promise.reject(new Error('No service here demands a signature.')),
     settle: async () => {},
     onError: (error) => {
       throw error
