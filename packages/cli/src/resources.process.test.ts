@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -158,29 +157,6 @@ describe('services', () => {
     expect(updated.data.environment).not.toHaveProperty('A')
     expect(updated.data.resources).not.toHaveProperty('memorySizeMB')
     expect((await json(['services', 'update', 'web', '--no-health-check'])).data).not.toHaveProperty('healthCheck')
-  })
-
-  test('demand signatures by the key in a file, and digests', async () => {
-    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
-    const file = join(directory, 'cosign.pub')
-    await writeFile(file, pem)
-    const signed = await json(['services', 'update', 'web', '--signed-by', file, '--signature-annotation', 'a=b=c'])
-    expect(signed.data).toMatchObject({
-      admission: { signedBy: [pem], annotations: { a: 'b=c' }, requireDigest: false },
-    })
-    expect(await freehold(['services', 'update', 'web', '--require-digest'])).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('is a tag'),
-    })
-    expect(await freehold(['services', 'update', 'web', '--no-admission', '--signed-by', file])).toMatchObject({
-      code: 2,
-    })
-    await writeFile(file, pem.replaceAll('PUBLIC', 'PRIVATE'))
-    const secret = await freehold(['services', 'update', 'web', '--signed-by', file])
-    expect(secret).toMatchObject({ code: 2, stderr: expect.stringContaining('a public key in PEM') })
-    expect(secret.stderr).not.toContain(pem.split('\n')[1])
-    expect((await json(['services', 'update', 'web', '--no-admission'])).data).not.toHaveProperty('admission')
   })
 
   test('refuse a change made on an old version with 5', async () => {

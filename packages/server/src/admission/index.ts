@@ -9,4 +9,4 @@
  * signatures (certificates, transparency logs), signatures in other registries.
  */
 export { checkAdmission, demandsSignature } from './demand.ts'
-export { createJudge, type Judge, type Verdict } from './judge.ts'
+export { createJudge, type Judge } from './judge.ts'

@@ -5,7 +5,7 @@ import type { Finding } from './finding.ts'
 import { readSignatures, signaturesRead } from './signatures.ts'
 
 /** Whether an image may run; a sentence for people either way. */
-export type Verdict = { admitted: boolean; message: string }
+type Verdict = { admitted: boolean; message: string }
 
 /** Reads signatures and answers. Rejects only where the store or the disk fails: then nothing is known. */
 export type Judge = (image: {
@@ -38,7 +38,7 @@ export function createJudge(options: { content: RegistryContent; registryHost: (
 }
 
 /** One that counts is enough. */
-export function verdictOf(
+function verdictOf(
   findings: readonly Finding[],
   { demand, reference }: { demand: Demand; reference: string },
 ): Verdict {

@@ -74,7 +74,7 @@ export function signatureArtifact(layers: readonly Layer[], subject?: Descriptor
   return artifact({ layers, configType: type, extra: { artifactType: type, subject } })
 }
 
-export const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json'
+const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json'
 
 /** A Sigstore bundle as cosign 3 makes it with a key. `statement` replaces parts of what is signed. */
 export function bundleOf(signer: Signer, digest: string, statement: Record<string, unknown> = {}): Buffer {

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import { imageKind, type Service } from '@freehold/contracts'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import {
@@ -14,15 +13,13 @@ import {
   until,
   type World,
 } from '../reconcilers/world.testing.ts'
-import { parseManifest } from '../registry/manifest.ts'
-import { linkBlob, pushManifest } from '../registry/repository.ts'
+import { pushDirectly } from '../registry/push.testing.ts'
 import { deployService, updateService } from '../services/index.ts'
 import {
   type Artifact,
   artifact,
   bundleArtifact,
   bundleOf,
-  digestOf,
   makeSigner,
   type Signer,
   signatureArtifact,
@@ -51,26 +48,8 @@ afterEach(async () => {
   expect(world.failures).toEqual([])
 })
 
-async function store(repository: string, { manifest, digest, blobs }: Artifact, tags: string[]): Promise<void> {
-  const bytes = Buffer.from(manifest)
-  for (const blob of blobs) {
-    const link = { repository, digest: digestOf(blob), sizeBytes: blob.length }
-    await world.blobs.put(link.digest, Readable.from([blob]))
-    await linkBlob(world.store, tester, link)
-  }
-  await world.blobs.put(digest, Readable.from([bytes]))
-  const parsed = parseManifest(bytes, undefined)
-  const at = new Date().toISOString()
-  await pushManifest(world.store, tester, {
-    repository,
-    digest,
-    sizeBytes: bytes.length,
-    manifest: parsed,
-    tags,
-    platforms: [],
-    at,
-  })
-}
+const store = (repository: string, { manifest, blobs }: Artifact, tags: string[]) =>
+  pushDirectly(world, { repository, manifest, blobs, tags, actor: tester })
 
 async function repositoryOf(service: Service): Promise<string> {
   return (await world.store.get(imageKind, service.data.imageId ?? ''))?.data.name ?? ''

@@ -130,7 +130,7 @@ export function parseEnvironment(text: string): { name: string; value: string }[
 }
 
 /** Public keys out of a text with one after another; what is none is kept, so that the server says what is wrong. */
-export function splitKeys(text: string): string[] {
+function splitKeys(text: string): string[] {
   return text
     .split(/(?<=-----END [A-Z ]+-----)/)
     .map((key) => key.trim())

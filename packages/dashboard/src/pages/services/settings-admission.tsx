@@ -3,7 +3,6 @@ import type { FieldsProps } from './settings.tsx'
 
 /** What an image must show before a rollout starts anything of it. */
 export function AdmissionFields({ draft, set, fault }: FieldsProps) {
-  const keyFault = fault('data.admission.signedBy') ?? fault('data.admission')
   return (
     <FieldGroup title="Admission">
       <LinesField
@@ -11,7 +10,7 @@ export function AdmissionFields({ draft, set, fault }: FieldsProps) {
         hint="Public keys such as cosign.pub, one after another; a signature by any of them is enough. Empty: unsigned images run."
         value={draft.signedBy}
         onChange={(signedBy) => set({ signedBy })}
-        error={keyFault}
+        error={fault('data.admission.signedBy')}
       />
       <LinesField
         label="Signature annotations"
