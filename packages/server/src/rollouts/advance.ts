@@ -52,7 +52,10 @@ export function createRolloutAdvancer(options: {
     if (parts === undefined) return
     const { admission } = parts.service.data
     const { spec, imageDigest: digest } = parts.revision.data
-    const verdict = await judge({ admission, reference: spec.image, digest })
+    const verdict = await judge({ admission, reference: spec.image, digest }).catch((error: unknown) => {
+      onError(error, found)
+      return null
+    })
     await decideAndWrite(found, { ...seen, verdict, rule: admission })
   }
 

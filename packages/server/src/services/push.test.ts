@@ -29,11 +29,11 @@ const reconciler = (judge: () => Promise<{ admitted: boolean; message: string }>
 const rollouts = () => store.all(rolloutKind)
 
 /** A service that demands a signature, whose image was pushed before it was made. */
-const makeService = () =>
+const makeService = (name = 'web') =>
   store.transaction(actor, async (transaction) => {
-    const cluster = await transaction.create(clusterKind, { data: { name: 'main', description: '' } })
+    const cluster = await transaction.create(clusterKind, { data: { name, description: '' } })
     const image = await transaction.create(imageKind, {
-      data: { name: 'team/app', description: '', location: { internal: true } },
+      data: { name: `team/${name}`, description: '', location: { internal: true } },
     })
     const at = new Date().toISOString()
     const version = {
@@ -47,9 +47,22 @@ const makeService = () =>
     }
     await transaction.setStatus(imageKind, image.id, { versions: [version], lastPushAt: at })
     const admission = { signedBy: [makeSigner().publicKey] }
-    const data = serviceData.parse({ name: 'web', clusterId: cluster.id, imageId: image.id, admission })
+    const data = serviceData.parse({ name, clusterId: cluster.id, imageId: image.id, admission })
     return createService(transaction, { data }, rules)
   })
+
+/** What the rollout reconciler writes of an image that is not signed. */
+async function refuse(index: number): Promise<void> {
+  const rollout = (await rollouts())[index]
+  if (rollout === undefined) throw new Error('no rollout')
+  await store.transaction(actor, (transaction) =>
+    transaction.setStatus(rolloutKind, rollout.id, {
+      ...rollout.status,
+      phase: 'failed',
+      failure: { outcome: 'failed', reason: 'No signature.', logTail: [], refused: true },
+    }),
+  )
+}
 
 it('sees a refusal that was written after the signature had come', async () => {
   await makeService()
@@ -58,13 +71,7 @@ it('sees a refusal that was written after the signature had come', async () => {
   const [first] = await rollouts()
   if (first === undefined) throw new Error('no rollout')
   expect(first).toMatchObject({ data: { trigger: 'create' }, status: { phase: 'verifying' } })
-  await store.transaction(actor, (transaction) =>
-    transaction.setStatus(rolloutKind, first.id, {
-      ...first.status,
-      phase: 'failed',
-      failure: { outcome: 'failed', reason: 'No signature.', logTail: [], refused: true },
-    }),
-  )
+  await refuse(0)
   await pushes.run(signal)
   const [, second] = await rollouts()
   expect(second?.data).toMatchObject({ trigger: 'push', revisionId: first.data.revisionId })
@@ -74,15 +81,7 @@ it('sees a refusal that was written after the signature had come', async () => {
 
 it('decides nothing by a verdict on a rule that was changed meanwhile', async () => {
   const { id } = await makeService()
-  const [first] = await rollouts()
-  if (first === undefined) throw new Error('no rollout')
-  await store.transaction(actor, (transaction) =>
-    transaction.setStatus(rolloutKind, first.id, {
-      ...first.status,
-      phase: 'failed',
-      failure: { outcome: 'failed', reason: 'No signature.', logTail: [], refused: true },
-    }),
-  )
+  await refuse(0)
   let isFirst = true
   const pushes = reconciler(async () => {
     if (isFirst) {
@@ -113,4 +112,21 @@ it('asks nobody where the tag means what is tried already', async () => {
   await pushes.run(signal)
   await pushes.run(signal)
   expect(await rollouts()).toHaveLength(1)
+})
+
+it('lets one whose signatures cannot be read keep no other waiting, and tries it again', async () => {
+  for (const [index, name] of ['one', 'two'].entries()) {
+    await makeService(name)
+    await refuse(index)
+  }
+  let asked = 0
+  const pushes = reconciler(async () => {
+    asked += 1
+    if (asked === 1) throw new Error('The disk does not answer.')
+    return { admitted: true, message: '' }
+  })
+  await expect(pushes.run(signal)).rejects.toThrow('The disk does not answer.')
+  expect(await rollouts()).toHaveLength(3)
+  await pushes.run(signal)
+  expect(await rollouts()).toHaveLength(4)
 })

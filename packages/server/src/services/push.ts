@@ -33,26 +33,37 @@ export function createPushReconciler(options: {
 
   const all = async (signal: AbortSignal): Promise<void> => {
     const version = await store.version()
+    const failures: unknown[] = []
     let cursor: string | null = null
     do {
       const page: { items: Service[]; nextCursor: string | null } = await store.list(serviceKind, {
         limit: pageSize,
         ...(cursor === null ? {} : { cursor }),
       })
-      for (const service of page.items) await deployIfPushed(service)
+      failures.push(...(await deployEach(page.items)))
       cursor = page.nextCursor
     } while (cursor !== null && !signal.aborted)
+    throwAny(failures)
     if (!signal.aborted) seenVersion = version
   }
 
   const changed = async (since: number, signal: AbortSignal): Promise<void> => {
     const changes = await store.changes(since, { kinds, limit: pageSize })
+    const services: Service[] = []
     for (const id of await servicesOf(store, changes)) {
       const service = await store.get(serviceKind, id)
-      if (service !== undefined) await deployIfPushed(service)
+      if (service !== undefined) services.push(service)
     }
+    throwAny(await deployEach(services))
     seenVersion = changes.at(-1)?.version ?? since
     if (changes.length === pageSize && !signal.aborted) await changed(seenVersion, signal)
+  }
+
+  /** One that fails, because signatures cannot be read, keeps no other waiting; then the whole pass is tried again. */
+  const deployEach = async (services: readonly Service[]): Promise<unknown[]> => {
+    const failures: unknown[] = []
+    for (const service of services) await deployIfPushed(service).catch((error: unknown) => failures.push(error))
+    return failures
   }
 
   const deployIfPushed = async (found: Service): Promise<void> => {
@@ -88,6 +99,11 @@ export function createPushReconciler(options: {
       }
     },
   }
+}
+
+function throwAny(failures: readonly unknown[]): void {
+  if (failures.length === 1) throw failures[0]
+  if (failures.length > 1) throw new AggregateError(failures, `${failures.length} services could not be looked at.`)
 }
 
 /** The services some changes may have something to say to: of their image, its signatures, or a rollout that was refused. */
