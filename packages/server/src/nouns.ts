@@ -3,6 +3,7 @@ import { createFileBlobs } from '@freehold/blobs'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
+import { createJudge } from './admission/index.ts'
 import { createAgentHub, createAgentUpgrade } from './agents/index.ts'
 import { createChangesNoun, type Feed } from './changes/index.ts'
 import {
@@ -20,7 +21,7 @@ import { createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers } from './reconcilers/index.ts'
-import type { Registry } from './registry/index.ts'
+import { createRegistryContent, type Registry } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
@@ -72,9 +73,10 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryFor: (cluster) => pull.of(cluster),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
+  const blobs = await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') })
   const registry = createRegistryMount({
     store,
-    blobs: await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
+    blobs,
     identity,
     pull,
     secret: secret.deriveKey('registry').reveal(),
@@ -87,6 +89,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     random: systemRandom,
     hub,
     rules,
+    judge: createJudge({ content: createRegistryContent({ reads: store, blobs }), registryHost }),
     garbage: {
       periodMs: options.registryGarbage.periodMs,
       collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),
