@@ -1,8 +1,17 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
-import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import {
+  blobLinkKind,
+  condemnedKind,
+  imageKind,
+  imageRoutes,
+  manifestKind,
+  repositoryUsageKind,
+  tagKind,
+} from './images.ts'
 import { planRoutes } from './plan.ts'
+import { registryRoutes } from './registry.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
@@ -16,6 +25,7 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...imageRoutes,
+  ...registryRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -37,6 +47,7 @@ export const kinds = {
   tag: tagKind,
   blobLink: blobLinkKind,
   condemned: condemnedKind,
+  repositoryUsage: repositoryUsageKind,
 }
 
 /** All routes in a list, named `services.create`. */
