@@ -119,7 +119,7 @@ export const manifestKind = defineKind({
     subject: digestSchema.nullable(),
     pushedBy: z.string(),
   }),
-  /** `untaggedAt`: when the last tag that named it went or moved; absent while that never happened. */
+  /** `untaggedAt`: when a tag last went from it, deleted or moved; absent where that never happened. */
   status: z.object({ untaggedAt: z.iso.datetime().optional() }),
   initialStatus: {},
   indexes: {
