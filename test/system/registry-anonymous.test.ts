@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -24,6 +24,7 @@ let directory: string
 beforeAll(async () => {
   registry = await startTestRegistry()
   directory = await mkdtemp(join(tmpdir(), 'registry-anonymous-'))
+  await writeFile(join(directory, 'no-credentials.json'), '{}')
   for (const name of ['open/app', 'closed/app']) await pushEmptyImage(name)
   await changeImage(registry.store, 'open/app', { anonymousPull: true })
 })
@@ -51,7 +52,7 @@ function client(command: string, ...args: string[]) {
     ...process.env,
     HOME: directory,
     XDG_RUNTIME_DIR: directory,
-    REGISTRY_AUTH_FILE: join(directory, 'none'),
+    REGISTRY_AUTH_FILE: join(directory, 'no-credentials.json'),
   }
   return run(command, args, { env, timeout: 120_000, maxBuffer: 16 * 1024 * 1024 })
 }
