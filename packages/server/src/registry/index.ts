@@ -15,4 +15,4 @@
 export type { RegistryUser } from './access.ts'
 export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
 export { createRegistry, type Registry } from './registry.ts'
-export { createRetainer, type Retainer } from './retention.ts'
+export { createRetainer } from './retention.ts'
