@@ -1,9 +1,18 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
-import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import {
+  blobLinkKind,
+  condemnedKind,
+  imageKind,
+  imageRoutes,
+  manifestKind,
+  repositoryUsageKind,
+  tagKind,
+} from './images.ts'
 import { installationKind } from './installation.ts'
 import { planRoutes } from './plan.ts'
+import { registryRoutes } from './registry.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
@@ -17,6 +26,7 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...imageRoutes,
+  ...registryRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -39,6 +49,7 @@ export const kinds = {
   blobLink: blobLinkKind,
   condemned: condemnedKind,
   installation: installationKind,
+  repositoryUsage: repositoryUsageKind,
 }
 
 /** All routes in a list, named `services.create`. */

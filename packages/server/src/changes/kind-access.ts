@@ -17,6 +17,7 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   blobLink: 'images:read',
   condemned: 'images:read',
   installation: 'audit:read',
+  repositoryUsage: 'images:read',
 }
 
 /** Kind names the role may watch, in the order of the contract. */

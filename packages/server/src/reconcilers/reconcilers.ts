@@ -9,6 +9,8 @@ import { prune } from './prune.ts'
 
 export interface Reconcilers {
   start(): void
+  /** Begins a garbage collection soon. */
+  collectGarbage(): void
   /** Resolves when no job runs any more. */
   stop(): Promise<void>
 }
@@ -30,12 +32,14 @@ export function createReconcilers(options: {
   judge: Judge
   /** Garbage collection of the registry's blobs; absent where there is no registry. */
   garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
+  /** Retention of the registry's tags and manifests; absent where there is no registry. */
+  retention?: { periodMs: number; run: (signal: AbortSignal) => Promise<unknown> }
   /** How long the log of changes is kept; default 400 days. */
   logKeptMs?: number
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, judge, garbage, onFailure, logKeptMs = 400 * day } = options
+  const { store, clock, random, hub, rules, judge, garbage, retention, onFailure, logKeptMs = 400 * day } = options
   const settle = (transaction: Transaction, service: Service): Promise<void> =>
     refreshService(transaction, {
       serviceId: service.id,
@@ -97,7 +101,19 @@ export function createReconcilers(options: {
       },
       garbageLimitMs,
     )
-  const drivers = [agents, rollouts, deployOnPush, pruning, ...(collecting === undefined ? [] : [collecting])]
+  const retaining =
+    retention &&
+    loop(
+      'registry retention',
+      retention.periodMs,
+      async (signal) => {
+        await retention.run(signal)
+        return undefined
+      },
+      garbageLimitMs,
+    )
+  const ofRegistry = [retaining, collecting].filter((driver) => driver !== undefined)
+  const drivers = [agents, rollouts, deployOnPush, pruning, ...ofRegistry]
   const unsubscribes: (() => void)[] = []
 
   return {
@@ -112,6 +128,7 @@ export function createReconcilers(options: {
         }),
       )
     },
+    collectGarbage: () => collecting?.wake({ forgetFailures: true }),
     async stop() {
       for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()
       await Promise.all(drivers.map((driver) => driver.stop()))

@@ -6,6 +6,8 @@ import { parseManifest } from './manifest.ts'
 import { digestOf } from './manifest-bytes.ts'
 import { linkBlob, pushManifest } from './repository.ts'
 
+const limits = { quotaBytes: null }
+
 /** Stores blobs and manifest, and all that the push of a client would write. */
 export async function pushDirectly(
   { store, blobs }: { store: Store; blobs: BlobStore },
@@ -15,12 +17,13 @@ export async function pushDirectly(
   for (const blob of push.blobs) {
     const digest = digestOf(blob, 'sha256')
     await blobs.put(digest, Readable.from([blob]))
-    await linkBlob(store, actor, { repository, digest, sizeBytes: blob.length })
+    await linkBlob(store, actor, { repository, digest, sizeBytes: blob.length, limits })
   }
   const bytes = Buffer.from(push.manifest)
   const digest = digestOf(bytes, 'sha256')
   await blobs.put(digest, Readable.from([bytes]))
   const manifest = parseManifest(bytes, undefined)
   const at = new Date().toISOString()
-  await pushManifest(store, actor, { repository, digest, sizeBytes: bytes.length, manifest, tags, platforms: [], at })
+  const sizeBytes = bytes.length
+  await pushManifest(store, actor, { repository, digest, sizeBytes, manifest, tags, platforms: [], at, limits })
 }

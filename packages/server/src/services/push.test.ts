@@ -45,7 +45,7 @@ const makeService = (name = 'web') =>
       pushedBy: 'a',
       createdAt: at,
     }
-    await transaction.setStatus(imageKind, image.id, { versions: [version], lastPushAt: at })
+    await transaction.setStatus(imageKind, image.id, { versions: [version], lastPushAt: at, usedBytes: 1 })
     const admission = { signedBy: [makeSigner().publicKey] }
     const data = serviceData.parse({ name, clusterId: cluster.id, imageId: image.id, admission })
     return createService(transaction, { data }, rules)
