@@ -1,5 +1,4 @@
-import { join } from 'node:path'
-import { createFileBlobs } from '@freehold/blobs'
+import type { BlobStore } from '@freehold/blobs'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
@@ -47,7 +46,7 @@ export interface NounOptions {
   feed: Feed
   identity: IdentityNoun
   secret: ServerSecret
-  dataDirectory: string
+  blobs: BlobStore
   registryGarbage: { graceMs: number; periodMs: number }
   version: string
   startedAt: string
@@ -58,8 +57,8 @@ export interface NounOptions {
 }
 
 /** Every noun of the control plane, wired to what it needs. */
-export async function createNouns(options: NounOptions): Promise<Nouns> {
-  const { store, feed, identity, secret, version, startedAt, publicUrl, isServing, log } = options
+export function createNouns(options: NounOptions): Nouns {
+  const { store, feed, blobs, identity, secret, version, startedAt, publicUrl, isServing, log } = options
   const now = () => systemClock.now()
   const registryHost = () => new URL(publicUrl()).host
   const rules = { registryHost, now }
@@ -73,7 +72,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryFor: (cluster) => pull.of(cluster),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
-  const blobs = await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') })
   const registry = createRegistryMount({
     store,
     blobs,

@@ -88,6 +88,7 @@ export class PartCutter {
       await Promise.race(this.#underWay)
       buffer = this.#buffers.tryTake()
     }
+    if (this.#failure !== undefined && buffer !== undefined) this.#buffers.give(buffer)
     this.#throwFailure()
     return buffer ?? this.#buffers.take()
   }

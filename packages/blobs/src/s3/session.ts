@@ -14,6 +14,8 @@ export interface Session {
   multipart: Multipart | undefined
   /** Full parts, from number 1 on without a gap. */
   parts: readonly Part[]
+  /** Numbers of parts after a gap: nothing of the upload, and not to become so when the gap is filled. */
+  strayParts: readonly number[]
   /** The bytes after the parts. */
   tail: (FoundObject & { key: string }) | undefined
   /** Everything, where finishing was begun and not ended. */
@@ -56,6 +58,7 @@ export async function findSession(
     algorithm,
     multipart,
     parts,
+    strayParts: listed.slice(parts.length).map((part) => part.number),
     tail,
     data,
     sizeBytes: data?.sizeBytes ?? parts.length * partBytes + (tail?.sizeBytes ?? 0),

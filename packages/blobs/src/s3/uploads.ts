@@ -259,9 +259,15 @@ class SessionWriter {
     })
   }
 
-  /** The bytes of the tail are the beginning of the next part. */
+  /**
+   * The bytes of the tail are the beginning of the next part. A stray part is overwritten by one that is not full,
+   * because it cannot be deleted alone.
+   */
   async begin(): Promise<void> {
-    const { tail } = this.#session
+    const { tail, multipart, strayParts } = this.#session
+    for (const number of strayParts) {
+      if (multipart !== undefined) await sendPart(this.#connection, multipart, { number, body: Buffer.alloc(1) })
+    }
     if (tail === undefined) return
     for await (const chunk of await readObject(this.#connection, tail.key)) await this.cutter.add(chunk as Buffer)
   }
