@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { GetObjectCommand, S3 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { isAbsent, S3Failure, toS3Failure } from './errors.ts'
@@ -125,6 +126,21 @@ export class Connection {
 
   async remove(key: string): Promise<void> {
     await this.call((s3, options) => s3.deleteObject({ Bucket: this.bucket, Key: key }, options))
+  }
+
+  /**
+   * Removes what may be written again at once. An attempt without an answer may still be carried out: after such a one
+   * this waits as long as another attempt might take, so that it does not hit what is written next.
+   */
+  async removeForGood(key: string): Promise<void> {
+    const input = { Bucket: this.bucket, Key: key }
+    let certain = false
+    try {
+      const { $metadata } = await this.call((s3, options) => s3.deleteObject(input, options))
+      certain = $metadata.attempts === 1
+    } finally {
+      if (!certain) await sleep(this.limits.requestMs)
+    }
   }
 
   /**

@@ -118,7 +118,7 @@ export class S3Blobs implements BlobStore {
     const key = this.#keys.blob(requireDigest(digest))
     return translated(async () => {
       if ((await this.#connection.head(key)) === undefined) return false
-      await this.#connection.remove(key)
+      await this.#connection.removeForGood(key)
       return true
     })
   }
