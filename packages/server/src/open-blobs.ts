@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { BlobError, type BlobStore, createFileBlobs } from '@freehold/blobs'
 import { FreeholdError } from '@freehold/contracts'
+import type { Logger } from 'pino'
 import type { Config } from './config/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
 
@@ -16,11 +18,17 @@ export interface OpenBlobs {
  */
 export async function openBlobs(
   config: Pick<Config, 's3' | 'dataDirectory'>,
-  { secret }: { secret: ServerSecret },
+  { secret, log }: { secret: ServerSecret; log: Pick<Logger, 'warn'> },
 ): Promise<OpenBlobs> {
   if (config.s3 === undefined) {
     const store = await createFileBlobs({ directory: join(config.dataDirectory, 'blobs') })
     return { store, close: () => {} }
+  }
+  if (existsSync(join(config.dataDirectory, 'blobs', 'blobs', 'sha256'))) {
+    log.warn(
+      {},
+      'blobs are in S3 now; those in the data directory are not looked at (docs/registry.md says how to move them)',
+    )
   }
   const { accessKey, secretKey, ...address } = config.s3
   // Loaded only where it is used: it would cost every other start its time and memory.

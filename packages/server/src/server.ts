@@ -61,7 +61,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   starting.defer(() => store.close())
   const secret = await openServerSecret(config)
   await checkServerSecret({ store, secret, acceptNew: config.acceptNewSecret, log })
-  const blobs = await openBlobs(config, { secret })
+  const blobs = await openBlobs(config, { secret, log })
   starting.defer(() => blobs.close())
   const feed = await createFeed({
     store,

@@ -269,6 +269,10 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
       )
     })
 
+    it('the store knows no such region', async () => {
+      expect(await sentenceOf({ bucket: 'elsewhere', region: 'eu-central-1' })).toMatch(/Correct S3_REGION/)
+    })
+
     it('the bucket belongs to another installation', async () => {
       await opened({ bucket: 'owned' })
       await opened({ bucket: 'owned' })

@@ -75,6 +75,10 @@ async function ensureBucket(connection: Connection, options: S3BlobsOptions): Pr
   } catch (error) {
     const failure = toS3Failure(error)
     if (failure.code === 'BucketAlreadyOwnedByYou') return
+    if (failure.code === 'InvalidLocationConstraint') {
+      const sentence = `There is no bucket "${Bucket}" at ${options.endpoint}, and it cannot be made, because the store knows no region "${options.region}". Correct S3_REGION, or leave it out.`
+      throw new BlobError('storage-unavailable', sentence, { cause: failure })
+    }
     const sentence = `There is no bucket "${Bucket}" at ${options.endpoint}, and it cannot be made with these credentials (${failure.code}). Make it, or correct S3_BUCKET.`
     throw new BlobError('storage-unavailable', sentence, { cause: failure })
   }
