@@ -1,3 +1,10 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openS3Blobs } from '@freehold/blobs/s3'
 import { manifestKind } from '@freehold/contracts'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -12,12 +19,15 @@ describe.skipIf('skipped' in running)('garbage collection on S3', () => {
   const ceph = running as RunningObjectStore
   afterAll(() => ceph.stop())
 
-  async function start(bucket: string): Promise<TestRegistry> {
+  async function start(bucket: string, directory?: string): Promise<TestRegistry> {
     const { store, close } = await openS3Blobs({
       ...{ endpoint: ceph.endpoint, region: 'us-east-1', bucket, accessKey: ceph.accessKey },
       ...{ secretKey: () => ceph.secretKey, owner: 'tests', downloads: 'redirect' },
     })
-    const registry = await startTestRegistry({ wrapBlobs: () => store })
+    const registry = await startTestRegistry({
+      wrapBlobs: () => store,
+      ...(directory === undefined ? {} : { directory }),
+    })
     onTestFinished(async () => {
       await registry.remove()
       close()
@@ -84,4 +94,48 @@ describe.skipIf('skipped' in running)('garbage collection on S3', () => {
     expect(linked.links).toEqual(linked.needed)
     expect(await damaged(registry)).toEqual([])
   })
+
+  it('loses nothing to kill -9 in the middle of pushing and collecting, and takes the garbage afterwards', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'registry-s3-crash-'))
+    const kept: string[] = []
+    for (let round = 0; round < 2; round += 1) kept.push(...(await pushAndDie(ceph, directory, round)))
+    const registry = await start('crash', directory)
+    expect(await losses(registry)).toEqual([])
+    await registry.registry.sweepUploads({ idleMs: -60_000 })
+    await collectAll(registry, 0)
+    const on = await diskAndNeeds(registry)
+    expect(on.disk).toEqual(on.needed)
+    expect(await damaged(registry)).toEqual([])
+    for (const line of kept) {
+      const [repository, digest] = line.split(' ')
+      const { status } = await registry.send('GET', `/v2/${repository}/manifests/${digest}`)
+      expect(status, line).toBe(200)
+    }
+  }, 120_000)
 })
+
+/** Kills the process once it had pushed and freed something; answers what it had acknowledged. */
+async function pushAndDie(ceph: RunningObjectStore, directory: string, round: number): Promise<string[]> {
+  const fixture = join(import.meta.dirname, 'garbage.fixture.ts')
+  const s3 = [ceph.endpoint, ceph.accessKey, ceph.secretKey, 'crash']
+  const child = spawn(process.execPath, [fixture, directory, String(round), ...s3], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  const exited = once(child, 'exit')
+  const kept: string[] = []
+  let freed = false
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line.startsWith('kept ')) kept.push(line.slice('kept '.length))
+    if (line === 'freed') freed = true
+    if (freed && kept.length >= 5 && !child.killed) {
+      await sleep(Math.random() * 100)
+      child.kill('SIGKILL')
+    }
+  }
+  await exited
+  expect(child.signalCode).toBe('SIGKILL')
+  return kept
+}
