@@ -38,6 +38,7 @@ export type ByteSource = Readable
  * - Memory per transfer is bounded and independent of the blob's size.
  * - An upload survives a restart of the process with the bytes that were acknowledged before it.
  * - Every failure that is not the source's own is a `BlobError`; an error of `source` is passed on as it is.
+ * - Any method may throw `storage-unavailable` where the bytes are kept elsewhere; what was acknowledged stays.
  *
  * Digests and upload ids are parsed before they become part of any path or key.
  */
@@ -58,8 +59,14 @@ export interface BlobStore {
   send(digest: string, target: Writable, range?: ByteRange): Promise<void>
 
   /**
+   * An address under which whoever has it may fetch the blob, ranges included, for the next few minutes; it is not
+   * asked whether the blob is there. Left out where the bytes are to be had from this store only. Throws `digest-invalid`.
+   */
+  locate?(digest: string): Promise<string>
+
+  /**
    * Stores a whole blob in one go. Nothing is left behind when it fails: `digest-mismatch`, `digest-invalid`,
-   * `storage-full`, `storage-unwritable`, or the error of `source`.
+   * `blob-too-large`, `storage-full`, `storage-unwritable`, or the error of `source`.
    */
   put(digest: string, source: ByteSource): Promise<BlobStat>
 

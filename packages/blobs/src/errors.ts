@@ -9,6 +9,8 @@ export type BlobErrorCode =
   | 'offset-mismatch'
   | 'storage-full'
   | 'storage-unwritable'
+  | 'storage-unavailable'
+  | 'blob-too-large'
 
 /** A failure of the blob store; `message` is for people and names no path of the machine. */
 export class BlobError extends Error {

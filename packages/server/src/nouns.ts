@@ -1,5 +1,4 @@
-import { join } from 'node:path'
-import { createFileBlobs } from '@freehold/blobs'
+import type { BlobStore } from '@freehold/blobs'
 import type { Retention } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
@@ -54,7 +53,7 @@ export interface NounOptions {
   feed: Feed
   identity: IdentityNoun
   secret: ServerSecret
-  dataDirectory: string
+  blobs: BlobStore
   registryGarbage: { graceMs: number; periodMs: number }
   /** What all repositories together may hold, in bytes; null: no limit. */
   registryQuotaBytes: number | null
@@ -70,7 +69,7 @@ export interface NounOptions {
 
 /** Every noun of the control plane, wired to what it needs. */
 export async function createNouns(options: NounOptions): Promise<Nouns> {
-  const { store, feed, identity, secret, version, startedAt, publicUrl, isServing, log } = options
+  const { store, feed, blobs, identity, secret, version, startedAt, publicUrl, isServing, log } = options
   const now = () => systemClock.now()
   const registryHost = () => new URL(publicUrl()).host
   const rules = { registryHost, now }
@@ -84,7 +83,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryFor: (cluster) => pull.of(cluster),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
-  const blobs = await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') })
   const registry = createRegistryMount({
     store,
     blobs,

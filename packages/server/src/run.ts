@@ -58,6 +58,7 @@ function banner(server: RunningServer, config: Config): string {
   return [
     `Freehold ${server.version} is running at ${server.url}`,
     `  data: ${config.dataDirectory}${config.storeUrl === undefined ? '' : ' (store: PostgreSQL)'}`,
+    ...(config.s3 === undefined ? [] : [`  blobs: bucket ${config.s3.bucket} at ${config.s3.endpoint}`]),
     `  API reference: ${server.url}/docs/api`,
     ...(config.hostname === undefined
       ? [

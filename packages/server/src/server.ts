@@ -15,6 +15,7 @@ import { createPages, serverVersion } from './http/pages.ts'
 import { createIdentityNoun } from './identity/index.ts'
 import { createLocalAgent, createLocalEnrolment } from './local-agent/index.ts'
 import { createNouns } from './nouns.ts'
+import { openBlobs } from './open-blobs.ts'
 import { openStore } from './open-store.ts'
 import { checkServerSecret, openServerSecret } from './secrets/index.ts'
 
@@ -60,6 +61,8 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   starting.defer(() => store.close())
   const secret = await openServerSecret(config)
   await checkServerSecret({ store, secret, acceptNew: config.acceptNewSecret, log })
+  const blobs = await openBlobs(config, { secret, log })
+  starting.defer(() => blobs.close())
   const feed = await createFeed({
     store,
     onError: (error) => log.warn({ err: error }, 'reading the change feed failed'),
@@ -75,7 +78,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     feed,
     identity,
     secret,
-    dataDirectory: config.dataDirectory,
+    blobs: blobs.store,
     registryGarbage: { graceMs: config.registryGarbageGraceMs, periodMs: config.registryGarbagePeriodMs },
     registryQuotaBytes: config.registryQuotaBytes ?? null,
     registryRetention: retentionOf(config),

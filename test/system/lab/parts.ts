@@ -17,6 +17,10 @@ const packageOf = {
   skopeo: 'skopeo',
   podman: 'podman',
   buildah: 'buildah',
+  ceph: 'ceph-common',
+  'ceph-mon': 'ceph-mon',
+  'ceph-osd': 'ceph-osd',
+  radosgw: 'radosgw',
 } as const
 export type Part = keyof typeof packageOf
 

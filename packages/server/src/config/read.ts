@@ -1,10 +1,13 @@
 import { isAbsolute, resolve } from 'node:path'
 import type { z } from 'zod'
+import { faultsOfS3, type S3Config, type S3Setting, s3Of } from './s3.ts'
 import { type Setting, settings } from './settings.ts'
 
 type Values = { [Name in keyof typeof settings]: z.output<(typeof settings)[Name]['schema']> }
-export interface Config extends Omit<Values, 'trustedProxies'> {
+export interface Config extends Omit<Values, 'trustedProxies' | S3Setting> {
   trustedProxies: string[]
+  /** Where blobs are kept, if not in the data directory. */
+  s3?: S3Config
 }
 
 /**
@@ -27,15 +30,19 @@ export function readConfig(
       'SERVEZONE_URL is not set: with SERVEZONE_SSLMODE=external nobody else knows the public hostname; set it.',
     )
   }
+  faults.push(...faultsOfS3(environment))
   const warnings = unknownVariables(environment)
   if (faults.length > 0) return { faults, warnings }
   return { config: complete(values as Values), warnings }
 }
 
 function complete(values: Values): Config {
-  const { dataDirectory } = values
+  const { s3Endpoint, s3Port, s3UseSsl, s3Region, s3Bucket, s3AccessKey, s3SecretKey, s3Downloads, ...others } = values
+  const { dataDirectory } = others
+  const s3 = s3Of({ s3Endpoint, s3Port, s3UseSsl, s3Region, s3Bucket, s3AccessKey, s3SecretKey, s3Downloads })
   return {
-    ...values,
+    ...others,
+    ...(s3 === undefined ? {} : { s3 }),
     dataDirectory: isAbsolute(dataDirectory) ? dataDirectory : resolve(dataDirectory),
     trustedProxies: values.trustedProxies ?? (values.sslMode === 'external' ? ['127.0.0.1', '::1'] : []),
   }

@@ -1,6 +1,7 @@
 import { passwordSchema, usernameSchema } from '@freehold/contracts'
 import { z } from 'zod'
 import { isAddressRange } from '../http/client-address.ts'
+import { Secret } from '../secrets/index.ts'
 
 /** One setting: everything the reference says about it and everything that checks it. */
 export interface Setting<S extends z.ZodType = z.ZodType> {
@@ -43,6 +44,11 @@ function onOrOff(preset: boolean) {
     .transform((value) => value === 'on')
     .default(preset)
 }
+
+const secretText = z
+  .string()
+  .max(1024, 'must have at most 1024 characters')
+  .transform((text) => new Secret(text))
 
 /** Reads `username:password`; the password may hold colons. */
 const account = z
@@ -258,6 +264,79 @@ export const settings = {
     default: null,
     unit: 'days, 1 to 36500',
     schema: wholeNumber({ from: 1, to: 36_500 }).optional(),
+  }),
+  s3Endpoint: setting({
+    variable: 'S3_ENDPOINT',
+    meaning:
+      'The S3 store that keeps the blobs of the registry, in place of the data directory. As soon as one of the S3 variables is set, this, S3_ACCESSKEY, S3_SECRETKEY and S3_BUCKET are needed.',
+    default: null,
+    unit: 'hostname, or an address such as https://s3.example.com:9000 without a path',
+    schema: z
+      .string()
+      .regex(
+        /^(https?:\/\/)?([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(:\d{1,5})?\/?$/,
+        'must be a hostname, or an address of http:// or https:// without a path',
+      )
+      .optional(),
+  }),
+  s3Port: setting({
+    variable: 'S3_PORT',
+    meaning: 'The port of the S3 store, where S3_ENDPOINT does not say it.',
+    default: null,
+    unit: '1 to 65535; without it that of the protocol',
+    schema: wholeNumber({ from: 1, to: 65_535 }).optional(),
+  }),
+  s3UseSsl: setting({
+    variable: 'S3_USESSL',
+    meaning: 'Whether the S3 store is spoken to by https, where S3_ENDPOINT does not say it.',
+    default: null,
+    unit: 'true | false; without it true',
+    schema: z
+      .enum(['true', 'false', '1', '0', 'on', 'off'], { error: 'must be true or false' })
+      .transform((value) => ['true', '1', 'on'].includes(value))
+      .optional(),
+  }),
+  s3Region: setting({
+    variable: 'S3_REGION',
+    meaning: 'The region requests to the S3 store are signed for. Stores of your own mostly take any.',
+    default: 'us-east-1',
+    schema: z
+      .string()
+      .regex(/^[A-Za-z0-9-]{1,64}$/, 'must be letters, digits and hyphens')
+      .default('us-east-1'),
+  }),
+  s3Bucket: setting({
+    variable: 'S3_BUCKET',
+    meaning:
+      'The bucket; made if it is missing and the credentials allow it. What Freehold keeps there lies below `registry/`, and belongs to one installation.',
+    default: null,
+    unit: 'name of a bucket',
+    schema: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be 3 to 63 lower-case letters, digits, dots and hyphens')
+      .optional(),
+  }),
+  s3AccessKey: setting({
+    variable: 'S3_ACCESSKEY',
+    meaning: 'The access key for the S3 store. It needs to list the bucket, and to read, write and delete its objects.',
+    default: null,
+    secret: true,
+    schema: secretText.optional(),
+  }),
+  s3SecretKey: setting({
+    variable: 'S3_SECRETKEY',
+    meaning: 'The secret key for the S3 store.',
+    default: null,
+    secret: true,
+    schema: secretText.optional(),
+  }),
+  s3Downloads: setting({
+    variable: 'FREEHOLD_S3_DOWNLOADS',
+    meaning:
+      'How clients get blobs that are in S3. `redirect`: from the store itself, by an address that is good for five minutes; clients must reach it under the name S3_ENDPOINT gives. `proxy`: through the control plane.',
+    default: 'redirect',
+    unit: 'redirect | proxy',
+    schema: z.enum(['redirect', 'proxy'], { error: 'must be redirect or proxy' }).default('redirect'),
   }),
   logLevel: setting({
     variable: 'FREEHOLD_LOG_LEVEL',

@@ -14,7 +14,8 @@ interface Target {
 export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idleTimeoutMs: number }) {
   const { store, blobs } = options
 
-  async function get({ request, response, visitor }: Exchange, { repository, digest }: Target): Promise<void> {
+  async function get(exchange: Exchange, { repository, digest }: Target): Promise<void> {
+    const { request, response, visitor } = exchange
     if (request.method === 'HEAD') await renewLink(store, visitor.actor, { repository, digest })
     const sizeBytes = await sizeOf(repository, digest)
     const etag = `"${digest}"`
@@ -35,6 +36,15 @@ export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idle
       throw new RegistryError('range-unsatisfiable', `The blob has ${sizeBytes} bytes.`, {
         headers: { 'content-range': `bytes */${sizeBytes}` },
       })
+    }
+    if (request.method === 'GET' && blobs.locate !== undefined) {
+      // The client repeats its request there, its range included; the address is no longer good when it is asked again.
+      sendEmpty(exchange, 307, {
+        location: await blobs.locate(digest),
+        'docker-content-digest': digest,
+        'cache-control': 'no-store',
+      })
+      return
     }
     const whole = part === 'whole'
     const lengthBytes = whole ? sizeBytes : part.end - part.start + 1

@@ -3,7 +3,7 @@
  * - Removing and holding one digest never overlap; any number may hold it at once.
  * - Removing never waits, so pushes cannot starve it for long nor it a push: what is held is left for the next time.
  *
- * It knows this process only: a directory of blobs belongs to one server.
+ * It knows this process only: blobs, in a directory or in a bucket, belong to one server.
  */
 export interface DigestGuard {
   /** Runs `work`, waiting first for a removal of the same digest to end. */

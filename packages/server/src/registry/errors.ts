@@ -15,6 +15,7 @@ const registryErrors = {
   'digest-invalid': { code: 'DIGEST_INVALID', status: 400, source: 'code-4, "Pushing blobs"' },
   'manifest-blob-unknown': { code: 'MANIFEST_BLOB_UNKNOWN', status: 404, source: 'code-5, "Push"' },
   'manifest-invalid': { code: 'MANIFEST_INVALID', status: 400, source: 'code-6' },
+  'blob-too-large': { code: 'SIZE_INVALID', status: 413, source: 'code-10; RFC 9110 §15.5.14' },
   'manifest-too-large': { code: 'SIZE_INVALID', status: 413, source: 'code-10, "Pushing Manifests", end-7' },
   'manifest-damaged': { code: 'MANIFEST_UNKNOWN', status: 500, source: 'code-7' },
   'manifest-unknown': { code: 'MANIFEST_UNKNOWN', status: 404, source: 'code-7, end-3, end-9' },
@@ -80,6 +81,8 @@ const blobErrors: Record<BlobErrorCode, RegistryErrorName> = {
   'offset-mismatch': 'upload-out-of-order',
   'storage-full': 'storage-full',
   'storage-unwritable': 'storage-unwritable',
+  'storage-unavailable': 'unavailable',
+  'blob-too-large': 'blob-too-large',
 }
 
 /** Anything thrown while serving a request as a refusal of the table; what has no place in it becomes `internal`. */

@@ -1,13 +1,19 @@
 /**
  * A registry in a process of its own that pushes, deletes and collects without a pause, to be killed. Arguments:
- * directory, round. Prints `kept <repository> <digest>` for images it will never delete, and `freed` for each pass that
+ * directory, round, and for blobs in S3 its endpoint, access key, secret key and bucket. Prints `kept <repository> <digest>` for images it will never delete, and `freed` for each pass that
  * freed something.
  */
+import { openS3Blobs } from '@freehold/blobs/s3'
 import { neverAborted } from './garbage.testing.ts'
 import { pushImage, startTestRegistry } from './testing.ts'
 
-const [, , directory = '', round = '0'] = process.argv
-const registry = await startTestRegistry({ directory })
+const [, , directory = '', round = '0', endpoint, accessKey = '', secretKey = '', bucket = ''] = process.argv
+const address = { region: 'us-east-1', bucket, accessKey, secretKey: () => secretKey }
+const s3 =
+  endpoint === undefined
+    ? undefined
+    : await openS3Blobs({ ...address, endpoint, owner: 'tests', downloads: 'redirect' })
+const registry = await startTestRegistry({ directory, ...(s3 === undefined ? {} : { wrapBlobs: () => s3.store }) })
 
 async function push(worker: number): Promise<never> {
   const repository = `garbage/${worker % 2}`

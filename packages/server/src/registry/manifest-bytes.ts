@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { type BlobStore, parseDigest } from '@freehold/blobs'
+import { BlobError, type BlobStore, parseDigest } from '@freehold/blobs'
 import { RegistryError } from './errors.ts'
 
 /** Bytes of manifests kept in memory. */
@@ -54,10 +54,17 @@ async function read(blobs: BlobStore, digest: string): Promise<Buffer> {
     new RegistryError('manifest-damaged', `The stored manifest ${digest} is damaged; push it again to heal it.`, {
       cause,
     })
-  const bytes = await blobs.open(digest).then(buffer, (cause: unknown) => Promise.reject(damaged(cause)))
+  const bytes = await blobs
+    .open(digest)
+    .then(buffer, (cause: unknown) => Promise.reject(isAway(cause) ? cause : damaged(cause)))
   const algorithm = parseDigest(digest)?.algorithm ?? 'sha256'
   if (digestOf(bytes, algorithm) !== digest) throw damaged()
   return bytes
+}
+
+/** What cannot be reached just now is not damaged. */
+function isAway(cause: unknown): boolean {
+  return cause instanceof BlobError && cause.code === 'storage-unavailable'
 }
 
 export function digestOf(bytes: Uint8Array, algorithm: 'sha256' | 'sha512'): string {

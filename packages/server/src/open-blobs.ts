@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { BlobError, type BlobStore, createFileBlobs } from '@freehold/blobs'
+import { FreeholdError } from '@freehold/contracts'
+import type { Logger } from 'pino'
+import type { Config } from './config/index.ts'
+import type { ServerSecret } from './secrets/index.ts'
+
+export interface OpenBlobs {
+  store: BlobStore
+  close(): void
+}
+
+/**
+ * Opens the blobs where the configuration says: in an S3 store, else in the data directory. Throws with a sentence that
+ * says what to do where the S3 store is away, refuses, or belongs to another installation.
+ */
+export async function openBlobs(
+  config: Pick<Config, 's3' | 'dataDirectory'>,
+  { secret, log }: { secret: ServerSecret; log: Pick<Logger, 'warn'> },
+): Promise<OpenBlobs> {
+  if (config.s3 === undefined) {
+    const store = await createFileBlobs({ directory: join(config.dataDirectory, 'blobs') })
+    return { store, close: () => {} }
+  }
+  if (existsSync(join(config.dataDirectory, 'blobs', 'blobs', 'sha256'))) {
+    log.warn(
+      {},
+      'blobs are in S3 now; those in the data directory are not looked at (docs/registry.md says how to move them)',
+    )
+  }
+  const { accessKey, secretKey, ...address } = config.s3
+  // Loaded only where it is used: it would cost every other start its time and memory.
+  const { openS3Blobs } = await import('@freehold/blobs/s3')
+  try {
+    return await openS3Blobs({
+      ...address,
+      accessKey: accessKey.reveal(),
+      secretKey: () => secretKey.reveal(),
+      owner: installationOf(secret),
+    })
+  } catch (error) {
+    if (error instanceof BlobError) throw new FreeholdError('unavailable', error.message, { cause: error })
+    throw error
+  }
+}
+
+/** The same on every control plane of an installation, and tells nothing of its secret. */
+function installationOf(secret: ServerSecret): string {
+  return createHash('sha256').update(secret.deriveKey('blobs-owner').reveal()).digest('hex')
+}
