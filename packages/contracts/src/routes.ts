@@ -1,10 +1,19 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
-import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import {
+  blobLinkKind,
+  condemnedKind,
+  damagedBlobKind,
+  imageKind,
+  imageRoutes,
+  manifestKind,
+  tagKind,
+} from './images.ts'
 import { planRoutes } from './plan.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
+import { scrubKind, scrubRoutes } from './scrub.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
 import { statusRoutes } from './status.ts'
 
@@ -16,6 +25,7 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...imageRoutes,
+  ...scrubRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -37,6 +47,8 @@ export const kinds = {
   tag: tagKind,
   blobLink: blobLinkKind,
   condemned: condemnedKind,
+  damagedBlob: damagedBlobKind,
+  scrub: scrubKind,
 }
 
 /** All routes in a list, named `services.create`. */

@@ -19,8 +19,8 @@ import type { IdentityNoun } from './identity/index.ts'
 import { createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
-import { createReconcilers } from './reconcilers/index.ts'
-import type { Registry } from './registry/index.ts'
+import { createReconcilers, type Reconcilers } from './reconcilers/index.ts'
+import { createScrubHandlers, type Registry, type RegistryScrub } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
@@ -37,6 +37,8 @@ export interface Nouns {
   stop(): Promise<void>
   /** What the registry keeps on its disk. */
   registryStorage: Registry['storage']
+  /** What reading its blobs anew found. */
+  registryScrubbed: RegistryScrub['totals']
   /** Housekeeping for now and then. */
   sweep(): Promise<void>
 }
@@ -48,6 +50,7 @@ export interface NounOptions {
   secret: ServerSecret
   dataDirectory: string
   registryGarbage: { graceMs: number; periodMs: number }
+  registryScrub: { bytesPerSecond: number; periodMs: number }
   version: string
   startedAt: string
   /** Known from the moment the port is taken. */
@@ -80,8 +83,10 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     secret: secret.deriveKey('registry').reveal(),
     publicUrl,
     log,
+    scrub: options.registryScrub,
+    onSuspect: () => reconcilers.wakeScrub(),
   })
-  const reconcilers = createReconcilers({
+  const reconcilers: Reconcilers = createReconcilers({
     store,
     clock: systemClock,
     random: systemRandom,
@@ -91,6 +96,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       periodMs: options.registryGarbage.periodMs,
       collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),
     },
+    scrub: registry.scrub.run,
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
 
@@ -103,6 +109,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
     agents: createAgentHandlers({ store, now }),
     images: createImageHandlers({ store }),
+    ...createScrubHandlers({ store, scrub: registry.scrub, wake: () => reconcilers.wakeScrub() }),
     services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
     revisions: createRevisionHandlers({ store }),
     rollouts: createRolloutHandlers({ store }),
@@ -115,6 +122,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     raw: [registry.mount, typedRequests],
     upgrades: [links],
     registryStorage: registry.storage,
+    registryScrubbed: registry.scrub.totals,
     start: () => reconcilers.start(),
     async stop() {
       hub.close()

@@ -6,7 +6,13 @@ import type { Logger } from 'pino'
 import type { PullCredentials } from './clusters/index.ts'
 import type { RawMount } from './http/mounts.ts'
 import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
-import { createRegistry, type Registry, type RegistryUser } from './registry/index.ts'
+import { createRegistry, type Registry, type RegistryScrub, type RegistryUser } from './registry/index.ts'
+
+export interface RegistryMount extends Pick<Registry, 'collectGarbage' | 'storage'> {
+  mount: RawMount
+  scrub: RegistryScrub
+  sweep(): Promise<void>
+}
 
 /**
  * The registry behind our door: who its users are comes from the identity noun, what clusters may pull from theirs.
@@ -20,8 +26,10 @@ export function createRegistryMount(options: {
   secret: Uint8Array
   publicUrl: () => string
   log: Logger
-}): { mount: RawMount; sweep(): Promise<void> } & Pick<Registry, 'collectGarbage' | 'storage'> {
-  const { store, blobs, identity, pull, secret, publicUrl, log } = options
+  scrub: { bytesPerSecond: number; periodMs: number }
+  onSuspect: () => void
+}): RegistryMount {
+  const { store, blobs, identity, pull, secret, publicUrl, log, scrub, onSuspect } = options
   identity.setClusterCredentials(async (username, password) => {
     const cluster = await pull.verifyClusterPull(username, password)
     if (cluster === undefined) return null
@@ -41,6 +49,8 @@ export function createRegistryMount(options: {
       secret,
       publicUrl: publicUrl(),
       clock: systemClock,
+      scrub,
+      onSuspect,
       authenticateBasic: (username, password, client) =>
         nullWhereWrong(identity.authenticateBasic(username, password, client)),
       authenticateBearer: (token, client) => nullWhereWrong(identity.authenticateBearer(token, client)),
@@ -53,6 +63,12 @@ export function createRegistryMount(options: {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
     collectGarbage: (pass) => registry().collectGarbage(pass),
     storage: () => made?.storage() ?? { heldBytes: null, freedBytes: 0 },
+    scrub: {
+      run: (signal) => registry().scrub.run(signal),
+      request: () => registry().scrub.request(),
+      state: () => registry().scrub.state(),
+      totals: () => made?.scrub.totals() ?? { damagedBlobs: 0, scrubbedBytes: 0 },
+    },
     async sweep() {
       await registry().sweepUploads()
     },

@@ -76,6 +76,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     secret,
     dataDirectory: config.dataDirectory,
     registryGarbage: { graceMs: config.registryGarbageGraceMs, periodMs: config.registryGarbagePeriodMs },
+    registryScrub: { bytesPerSecond: config.registryScrubBytesPerSecond, periodMs: config.registryScrubPeriodMs },
     version,
     startedAt,
     publicUrl: () => publicUrlOf(config, port),
@@ -84,7 +85,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   })
   starting.defer(() => nouns.stop())
 
-  const metrics = createMetrics({ registryStorage: nouns.registryStorage })
+  const metrics = createMetrics(nouns)
   const door = createDoor({
     api: implement({
       handlers: nouns.handlers,

@@ -110,8 +110,8 @@ class FileBlobs implements BlobStore {
     })
   }
 
-  list(options: { onStrange?: (strange: StrangeEntry) => void } = {}): AsyncIterable<BlobEntry> {
-    return listBlobs(this.#layout, options.onStrange ?? (() => {}))
+  list(options: { after?: string; onStrange?: (strange: StrangeEntry) => void } = {}): AsyncIterable<BlobEntry> {
+    return listBlobs(this.#layout, { after: options.after ?? '', onStrange: options.onStrange ?? (() => {}) })
   }
 
   async createUpload(options: { algorithm?: DigestAlgorithm } = {}): Promise<string> {

@@ -7,6 +7,8 @@ import { prune } from './prune.ts'
 
 export interface Reconcilers {
   start(): void
+  /** The scrub of the registry's blobs has something to look at. */
+  wakeScrub(): void
   /** Resolves when no job runs any more. */
   stop(): Promise<void>
 }
@@ -14,6 +16,8 @@ export interface Reconcilers {
 const backoff = { minMs: 500, maxMs: 30_000 }
 /** Disks with very many blobs take long; what a pass did not come to, the next does. */
 const garbageLimitMs = 60 * 60_000
+/** A pass goes on in the next run where this one was. */
+const scrubLimitMs = 60 * 60_000
 const day = 24 * 60 * 60 * 1000
 
 type Run = (signal: AbortSignal) => Promise<{ againInMs?: number } | undefined>
@@ -26,12 +30,14 @@ export function createReconcilers(options: {
   rules: ServiceRules
   /** Garbage collection of the registry's blobs; absent where there is no registry. */
   garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
+  /** Re-reading of the registry's blobs; absent where there is no registry. */
+  scrub?: (signal: AbortSignal) => Promise<{ againInMs: number }>
   /** How long the log of changes is kept; default 400 days. */
   logKeptMs?: number
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, garbage, onFailure, logKeptMs = 400 * day } = options
+  const { store, clock, random, hub, rules, garbage, scrub, onFailure, logKeptMs = 400 * day } = options
   const pushes = createPushReconciler({ store, rules })
   const advancer = createRolloutAdvancer({
     store,
@@ -91,7 +97,9 @@ export function createReconcilers(options: {
       },
       garbageLimitMs,
     )
-  const drivers = [agents, rollouts, deployOnPush, pruning, ...(collecting === undefined ? [] : [collecting])]
+  const scrubbing = scrub && loop('registry scrub', day, scrub, scrubLimitMs)
+  const ofRegistry = [collecting, scrubbing].filter((driver) => driver !== undefined)
+  const drivers = [agents, rollouts, deployOnPush, pruning, ...ofRegistry]
   const unsubscribes: (() => void)[] = []
 
   return {
@@ -106,6 +114,7 @@ export function createReconcilers(options: {
         }),
       )
     },
+    wakeScrub: () => scrubbing?.wake(),
     async stop() {
       for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()
       await Promise.all(drivers.map((driver) => driver.stop()))

@@ -2,6 +2,7 @@ import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKi
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { ensureImage, withoutVersions, withVersions } from '../images/index.ts'
 import { findCondemned, pardon, pardonLinks } from './condemned.ts'
+import { damagedAmong } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
 import { refuseWhileServed } from './served.ts'
@@ -86,8 +87,10 @@ async function addLink(
 ): Promise<void> {
   await pardon(transaction, { repository, digest })
   await pardon(transaction, { repository: null, digest })
-  if ((await findLink(transaction, repository, digest)) !== undefined) return
-  await transaction.create(blobLinkKind, { data: { repository, digest, size: sizeBytes } })
+  const data = { repository, digest, size: sizeBytes }
+  const known = await findLink(transaction, repository, digest)
+  if (known === undefined) await transaction.create(blobLinkKind, { data })
+  else await transaction.update(blobLinkKind, known.id, { data })
 }
 
 /**
@@ -115,9 +118,10 @@ async function pardonContent(transaction: Transaction, { repository, digest, man
 
 async function requireBlobs(transaction: Transaction, { repository, manifest }: ManifestPush): Promise<void> {
   const missing: Descriptor[] = []
+  const damaged = await damagedAmong(transaction, digestsOf(manifest.requiredBlobs))
   for (const blob of manifest.requiredBlobs) {
     const link = await findLink(transaction, repository, blob.digest)
-    if (link === undefined) missing.push(blob)
+    if (link === undefined || damaged.has(blob.digest)) missing.push(blob)
     else requireSize(blob, link.data.size)
   }
   refuseMissing(missing, 'blobs')
@@ -126,9 +130,10 @@ async function requireBlobs(transaction: Transaction, { repository, manifest }: 
 async function requireManifests(transaction: Transaction, push: ManifestPush): Promise<Manifest[]> {
   const missing: Descriptor[] = []
   const found: Manifest[] = []
+  const damaged = await damagedAmong(transaction, digestsOf(push.manifest.manifests))
   for (const child of push.manifest.manifests) {
     const row = await findManifest(transaction, push.repository, child.digest)
-    if (row === undefined) missing.push(child)
+    if (row === undefined || damaged.has(child.digest)) missing.push(child)
     else {
       requireSize(child, row.data.size)
       found.push(row)
@@ -138,12 +143,14 @@ async function requireManifests(transaction: Transaction, push: ManifestPush): P
   return found
 }
 
+const digestsOf = (descriptors: readonly Descriptor[]) => descriptors.map(({ digest }) => digest)
+
 function refuseMissing(missing: Descriptor[], noun: 'blobs' | 'manifests'): void {
   if (missing.length === 0) return
   const named = missing.slice(0, namedMissing).map(({ digest }) => digest)
   throw new RegistryError(
     'manifest-blob-unknown',
-    `The manifest names ${noun} this repository does not have; push them first.`,
+    `The manifest names ${noun} this repository does not have, or whose bytes are damaged; push them first.`,
     { detail: { missing: named, count: missing.length } },
   )
 }
