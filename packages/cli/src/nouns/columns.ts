@@ -74,6 +74,12 @@ const columns: Record<string, Column[]> = {
     { title: 'SIZE', cell: ({ status: { versions } }) => size(field(list(versions)[0], 'size')) },
     { title: 'PUSHED', cell: ({ status: { lastPushAt } }, { now }) => ago(lastPushAt, now) },
   ],
+  'damaged-blobs': [
+    data('DIGEST', 'digest'),
+    data('DAMAGE', 'reason'),
+    { title: 'PUSH AGAIN', cell: ({ data: { images } }) => list(images).map(text).join(' ') },
+    created,
+  ],
   users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
   tokens: [
     name,

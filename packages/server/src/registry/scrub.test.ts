@@ -3,7 +3,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlobStore } from '@freehold/blobs'
-import { blobLinkKind, damagedBlobKind, manifestKind } from '@freehold/contracts'
+import { blobLinkKind, damagedBlobKind, manifestKind, scrubKind } from '@freehold/contracts'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { afterBytes, neverAborted } from './garbage.testing.ts'
@@ -157,6 +157,7 @@ describe('a scrub', () => {
         },
       })
     const second = await startTestRegistry({ directory: first.directory, wrapBlobs: (blobs) => watch(blobs, 5) })
+    second.registry.scrub.request()
     expect(await second.registry.scrub.run(stopping.signal)).toEqual({ againInMs: 0 })
     expect((await second.registry.scrub.state()).running).toMatchObject({ checkedBlobs: 4 })
     await second.stop()
@@ -168,6 +169,9 @@ describe('a scrub', () => {
 
   it('begins anew only when its period is over, or when it is asked for', async () => {
     const registry = await start()
+    expect(await registry.registry.scrub.run(neverAborted)).toEqual({ againInMs: 600_000 })
+    expect(await registry.store.count(scrubKind)).toBe(0)
+    registry.clock.ms += 600_000
     await registry.registry.scrub.run(neverAborted)
     const first = (await registry.registry.scrub.state()).lastPass?.startedAt
     registry.clock.ms += 3_600_000

@@ -19,6 +19,8 @@ const pageSize = 500
 const failuresInRow = 20
 const warningLimit = 20
 const retryMs = 60_000
+/** A process that has just begun has better things to do with its disk. */
+const restMs = 10 * 60_000
 /** No single pause is longer, so that a wish to stop is heard. */
 const longestPauseMs = 1000
 
@@ -68,26 +70,31 @@ export function createScrub(options: {
   const { store, blobs, damage, log, clock, periodMs } = options
   const pace = createPace(options)
   const totals: ScrubTotals = { damagedBlobs: 0, scrubbedBytes: 0 }
+  const begunAtMs = clock.now()
   let requested = false
 
   async function run(signal: AbortSignal): Promise<{ againInMs: number }> {
-    const scrub = await theScrub(store)
     await examineSuspects(signal)
     await count()
-    const progress = (await progressOf(scrub.id)) ?? beginIfDue(scrub)
-    if (progress === undefined) return { againInMs: dueInMs(scrub) }
+    const known = await store.find(scrubKind, 'name', 'registry')
+    const progress = (known && (await progressOf(known.id))) ?? beginIfDue(known)
+    if (progress === undefined) return { againInMs: dueInMs(known) }
     requested = false
-    const isWhole = await goOn(scrub.id, progress, signal)
+    const { id } = known ?? (await makeScrub(store))
+    const isWhole = await goOn(id, progress, signal)
     await count()
     if (!isWhole) return { againInMs: signal.aborted ? 0 : retryMs }
-    await finish(scrub.id, progress)
+    await finish(id, progress)
     return { againInMs: periodMs }
   }
 
-  const dueInMs = ({ status: { lastPass } }: Scrub): number =>
-    lastPass === null ? 0 : Math.max(0, Date.parse(lastPass.startedAt) + periodMs - clock.now())
+  function dueInMs(scrub: Scrub | undefined): number {
+    const lastAt = scrub?.status.lastPass?.startedAt
+    const dueAtMs = lastAt === undefined ? 0 : Date.parse(lastAt) + periodMs
+    return Math.max(0, Math.max(dueAtMs, begunAtMs + restMs) - clock.now())
+  }
 
-  function beginIfDue(scrub: Scrub): Progress | undefined {
+  function beginIfDue(scrub: Scrub | undefined): Progress | undefined {
     if (!requested && dueInMs(scrub) > 0) return undefined
     const startedAt = new Date(clock.now()).toISOString()
     return { phase: 'bytes', startedAt, after: '', checkedBlobs: 0, checkedBytes: 0, failures: 0 }
@@ -247,10 +254,8 @@ export function createPace(options: {
   }
 }
 
-/** The one record; made with the first run. */
-async function theScrub(store: Store): Promise<Scrub> {
-  const known = await store.find(scrubKind, 'name', 'registry')
-  if (known !== undefined) return known
+/** The one record; made with the first pass. */
+function makeScrub(store: Store): Promise<Scrub> {
   return store.transaction(actor, async (transaction) => {
     const made = await transaction.find(scrubKind, 'name', 'registry')
     return made ?? transaction.create(scrubKind, { data: { name: 'registry' } })
