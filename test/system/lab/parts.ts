@@ -17,6 +17,7 @@ const packageOf = {
   skopeo: 'skopeo',
   podman: 'podman',
   buildah: 'buildah',
+  strace: 'strace',
 } as const
 export type Part = keyof typeof packageOf
 
