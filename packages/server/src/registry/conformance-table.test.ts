@@ -8,7 +8,7 @@ const document = join(import.meta.dirname, '../../../../docs/registry-conformanc
 async function rowsOf(): Promise<{ endpoints: string; file: string; test: string }[]> {
   const lines = (await readFile(document, 'utf8')).split('\n').filter((line) => line.startsWith('| '))
   return lines.slice(1).map((line) => {
-    const [, endpoints = '', , shown = ''] = line.slice(2, -2).split(' | ')
+    const [, , endpoints = '', , shown = ''] = line.split('|').map((cell) => cell.trim())
     const at = shown.indexOf(': ')
     return { endpoints, file: `${shown.slice(0, at)}.test.ts`, test: shown.slice(at + 2) }
   })

@@ -118,7 +118,7 @@ export function createDamage(options: {
   }
 }
 
-export const findDamaged = (reads: Reads, digest: string): Promise<DamagedBlob | undefined> =>
+const findDamaged = (reads: Reads, digest: string): Promise<DamagedBlob | undefined> =>
   reads.find(damagedBlobKind, 'digest', digest)
 
 /** Which of these are known to be damaged; where nothing is, which is usual, one read says so. */
