@@ -180,7 +180,7 @@ describe('any request', () => {
         for (const [index, answer] of answers.entries())
           expectOfTheSpecification(requests[index] ?? { method: '' }, answer)
       }),
-      { numRuns: Number(process.env.FREEHOLD_FUZZ_RUNS ?? 150) },
+      { numRuns: Number(process.env.FREEHOLD_FUZZ_RUNS ?? 80) },
     )
     expect(registry.errors).toEqual([])
     await expect.poll(() => registry.connections(), { timeout: 20_000 }).toBe(0)
@@ -209,7 +209,7 @@ describe('any request', () => {
         mangled[at % mangled.length] = value
         expectOfTheSpecification({ method: bytes.subarray(0, 4).toString() }, await sendRaw(mangled))
       }),
-      { numRuns: Number(process.env.FREEHOLD_FUZZ_RUNS ?? 300) },
+      { numRuns: Number(process.env.FREEHOLD_FUZZ_RUNS ?? 200) },
     )
     expect(registry.errors).toEqual([])
   })

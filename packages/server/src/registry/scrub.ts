@@ -109,6 +109,7 @@ export function createScrub(options: {
       for await (const { digest } of blobs.list({ after: progress.after })) {
         await examineSuspects(signal)
         if (signal.aborted || inRow.failures > failuresInRow) break
+        if (digest <= progress.after) continue
         if (await isExamined(digest, progress, signal)) inRow.failures = 0
         else inRow.failures += 1
         if (signal.aborted) break

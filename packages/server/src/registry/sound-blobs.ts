@@ -6,10 +6,10 @@ import type { Damage } from './damage.ts'
  * sends them again, a mount becomes an upload, and a pull fails in words instead of giving bytes that are wrong. Storing
  * them again clears what was known, before the push is answered.
  *
- * Who sends bytes has asked `stat` first; `send` itself does not look a second time.
+ * Who sends bytes has asked `stat` first; `send` itself does not look a second time. All other methods are the store's own.
  */
 export function createSoundBlobs(blobs: BlobStore, damage: Damage): BlobStore {
-  return {
+  const changed: Pick<BlobStore, 'stat' | 'open' | 'put' | 'finishUpload'> = {
     async stat(digest) {
       const [found, damaged] = await Promise.all([blobs.stat(digest), damage.find(digest)])
       return damaged === undefined ? found : undefined
@@ -18,7 +18,6 @@ export function createSoundBlobs(blobs: BlobStore, damage: Damage): BlobStore {
       if ((await damage.find(digest)) === undefined) return blobs.open(digest, range)
       throw new BlobError('blob-unknown', `The stored bytes of ${digest} are damaged; push it again to heal it.`)
     },
-    send: (digest, target, range) => blobs.send(digest, target, range),
     async put(digest, source) {
       const stored = await blobs.put(digest, source)
       await damage.healed(digest)
@@ -29,12 +28,12 @@ export function createSoundBlobs(blobs: BlobStore, damage: Damage): BlobStore {
       await damage.healed(digest)
       return stored
     },
-    delete: (digest) => blobs.delete(digest),
-    list: (options) => blobs.list(options),
-    createUpload: (options) => blobs.createUpload(options),
-    uploadStatus: (id) => blobs.uploadStatus(id),
-    appendUpload: (id, offset, source) => blobs.appendUpload(id, offset, source),
-    cancelUpload: (id) => blobs.cancelUpload(id),
-    sweepUploads: (options) => blobs.sweepUploads(options),
   }
+  return new Proxy(blobs, {
+    get(target, name) {
+      if (Object.hasOwn(changed, name)) return Reflect.get(changed, name)
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
