@@ -66,17 +66,17 @@ export async function renewLink(
   })
 }
 
-/** Links a blob of `from` into `repository`; false where `from` has none such. */
+/** Links a blob of `from` into `repository`; false where `from` has none such, or one of another size than is stored. */
 export async function mountBlob(
   store: Store,
   actor: Actor,
-  mount: { repository: string; digest: string; from: string },
+  mount: { repository: string; digest: string; from: string; sizeBytes: number },
 ): Promise<boolean> {
-  const { repository, digest, from } = mount
+  const { repository, digest, from, sizeBytes } = mount
   return store.transaction(actor, async (transaction) => {
     const source = await findLink(transaction, from, digest)
-    if (source === undefined) return false
-    await addLink(transaction, { repository, digest, sizeBytes: source.data.size })
+    if (source?.data.size !== sizeBytes) return false
+    await addLink(transaction, { repository, digest, sizeBytes })
     return true
   })
 }

@@ -272,6 +272,8 @@ describe('a pull of bytes nobody has looked at yet', () => {
     const path = `/v2/pulled/short/blobs/${digest}`
     expect((await registry.send('GET', path)).status).toBe(404)
     expect((await registry.send('HEAD', path)).status).toBe(404)
+    const mount = `/v2/pulled/mounted/blobs/uploads/?mount=${digest}&from=pulled/short`
+    expect((await registry.send('POST', mount)).status).toBe(202)
     expect(registry.suspected()).toBeGreaterThan(0)
     await registry.registry.scrub.run(neverAborted)
     expect(await records(registry)).toMatchObject([{ digest, reason: 'size', expectedBytes: 22, foundBytes: 26 }])

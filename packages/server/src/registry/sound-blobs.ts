@@ -14,18 +14,19 @@ export function createSoundBlobs(blobs: BlobStore, damage: Damage): BlobStore {
       const [found, damaged] = await Promise.all([blobs.stat(digest), damage.find(digest)])
       return damaged === undefined ? found : undefined
     },
-    async open(digest, range) {
-      if ((await damage.find(digest)) === undefined) return blobs.open(digest, range)
+    async open(...parameters) {
+      const [digest] = parameters
+      if ((await damage.find(digest)) === undefined) return blobs.open(...parameters)
       throw new BlobError('blob-unknown', `The stored bytes of ${digest} are damaged; push it again to heal it.`)
     },
-    async put(digest, source) {
-      const stored = await blobs.put(digest, source)
-      await damage.healed(digest)
+    async put(...parameters) {
+      const stored = await blobs.put(...parameters)
+      await damage.healed(parameters[0])
       return stored
     },
-    async finishUpload(id, digest) {
-      const stored = await blobs.finishUpload(id, digest)
-      await damage.healed(digest)
+    async finishUpload(...parameters) {
+      const stored = await blobs.finishUpload(...parameters)
+      await damage.healed(parameters[1])
       return stored
     },
   }
