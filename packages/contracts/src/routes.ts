@@ -8,9 +8,12 @@ import {
   imageKind,
   imageRoutes,
   manifestKind,
+  repositoryUsageKind,
   tagKind,
 } from './images.ts'
+import { installationKind } from './installation.ts'
 import { planRoutes } from './plan.ts'
+import { registryRoutes } from './registry.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
 import { scrubKind, scrubRoutes } from './scrub.ts'
@@ -26,6 +29,7 @@ export const routes = {
   ...rolloutRoutes,
   ...imageRoutes,
   ...scrubRoutes,
+  ...registryRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -49,6 +53,8 @@ export const kinds = {
   condemned: condemnedKind,
   damagedBlob: damagedBlobKind,
   scrub: scrubKind,
+  installation: installationKind,
+  repositoryUsage: repositoryUsageKind,
 }
 
 /** All routes in a list, named `services.create`. */

@@ -1,6 +1,14 @@
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
 import type { sessionKind, tokenKind, userKind } from './identity.ts'
-import type { blobLinkKind, condemnedKind, damagedBlobKind, imageKind, manifestKind, tagKind } from './images.ts'
+import type {
+  blobLinkKind,
+  condemnedKind,
+  damagedBlobKind,
+  imageKind,
+  manifestKind,
+  repositoryUsageKind,
+  tagKind,
+} from './images.ts'
 import type { Resource } from './resource.ts'
 import type { revisionKind, rolloutKind } from './rollouts.ts'
 import type { scrubKind } from './scrub.ts'
@@ -28,3 +36,4 @@ export type BlobLink = Of<typeof blobLinkKind>
 export type Condemned = Of<typeof condemnedKind>
 export type DamagedBlob = Of<typeof damagedBlobKind>
 export type Scrub = Of<typeof scrubKind>
+export type RepositoryUsage = Of<typeof repositoryUsageKind>

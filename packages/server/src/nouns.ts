@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { createFileBlobs } from '@freehold/blobs'
+import type { Retention } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
+import { createJudge } from './admission/index.ts'
 import { createAgentHub, createAgentUpgrade } from './agents/index.ts'
 import { createChangesNoun, type Feed } from './changes/index.ts'
 import {
@@ -16,11 +18,19 @@ import { createTypedRequests } from './compat/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
-import { createImageHandlers } from './images/index.ts'
+import { countStore, createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers, type Reconcilers } from './reconcilers/index.ts'
-import { createScrubHandlers, type Registry, type RegistryScrub } from './registry/index.ts'
+import {
+  createRegistryContent,
+  createRegistryHandlers,
+  createRetainer,
+  createRetentionHandlers,
+  createScrubHandlers,
+  type Registry,
+  type RegistryScrub,
+} from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
@@ -51,6 +61,10 @@ export interface NounOptions {
   dataDirectory: string
   registryGarbage: { graceMs: number; periodMs: number }
   registryScrub: { bytesPerSecond: number; periodMs: number }
+  /** What all repositories together may hold, in bytes; null: no limit. */
+  registryQuotaBytes: number | null
+  /** For images without rules of their own; null: everything stays. */
+  registryRetention: Retention | null
   version: string
   startedAt: string
   /** Known from the moment the port is taken. */
@@ -75,28 +89,35 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryFor: (cluster) => pull.of(cluster),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
+  const blobs = await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') })
   const registry = createRegistryMount({
     store,
-    blobs: await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
+    blobs,
     identity,
     pull,
     secret: secret.deriveKey('registry').reveal(),
     publicUrl,
+    quotaBytes: options.registryQuotaBytes,
     log,
     scrub: options.registryScrub,
     onSuspect: () => reconcilers.wakeScrub(),
   })
+  await countStore(store)
+  const defaultRetention = options.registryRetention
+  const retainer = createRetainer({ store, host: registryHost, defaultRetention, now, log })
   const reconcilers: Reconcilers = createReconcilers({
     store,
     clock: systemClock,
     random: systemRandom,
     hub,
     rules,
+    judge: createJudge({ content: createRegistryContent({ reads: store, blobs }), registryHost }),
     garbage: {
       periodMs: options.registryGarbage.periodMs,
       collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),
     },
     scrub: registry.scrub.run,
+    retention: { periodMs: options.registryGarbage.periodMs, run: (signal) => retainer.run(signal) },
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
 
@@ -108,8 +129,15 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     nodes: createNodeHandlers({ store }),
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
     agents: createAgentHandlers({ store, now }),
-    images: createImageHandlers({ store }),
     ...createScrubHandlers({ store, scrub: registry.scrub, wake: () => reconcilers.wakeScrub() }),
+    images: { ...createImageHandlers({ store }), ...createRetentionHandlers({ store, retainer }) },
+    registry: createRegistryHandlers({
+      store,
+      registry,
+      garbage: { ...options.registryGarbage, wake: () => reconcilers.collectGarbage() },
+      quotaBytes: options.registryQuotaBytes,
+      defaultRetention,
+    }),
     services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
     revisions: createRevisionHandlers({ store }),
     rollouts: createRolloutHandlers({ store }),

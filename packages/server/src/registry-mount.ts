@@ -8,7 +8,8 @@ import type { RawMount } from './http/mounts.ts'
 import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
 import { createRegistry, type Registry, type RegistryScrub, type RegistryUser } from './registry/index.ts'
 
-export interface RegistryMount extends Pick<Registry, 'collectGarbage' | 'storage'> {
+export interface RegistryMount
+  extends Pick<Registry, 'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage'> {
   mount: RawMount
   scrub: RegistryScrub
   sweep(): Promise<void>
@@ -25,6 +26,7 @@ export function createRegistryMount(options: {
   pull: PullCredentials
   secret: Uint8Array
   publicUrl: () => string
+  quotaBytes: number | null
   log: Logger
   scrub: { bytesPerSecond: number; periodMs: number }
   onSuspect: () => void
@@ -51,6 +53,7 @@ export function createRegistryMount(options: {
       clock: systemClock,
       scrub,
       onSuspect,
+      quotaBytes: options.quotaBytes,
       authenticateBasic: (username, password, client) =>
         nullWhereWrong(identity.authenticateBasic(username, password, client)),
       authenticateBearer: (token, client) => nullWhereWrong(identity.authenticateBearer(token, client)),
@@ -62,6 +65,8 @@ export function createRegistryMount(options: {
   return {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
     collectGarbage: (pass) => registry().collectGarbage(pass),
+    previewGarbage: (pass) => registry().previewGarbage(pass),
+    garbageProgress: () => registry().garbageProgress(),
     storage: () => made?.storage() ?? { heldBytes: null, freedBytes: 0 },
     scrub: {
       run: (signal) => registry().scrub.run(signal),

@@ -5,7 +5,7 @@ import { FreeholdError } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import { createFeed } from './changes/index.ts'
-import { type Config, publicUrlOf } from './config/index.ts'
+import { type Config, publicUrlOf, retentionOf } from './config/index.ts'
 import { implement } from './http/api.ts'
 import { createClientReader } from './http/client-address.ts'
 import { createDoor } from './http/door.ts'
@@ -16,7 +16,7 @@ import { createIdentityNoun } from './identity/index.ts'
 import { createLocalAgent, createLocalEnrolment } from './local-agent/index.ts'
 import { createNouns } from './nouns.ts'
 import { openStore } from './open-store.ts'
-import { openServerSecret } from './secrets/index.ts'
+import { checkServerSecret, openServerSecret } from './secrets/index.ts'
 
 const hourMs = 3_600_000
 const closeLimitMs = 10_000
@@ -59,6 +59,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   const store = await openStore(config, log)
   starting.defer(() => store.close())
   const secret = await openServerSecret(config)
+  await checkServerSecret({ store, secret, acceptNew: config.acceptNewSecret, log })
   const feed = await createFeed({
     store,
     onError: (error) => log.warn({ err: error }, 'reading the change feed failed'),
@@ -77,6 +78,8 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     dataDirectory: config.dataDirectory,
     registryGarbage: { graceMs: config.registryGarbageGraceMs, periodMs: config.registryGarbagePeriodMs },
     registryScrub: { bytesPerSecond: config.registryScrubBytesPerSecond, periodMs: config.registryScrubPeriodMs },
+    registryQuotaBytes: config.registryQuotaBytes ?? null,
+    registryRetention: retentionOf(config),
     version,
     startedAt,
     publicUrl: () => publicUrlOf(config, port),

@@ -18,6 +18,8 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   condemned: 'images:read',
   damagedBlob: 'images:read',
   scrub: 'images:read',
+  installation: 'audit:read',
+  repositoryUsage: 'images:read',
 }
 
 /** Kind names the role may watch, in the order of the contract. */

@@ -5,7 +5,11 @@ import { mergedData } from '../http/merged.ts'
 import { getResource, listResources } from '../http/resources.ts'
 import { createImage, deleteImage, updateImage } from './service.ts'
 
-export function createImageHandlers({ store }: { store: Store }): Handlers<'images'> {
+export function createImageHandlers({
+  store,
+}: {
+  store: Store
+}): Omit<Handlers<'images'>, 'previewRetention' | 'applyRetention'> {
   return {
     list: ({ query }) => listResources(store, imageKind, query),
     get: ({ params }) => getResource(store, imageKind, params.id),

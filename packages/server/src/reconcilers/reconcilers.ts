@@ -1,5 +1,7 @@
+import type { Service } from '@freehold/contracts'
 import { type Clock, createDriver, type Driver, type Random } from '@freehold/reconcile'
-import type { Store } from '@freehold/store'
+import type { Store, Transaction } from '@freehold/store'
+import type { Judge } from '../admission/index.ts'
 import type { AgentHub } from '../agents/index.ts'
 import { createRolloutAdvancer } from '../rollouts/index.ts'
 import { createPushReconciler, refreshService, type ServiceRules } from '../services/index.ts'
@@ -9,6 +11,8 @@ export interface Reconcilers {
   start(): void
   /** The scrub of the registry's blobs has something to look at. */
   wakeScrub(): void
+  /** Begins a garbage collection soon. */
+  collectGarbage(): void
   /** Resolves when no job runs any more. */
   stop(): Promise<void>
 }
@@ -28,28 +32,46 @@ export function createReconcilers(options: {
   random: Random
   hub: AgentHub
   rules: ServiceRules
+  /** Whether an image may run. */
+  judge: Judge
   /** Garbage collection of the registry's blobs; absent where there is no registry. */
   garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
   /** Re-reading of the registry's blobs; absent where there is no registry. */
   scrub?: (signal: AbortSignal) => Promise<{ againInMs: number }>
+  /** Retention of the registry's tags and manifests; absent where there is no registry. */
+  retention?: { periodMs: number; run: (signal: AbortSignal) => Promise<unknown> }
   /** How long the log of changes is kept; default 400 days. */
   logKeptMs?: number
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, garbage, scrub, onFailure, logKeptMs = 400 * day } = options
-  const pushes = createPushReconciler({ store, rules })
+  const {
+    store,
+    clock,
+    random,
+    hub,
+    rules,
+    judge,
+    garbage,
+    retention,
+    scrub,
+    onFailure,
+    logKeptMs = 400 * day,
+  } = options
+  const settle = (transaction: Transaction, service: Service): Promise<void> =>
+    refreshService(transaction, {
+      serviceId: service.id,
+      clusterId: service.data.clusterId,
+      sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
+      registryHost: rules.registryHost(),
+    })
+  const pushes = createPushReconciler({ store, rules, judge, settle })
   const advancer = createRolloutAdvancer({
     store,
     now: () => clock.now(),
     observe: (rollout) => hub.observe(rollout),
-    settle: (transaction, service) =>
-      refreshService(transaction, {
-        serviceId: service.id,
-        clusterId: service.data.clusterId,
-        sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
-        registryHost: rules.registryHost(),
-      }),
+    judge,
+    settle,
     onError: (error, rollout) => onFailure({ job: `rollout ${rollout.id}`, error }),
   })
   const loop = (job: string, periodMs: number, run: Run, timeLimitMs = 60_000): Driver =>
@@ -97,8 +119,19 @@ export function createReconcilers(options: {
       },
       garbageLimitMs,
     )
+  const retaining =
+    retention &&
+    loop(
+      'registry retention',
+      retention.periodMs,
+      async (signal) => {
+        await retention.run(signal)
+        return undefined
+      },
+      garbageLimitMs,
+    )
   const scrubbing = scrub && loop('registry scrub', day, scrub, scrubLimitMs)
-  const ofRegistry = [collecting, scrubbing].filter((driver) => driver !== undefined)
+  const ofRegistry = [retaining, collecting, scrubbing].filter((driver) => driver !== undefined)
   const drivers = [agents, rollouts, deployOnPush, pruning, ...ofRegistry]
   const unsubscribes: (() => void)[] = []
 
@@ -115,6 +148,7 @@ export function createReconcilers(options: {
       )
     },
     wakeScrub: () => scrubbing?.wake(),
+    collectGarbage: () => collecting?.wake({ forgetFailures: true }),
     async stop() {
       for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()
       await Promise.all(drivers.map((driver) => driver.stop()))

@@ -1,8 +1,8 @@
 /**
  * The OCI registry at `/v2/`: OCI Distribution 1.1 (pull, push, discovery, management) with the Docker registry's
  * bearer tokens. Names, links and manifests are resources of the store, bytes lie in the blob store. What an image
- * is to people and services belongs to the images. What nothing needs any more is collected here (`garbage.ts`); which
- * manifests to keep, by age or by number, is not decided here.
+ * is to people and services belongs to the images. What nothing needs any more is collected here (`garbage.ts`), which
+ * tags and manifests stay is decided here (`retention-rules.ts`), and quotas are kept here (`quota.ts`).
  *
  * Invariants:
  * - A tag names a manifest of its repository, and everything that manifest needs is linked there: checked in the
@@ -14,7 +14,10 @@
  * - Bytes known to be damaged are served to nobody, and pushing them again heals them.
  */
 export type { RegistryUser } from './access.ts'
+export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
+export { createRegistryContent, type RegistryContent } from './content.ts'
 export { describeDamage } from './damage-rules.ts'
 export { createRegistry, type Registry } from './registry.ts'
+export { createRetainer } from './retention.ts'
 export type { RegistryScrub } from './scrub.ts'
 export { createScrubHandlers } from './scrub-routes.ts'

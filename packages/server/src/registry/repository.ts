@@ -1,10 +1,11 @@
 import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKind } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
-import { ensureImage, withoutVersions, withVersions } from '../images/index.ts'
+import { countIn, countOut, ensureImage, showUsage, withoutVersions, withVersions } from '../images/index.ts'
 import { findCondemned, pardon, pardonLinks } from './condemned.ts'
 import { damagedAmong } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
+import { quotaError } from './quota-error.ts'
 import { refuseWhileServed } from './served.ts'
 
 /** How many missing parts a refusal names. */
@@ -21,6 +22,7 @@ export interface ManifestPush {
   platforms: readonly string[]
   /** RFC 3339, UTC. */
   at: string
+  limits: Limits
 }
 
 const at = (repository: string, digest: string) => `${repository}@${digest}`
@@ -42,11 +44,24 @@ export async function repositoryExists(reads: Reads, repository: string): Promis
   return (await reads.list(manifestKind, { where, limit: 1 })).items.length > 0
 }
 
-/** Makes a stored blob readable through the repository. The caller holds the digest since before the bytes were stored. */
+/** True where anybody may pull from it, signed in or not. */
+export async function isPublic(reads: Reads, repository: string): Promise<boolean> {
+  return (await reads.find(imageKind, 'name', repository))?.data.anonymousPull === true
+}
+
+/** What all repositories together may hold; null: no limit. */
+export interface Limits {
+  quotaBytes: number | null
+}
+
+/**
+ * Makes a stored blob readable through the repository. The caller holds the digest since before the bytes were stored.
+ * Throws `quota-exceeded`.
+ */
 export async function linkBlob(
   store: Store,
   actor: Actor,
-  link: { repository: string; digest: string; sizeBytes: number },
+  link: { repository: string; digest: string; sizeBytes: number; limits: Limits },
 ): Promise<void> {
   await store.transaction(actor, (transaction) => addLink(transaction, link))
 }
@@ -66,36 +81,52 @@ export async function renewLink(
   })
 }
 
-/** Links a blob of `from` into `repository`; false where `from` has none such, or one of another size than is stored. */
+/**
+ * Links a blob of `from` into `repository`; false where `from` has none such, or one of another size than is stored.
+ * Throws `quota-exceeded`.
+ */
 export async function mountBlob(
   store: Store,
   actor: Actor,
-  mount: { repository: string; digest: string; from: string; sizeBytes: number },
+  mount: { repository: string; digest: string; from: string; sizeBytes: number; limits: Limits },
 ): Promise<boolean> {
-  const { repository, digest, from, sizeBytes } = mount
+  const { repository, digest, from, sizeBytes, limits } = mount
   return store.transaction(actor, async (transaction) => {
     const source = await findLink(transaction, from, digest)
     if (source?.data.size !== sizeBytes) return false
-    await addLink(transaction, { repository, digest, sizeBytes })
+    await addLink(transaction, { repository, digest, sizeBytes, limits })
     return true
   })
 }
 
 async function addLink(
   transaction: Transaction,
-  { repository, digest, sizeBytes }: { repository: string; digest: string; sizeBytes: number },
+  { repository, digest, sizeBytes, limits }: { repository: string; digest: string; sizeBytes: number; limits: Limits },
 ): Promise<void> {
   await pardon(transaction, { repository, digest })
   await pardon(transaction, { repository: null, digest })
-  const data = { repository, digest, size: sizeBytes }
   const known = await findLink(transaction, repository, digest)
-  if (known === undefined) await transaction.create(blobLinkKind, { data })
-  else await transaction.update(blobLinkKind, known.id, { data })
+  if (known?.data.size === sizeBytes) return
+  // A link that tells another size than the bytes have was damaged itself; it is made anew.
+  if (known !== undefined) {
+    await transaction.delete(blobLinkKind, known.id)
+    await countOut(transaction, { repository, digest, sizeBytes: known.data.size })
+  }
+  await charge(transaction, { repository, digest, sizeBytes, limits })
+  await transaction.create(blobLinkKind, { data: { repository, digest, size: sizeBytes } })
+}
+
+async function charge(
+  transaction: Transaction,
+  { limits, ...held }: { repository: string; digest: string; sizeBytes: number; limits: Limits },
+): Promise<void> {
+  const passed = await countIn(transaction, held, limits)
+  if (passed !== undefined) throw quotaError(passed)
 }
 
 /**
  * The push itself, one transaction: everything the manifest needs is there, its row, its tags, and the image's status
- * with tag and digest. The caller holds the digest since before the bytes were stored. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`.
+ * with tag and digest. The caller holds the digest since before the bytes were stored. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`, `quota-exceeded`.
  */
 export async function pushManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
   await store.transaction(actor, async (transaction) => {
@@ -106,6 +137,7 @@ export async function pushManifest(store: Store, actor: Actor, push: ManifestPus
     await putRow(transaction, actor, push)
     for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
     if (push.tags.length > 0) await recordPush(transaction, actor, { push, image, children })
+    await showUsage(transaction, push.repository)
   })
 }
 
@@ -176,19 +208,31 @@ async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush
     subject: manifest.subject,
     pushedBy: actor.name,
   }
-  if (known === undefined) await transaction.create(manifestKind, { data })
-  else await transaction.update(manifestKind, known.id, { data })
+  if (known !== undefined) await transaction.update(manifestKind, known.id, { data })
+  else {
+    await charge(transaction, push)
+    await transaction.create(manifestKind, { data })
+  }
 }
 
 async function putTag(
   transaction: Transaction,
   actor: Actor,
-  { repository, tag, digest }: { repository: string; tag: string; digest: string },
+  push: { repository: string; tag: string; digest: string; at: string },
 ): Promise<void> {
+  const { repository, tag, digest } = push
   const data = { repository, name: tag, digest, pushedBy: actor.name }
+  const status = { pushedAt: push.at }
   const known = await findTag(transaction, repository, tag)
-  if (known === undefined) await transaction.create(tagKind, { data })
-  else if (known.data.digest !== digest) await transaction.update(tagKind, known.id, { data })
+  if (known === undefined) {
+    await transaction.create(tagKind, { data, status })
+    return
+  }
+  await transaction.setStatus(tagKind, known.id, status)
+  if (known.data.digest !== digest) {
+    await transaction.update(tagKind, known.id, { data })
+    await markUntagged(transaction, { repository, digest: known.data.digest, at: push.at })
+  }
 }
 
 async function recordPush(
@@ -221,13 +265,14 @@ function contentBytes(push: ManifestPush, children: readonly Manifest[]): number
 export async function deleteTag(
   store: Store,
   actor: Actor,
-  { repository, tag, host }: { repository: string; tag: string; host: string },
+  { repository, tag, host, at: deletedAt }: { repository: string; tag: string; host: string; at: string },
 ): Promise<void> {
   await store.transaction(actor, async (transaction) => {
     const found = await findTag(transaction, repository, tag)
     if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no tag ${tag}.`)
     await refuseWhileServed(transaction, { repository, digest: found.data.digest, host })
     await transaction.delete(tagKind, found.id)
+    await markUntagged(transaction, { repository, digest: found.data.digest, at: deletedAt })
     await forgetVersions(transaction, repository, [tag])
   })
 }
@@ -249,11 +294,13 @@ export async function deleteManifest(
     const tags = await transaction.all(tagKind, { where: { manifest: at(repository, digest) } })
     for (const tag of tags) await transaction.delete(tagKind, tag.id)
     await transaction.delete(manifestKind, found.id)
+    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
     await forgetVersions(
       transaction,
       repository,
       tags.map((tag) => tag.data.name),
     )
+    await showUsage(transaction, repository)
   })
 }
 
@@ -264,6 +311,8 @@ export async function unlinkBlob(store: Store, actor: Actor, repository: string,
     if (found === undefined) throw new RegistryError('blob-unknown', `${repository} has no blob ${digest}.`)
     await refuseWhileNamed(transaction, repository, ({ blobs }) => blobs.some((blob) => blob.digest === digest))
     await transaction.delete(blobLinkKind, found.id)
+    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
+    await showUsage(transaction, repository)
   })
 }
 
@@ -288,7 +337,21 @@ async function refuseWhileNamed(
   } while (cursor !== null)
 }
 
-async function forgetVersions(transaction: Transaction, repository: string, tags: string[]): Promise<void> {
+/** Says since when a manifest may count as untagged; retention reads it. */
+export async function markUntagged(
+  transaction: Transaction,
+  { repository, digest, at: untaggedAt }: { repository: string; digest: string; at: string },
+): Promise<void> {
+  const manifest = await findManifest(transaction, repository, digest)
+  if (manifest !== undefined) await transaction.setStatus(manifestKind, manifest.id, { untaggedAt })
+}
+
+/** Takes tags out of the image's status. */
+export async function forgetVersions(
+  transaction: Transaction,
+  repository: string,
+  tags: readonly string[],
+): Promise<void> {
   const image = await transaction.find(imageKind, 'name', repository)
   if (image === undefined) return
   await transaction.setStatus(imageKind, image.id, withoutVersions(image.status, tags))

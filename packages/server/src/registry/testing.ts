@@ -52,6 +52,7 @@ export interface TestRegistryOptions {
   onPush?: (push: Push) => void | Promise<void>
   port?: number
   scrubBytesPerSecond?: number
+  quotaBytes?: number
 }
 
 export async function startTestRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
@@ -87,6 +88,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     onSuspect: () => {
       suspected += 1
     },
+    ...(options.quotaBytes === undefined ? {} : { quotaBytes: options.quotaBytes }),
     ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
   })
   server.on('request', (request, response) => {
