@@ -16,7 +16,7 @@ if (mode === '--inside') {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) fail('The system tests need Linux and root.')
   if (spawnSync('tini', ['--version'], { env: { ...process.env, PATH: path } }).error !== undefined) {
     fail(
-      'The system tests need tini, docker.io and more. Install with: apt-get install --no-install-recommends -y docker.io tini iproute2 iptables busybox-static chromium skopeo podman buildah radosgw ceph-mon ceph-osd ceph-common',
+      'The system tests need tini, docker.io and more. Install with: apt-get install --no-install-recommends -y docker.io tini iproute2 iptables busybox-static chromium skopeo podman buildah strace radosgw ceph-mon ceph-osd ceph-common',
     )
   }
   follow([

@@ -74,10 +74,10 @@ export interface BlobStore {
   delete(digest: string): Promise<boolean>
 
   /**
-   * Every blob, in no order, read as it is asked for; blobs that come or go meanwhile may be among them or not.
-   * What is no blob is told to `onStrange` and passed over.
+   * Every blob in order of digest (sha256 before sha512), from the one after `after` on, read as it is asked for; blobs
+   * that come or go meanwhile may be among them or not. What is no blob is told to `onStrange` and passed over.
    */
-  list(options?: { onStrange?: (strange: StrangeEntry) => void }): AsyncIterable<BlobEntry>
+  list(options?: { after?: string; onStrange?: (strange: StrangeEntry) => void }): AsyncIterable<BlobEntry>
 
   /**
    * Begins an upload and answers its id, a UUID. `algorithm` is what the digest will be made with (default sha256);

@@ -49,7 +49,7 @@ function wholeBlobs(place: Place): void {
     expect((await buffer(await store.open(digest))).length).toBe(0)
   })
 
-  it('lists every blob with its size and time, and no upload', async () => {
+  it('lists every blob with its size and time, in order and from anywhere, and no upload', async () => {
     const { store } = await place()
     expect(await listed(store)).toEqual([])
     const small = digestOf(Buffer.from('small'), 'sha512')
@@ -58,7 +58,10 @@ function wholeBlobs(place: Place): void {
     const id = await store.createUpload()
     await append(store, id, 0, 'an upload')
     const entries = await listed(store)
-    expect(entries.map((entry) => entry.digest).toSorted()).toEqual(digests.toSorted())
+    expect(entries.map((entry) => entry.digest)).toEqual(digests.toSorted())
+    for (const [index, { digest }] of entries.entries()) {
+      expect(await listed(store, digest)).toEqual(entries.slice(index + 1))
+    }
     expect(entries.find((entry) => entry.digest === small)?.sizeBytes).toBe(5)
     for (const { modifiedAtMs } of entries) expect(Math.abs(Date.now() - modifiedAtMs)).toBeLessThan(600_000)
     for await (const { digest } of store.list()) expect(await store.delete(digest)).toBe(true)
@@ -370,11 +373,7 @@ function refusals(place: Place): void {
   })
 }
 
-async function listed(store: BlobStore) {
-  const entries = []
-  for await (const entry of store.list()) entries.push(entry)
-  return entries
-}
+const listed = (store: BlobStore, after = '') => Array.fromAsync(store.list({ after }))
 
 function digestOf(content: Buffer, algorithm: DigestAlgorithm = 'sha256'): string {
   return `${algorithm}:${createHash(algorithm).update(content).digest('hex')}`

@@ -3,6 +3,7 @@ import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
 import { addRegistryCommands } from './commands/registry.ts'
+import { addScrub } from './commands/scrub.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addSignIn } from './commands/sign-in.ts'
 import { addStatus } from './commands/status.ts'
@@ -31,6 +32,7 @@ export function createProgram(environment: Environment): Command {
   addStatus(program, environment)
   addNouns(program, environment)
   addServiceCommands(program, environment)
+  addScrub(program, environment)
   addRegistryCommands(program, environment)
   addDocuments(program, environment)
   addCompletion(program, environment)

@@ -170,6 +170,33 @@ export const condemnedKind = defineKind({
   unique: { reference: (condemned) => `${condemned.data.repository ?? ''}@${condemned.data.digest}` },
 })
 
+/** What makes bytes of the registry unfit to be served. */
+export const damageReasons = ['missing', 'size', 'content', 'unreadable'] as const
+
+/**
+ * Bytes of the registry that were found to be not what their digest says. While this is there they are served to
+ * nobody; pushing them again, or a later look that finds them whole, takes it away.
+ */
+export const damagedBlobKind = defineKind({
+  name: 'damaged-blob',
+  plural: 'damaged-blobs',
+  data: z.strictObject({
+    digest: digestSchema,
+    reason: z.enum(damageReasons),
+    expectedBytes: z.int().nullable().describe('As the repositories know it; null where they differ'),
+    foundBytes: z.int().nullable(),
+    foundDigest: digestSchema.nullable(),
+    foundAt: z.iso.datetime(),
+    /** At most 20. */
+    repositories: z.array(repositorySchema),
+    /** Images that need it, as `repository:tag` or `repository@digest`; at most 20. */
+    images: z.array(z.string()),
+  }),
+  status: z.object({}),
+  initialStatus: {},
+  unique: { digest: (damaged) => damaged.data.digest },
+})
+
 /**
  * What a repository holds against its quota; `repository` null: what all hold together, each digest once. Written in the
  * very transactions that add and drop links and manifests. `quotaBytes` repeats the image's.

@@ -4,6 +4,7 @@ import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import {
   blobLinkKind,
   condemnedKind,
+  damagedBlobKind,
   imageKind,
   imageRoutes,
   manifestKind,
@@ -15,6 +16,7 @@ import { planRoutes } from './plan.ts'
 import { registryRoutes } from './registry.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
+import { scrubKind, scrubRoutes } from './scrub.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
 import { statusRoutes } from './status.ts'
 
@@ -26,6 +28,7 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...imageRoutes,
+  ...scrubRoutes,
   ...registryRoutes,
   ...planRoutes,
   ...agentRoutes,
@@ -48,6 +51,8 @@ export const kinds = {
   tag: tagKind,
   blobLink: blobLinkKind,
   condemned: condemnedKind,
+  damagedBlob: damagedBlobKind,
+  scrub: scrubKind,
   installation: installationKind,
   repositoryUsage: repositoryUsageKind,
 }

@@ -1,8 +1,17 @@
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
 import type { sessionKind, tokenKind, userKind } from './identity.ts'
-import type { blobLinkKind, condemnedKind, imageKind, manifestKind, repositoryUsageKind, tagKind } from './images.ts'
+import type {
+  blobLinkKind,
+  condemnedKind,
+  damagedBlobKind,
+  imageKind,
+  manifestKind,
+  repositoryUsageKind,
+  tagKind,
+} from './images.ts'
 import type { Resource } from './resource.ts'
 import type { revisionKind, rolloutKind } from './rollouts.ts'
+import type { scrubKind } from './scrub.ts'
 import type { serviceKind } from './services.ts'
 
 type Of<K extends { data: { _zod: { output: unknown } }; status: { _zod: { output: unknown } } }> = Resource<
@@ -25,4 +34,6 @@ export type Manifest = Of<typeof manifestKind>
 export type Tag = Of<typeof tagKind>
 export type BlobLink = Of<typeof blobLinkKind>
 export type Condemned = Of<typeof condemnedKind>
+export type DamagedBlob = Of<typeof damagedBlobKind>
+export type Scrub = Of<typeof scrubKind>
 export type RepositoryUsage = Of<typeof repositoryUsageKind>

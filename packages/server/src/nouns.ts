@@ -20,13 +20,15 @@ import type { IdentityNoun } from './identity/index.ts'
 import { countStore, createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
-import { createReconcilers } from './reconcilers/index.ts'
+import { createReconcilers, type Reconcilers } from './reconcilers/index.ts'
 import {
   createRegistryContent,
   createRegistryHandlers,
   createRetainer,
   createRetentionHandlers,
+  createScrubHandlers,
   type Registry,
+  type RegistryScrub,
 } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
@@ -44,6 +46,8 @@ export interface Nouns {
   stop(): Promise<void>
   /** What the registry keeps on its disk. */
   registryStorage: Registry['storage']
+  /** What reading its blobs anew found. */
+  registryScrubbed: RegistryScrub['totals']
   /** Housekeeping for now and then. */
   sweep(): Promise<void>
 }
@@ -55,6 +59,7 @@ export interface NounOptions {
   secret: ServerSecret
   blobs: BlobStore
   registryGarbage: { graceMs: number; periodMs: number }
+  registryScrub: { bytesPerSecond: number; periodMs: number }
   /** What all repositories together may hold, in bytes; null: no limit. */
   registryQuotaBytes: number | null
   /** For images without rules of their own; null: everything stays. */
@@ -92,11 +97,13 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     publicUrl,
     quotaBytes: options.registryQuotaBytes,
     log,
+    scrub: options.registryScrub,
+    onSuspect: () => reconcilers.wakeScrub(),
   })
   await countStore(store)
   const defaultRetention = options.registryRetention
   const retainer = createRetainer({ store, host: registryHost, defaultRetention, now, log })
-  const reconcilers = createReconcilers({
+  const reconcilers: Reconcilers = createReconcilers({
     store,
     clock: systemClock,
     random: systemRandom,
@@ -107,6 +114,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       periodMs: options.registryGarbage.periodMs,
       collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),
     },
+    scrub: registry.scrub.run,
     retention: { periodMs: options.registryGarbage.periodMs, run: (signal) => retainer.run(signal) },
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
@@ -119,6 +127,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     nodes: createNodeHandlers({ store }),
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
     agents: createAgentHandlers({ store, now }),
+    ...createScrubHandlers({ store, scrub: registry.scrub, wake: () => reconcilers.wakeScrub() }),
     images: { ...createImageHandlers({ store }), ...createRetentionHandlers({ store, retainer }) },
     registry: createRegistryHandlers({
       store,
@@ -139,6 +148,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     raw: [registry.mount, typedRequests],
     upgrades: [links],
     registryStorage: registry.storage,
+    registryScrubbed: registry.scrub.totals,
     start: () => reconcilers.start(),
     async stop() {
       hub.close()

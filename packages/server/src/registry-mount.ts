@@ -6,7 +6,14 @@ import type { Logger } from 'pino'
 import type { PullCredentials } from './clusters/index.ts'
 import type { RawMount } from './http/mounts.ts'
 import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
-import { createRegistry, type Registry, type RegistryUser } from './registry/index.ts'
+import { createRegistry, type Registry, type RegistryScrub, type RegistryUser } from './registry/index.ts'
+
+export interface RegistryMount
+  extends Pick<Registry, 'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage'> {
+  mount: RawMount
+  scrub: RegistryScrub
+  sweep(): Promise<void>
+}
 
 /**
  * The registry behind our door: who its users are comes from the identity noun, what clusters may pull from theirs.
@@ -21,11 +28,10 @@ export function createRegistryMount(options: {
   publicUrl: () => string
   quotaBytes: number | null
   log: Logger
-}): { mount: RawMount; sweep(): Promise<void> } & Pick<
-  Registry,
-  'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage'
-> {
-  const { store, blobs, identity, pull, secret, publicUrl, log } = options
+  scrub: { bytesPerSecond: number; periodMs: number }
+  onSuspect: () => void
+}): RegistryMount {
+  const { store, blobs, identity, pull, secret, publicUrl, log, scrub, onSuspect } = options
   identity.setClusterCredentials(async (username, password) => {
     const cluster = await pull.verifyClusterPull(username, password)
     if (cluster === undefined) return null
@@ -45,6 +51,8 @@ export function createRegistryMount(options: {
       secret,
       publicUrl: publicUrl(),
       clock: systemClock,
+      scrub,
+      onSuspect,
       quotaBytes: options.quotaBytes,
       authenticateBasic: (username, password, client) =>
         nullWhereWrong(identity.authenticateBasic(username, password, client)),
@@ -60,6 +68,12 @@ export function createRegistryMount(options: {
     previewGarbage: (pass) => registry().previewGarbage(pass),
     garbageProgress: () => registry().garbageProgress(),
     storage: () => made?.storage() ?? { heldBytes: null, freedBytes: 0 },
+    scrub: {
+      run: (signal) => registry().scrub.run(signal),
+      request: () => registry().scrub.request(),
+      state: () => registry().scrub.state(),
+      totals: () => made?.scrub.totals() ?? { damagedBlobs: 0, scrubbedBytes: 0 },
+    },
     async sweep() {
       await registry().sweepUploads()
     },

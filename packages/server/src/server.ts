@@ -80,6 +80,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     secret,
     blobs: blobs.store,
     registryGarbage: { graceMs: config.registryGarbageGraceMs, periodMs: config.registryGarbagePeriodMs },
+    registryScrub: { bytesPerSecond: config.registryScrubBytesPerSecond, periodMs: config.registryScrubPeriodMs },
     registryQuotaBytes: config.registryQuotaBytes ?? null,
     registryRetention: retentionOf(config),
     version,
@@ -90,7 +91,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   })
   starting.defer(() => nouns.stop())
 
-  const metrics = createMetrics({ registryStorage: nouns.registryStorage })
+  const metrics = createMetrics(nouns)
   const door = createDoor({
     api: implement({
       handlers: nouns.handlers,

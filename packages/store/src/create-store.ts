@@ -2,10 +2,10 @@ import { FreeholdError } from '@freehold/contracts'
 import { changeOf, checkEntries, type LogEntry } from './chain.ts'
 import type { CommonOptions, Engine, StoreLog } from './engine.ts'
 import { createFacts } from './facts.ts'
-import { checkLimit, maxPage, unpagedQueryOf } from './query.ts'
-import { listAll, listPage, uniqueQuery } from './reads.ts'
+import { checkLimit, keyQueryOf, maxPage, unpagedQueryOf } from './query.ts'
+import { checkUnique, listAll, listPage, uniqueQuery } from './reads.ts'
 import { resourceOf } from './row.ts'
-import type { AnyKind, Reads, Store, Stored } from './store.ts'
+import type { AnyKind, KeyListOptions, Reads, Store, Stored } from './store.ts'
 import { createIdSource } from './uuid.ts'
 import { createWriter } from './writer.ts'
 
@@ -33,6 +33,12 @@ export function createStore(engine: Engine, options: CommonOptions): Store {
     engine: engine.name,
     facts,
     ...createReads(engine, checkKind),
+    async listByKey<K extends AnyKind>(kind: K, unique: string, listOptions: KeyListOptions) {
+      checkKind(kind)
+      checkUnique(kind, unique)
+      const rows = await engine.reader.byKey(keyQueryOf(kind, unique, listOptions))
+      return rows.map((row) => resourceOf(row) as Stored<K>)
+    },
     ...createLogReads(engine),
     transaction: writer.transaction,
     onChange: listeners.add,

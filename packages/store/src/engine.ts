@@ -23,8 +23,21 @@ export interface FactWrite {
   value: string
 }
 
+/** Resources of a kind in order of their unique key `name`, within the bounds. */
+export interface KeyQuery {
+  kind: string
+  name: string
+  /** The lowest key; it is answered only where `includesFrom` says so. */
+  from: string
+  includesFrom: boolean
+  /** Keys are lower than this. */
+  below: string
+  limit: number
+}
+
 /** Reads of what is committed, and of nothing else. */
 export interface Reader extends Lookups {
+  byKey(query: KeyQuery): Awaitable<Row[]>
   clock(): Awaitable<{ head: Head; pruned: Head }>
   changes(since: number, limit: number, kinds: readonly string[] | undefined): Awaitable<LogEntry[]>
   /** Entries older than version `before`, newest first. */

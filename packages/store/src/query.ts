@@ -1,7 +1,8 @@
 import { canonicalJson } from './canonical.ts'
 import { decodeCursor } from './cursor.ts'
+import type { KeyQuery } from './engine.ts'
 import { type Key, keyText, labelEntry, searchText } from './row.ts'
-import type { AnyKind, ListOptions } from './store.ts'
+import type { AnyKind, KeyListOptions, ListOptions } from './store.ts'
 
 /** A list request in the engine's terms. */
 export interface Query {
@@ -84,6 +85,36 @@ export function selectRows(query: Query, dialect: Dialect): { sql: string; param
     sql += ` LIMIT ${dialect.parameter(parameters.length)}`
   }
   return { sql, parameters }
+}
+
+/** Greater than any text that could follow in UTF-8. */
+const beyond = '\u{10ffff}'
+
+/** Turns the options of `listByKey` into a query. Throws as `queryOf` does. */
+export function keyQueryOf(
+  kind: AnyKind,
+  unique: string,
+  { prefix = '', after = '', limit }: KeyListOptions,
+): KeyQuery {
+  return {
+    kind: kind.name,
+    name: unique,
+    from: prefix + after,
+    includesFrom: after === '',
+    below: prefix + beyond,
+    limit: checkLimit(limit),
+  }
+}
+
+/** The statement that walks a unique key, and its parameters. */
+export function selectByKey(query: KeyQuery, dialect: Dialect): { sql: string; parameters: (string | number)[] } {
+  const place = (position: number) => dialect.parameter(position)
+  const selection = rowColumns.map((column) => `r.${column}`).join(', ')
+  const sql =
+    `SELECT ${selection} FROM unique_key u CROSS JOIN resource r WHERE u.kind = ${place(1)} AND u.name = ${place(2)}` +
+    ` AND u.key ${query.includesFrom ? '>=' : '>'} ${place(3)} AND u.key < ${place(4)}` +
+    ` AND r.kind = u.kind AND r.id = u.id ORDER BY u.key LIMIT ${place(5)}`
+  return { sql, parameters: [query.kind, query.name, query.from, query.below, query.limit] }
 }
 
 /** As `selectRows`, but only how many there are, as `count`. */

@@ -110,10 +110,24 @@ export interface Facts {
   flush(): Promise<void>
 }
 
+export interface KeyListOptions {
+  /** Only keys that begin with this. */
+  prefix?: string
+  /** Only keys after `prefix` and this; it need not be a key itself. */
+  after?: string
+  /** 1 to 500. */
+  limit: number
+}
+
 /** The resource store. Acknowledged means on disk. */
 export interface Store extends Reads {
   readonly engine: 'sqlite' | 'postgres'
   readonly facts: Facts
+  /**
+   * Resources in order of one of their unique keys, compared byte by byte in UTF-8. It reads no more rows than it
+   * answers, however many there are. For keys of at most 512 characters: longer ones are kept as hashes.
+   */
+  listByKey<K extends AnyKind>(kind: K, unique: string, options: KeyListOptions): Promise<Stored<K>[]>
   /**
    * Runs `work` atomically; its promise settles after the commit is durable. A throw rolls everything back and is
    * passed on. Concurrent transactions share one commit (group commit), and are serial to one another.

@@ -21,6 +21,7 @@ const packageOf = {
   'ceph-mon': 'ceph-mon',
   'ceph-osd': 'ceph-osd',
   radosgw: 'radosgw',
+  strace: 'strace',
 } as const
 export type Part = keyof typeof packageOf
 

@@ -34,9 +34,8 @@ interface Progress {
 export async function createFileBlobs({ directory }: FileBlobsOptions): Promise<BlobStore> {
   const layout = layoutOf(directory)
   try {
-    await mkdir(layout.blobsDirectory, { recursive: true })
-    await mkdir(layout.uploadsDirectory, { recursive: true })
-    await syncDirectory(directory)
+    await makeDirectory(layout.blobsDirectory)
+    await makeDirectory(layout.uploadsDirectory)
   } catch (error) {
     throw fromSystemError(error)
   }
@@ -46,6 +45,8 @@ export async function createFileBlobs({ directory }: FileBlobsOptions): Promise<
 class FileBlobs implements BlobStore {
   readonly #layout: Layout
   readonly #busy = new Set<UploadId>()
+  /** Directories whose own names are on the disk, or being brought there: at most 256 for an algorithm. */
+  readonly #shards = new Map<string, Promise<void>>()
   /** In order of last use. */
   readonly #progress = new Map<UploadId, Progress>()
 
@@ -110,8 +111,8 @@ class FileBlobs implements BlobStore {
     })
   }
 
-  list(options: { onStrange?: (strange: StrangeEntry) => void } = {}): AsyncIterable<BlobEntry> {
-    return listBlobs(this.#layout, options.onStrange ?? (() => {}))
+  list(options: { after?: string; onStrange?: (strange: StrangeEntry) => void } = {}): AsyncIterable<BlobEntry> {
+    return listBlobs(this.#layout, { after: options.after ?? '', onStrange: options.onStrange ?? (() => {}) })
   }
 
   async createUpload(options: { algorithm?: DigestAlgorithm } = {}): Promise<string> {
@@ -255,15 +256,25 @@ class FileBlobs implements BlobStore {
   }
 
   async #moveIntoPlace(id: UploadId, digest: Digest): Promise<void> {
+    const shard = this.#layout.shardDirectory(digest)
     const move = () => rename(this.#layout.upload(id), this.#layout.blob(digest)).then(() => true)
-    const moved = await ifExists(move())
-    if (moved === undefined) {
-      await mkdir(this.#layout.shardDirectory(digest), { recursive: true })
-      await syncDirectory(this.#layout.algorithmDirectory(digest))
-      await syncDirectory(this.#layout.blobsDirectory)
+    await this.#ready(shard)
+    if ((await ifExists(move())) === undefined) {
+      this.#shards.delete(shard)
+      await this.#ready(shard)
       await move()
     }
-    await syncDirectory(this.#layout.shardDirectory(digest))
+    await syncDirectory(shard)
+  }
+
+  /** A directory that is there may have been made a moment ago, by whom has not synced it yet: so each is synced once. */
+  #ready(shard: string): Promise<void> {
+    const known = this.#shards.get(shard)
+    if (known !== undefined) return known
+    const made = makeDirectory(shard).then(() => syncDirectory(this.#layout.blobsDirectory))
+    this.#shards.set(shard, made)
+    made.catch(() => this.#shards.delete(shard))
+    return made
   }
 }
 
@@ -277,6 +288,16 @@ async function hashFile(file: FileHandle, size: number, hash: Hash): Promise<voi
     hash.update(buffer.subarray(0, bytesRead))
     at += bytesRead
   }
+}
+
+/** Makes a directory where it is missing; its name, and those of all that were made for it, are on the disk then. */
+async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true })
+  let at = path
+  do {
+    at = dirname(at)
+    await syncDirectory(at)
+  } while (first !== undefined && at.startsWith(first))
 }
 
 async function syncDirectory(path: string): Promise<void> {

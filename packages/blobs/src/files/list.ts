@@ -1,5 +1,5 @@
 import type { Dirent } from 'node:fs'
-import { opendir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BlobEntry, StrangeEntry } from '../blobs.ts'
 import { parseDigest } from '../digest.ts'
@@ -8,17 +8,23 @@ import type { Layout } from './layout.ts'
 
 type OnStrange = (strange: StrangeEntry) => void
 
-/** Walks the blobs directory; never more than one buffer of names a level is in memory. */
-export async function* listBlobs(layout: Layout, onStrange: OnStrange): AsyncGenerator<BlobEntry> {
-  for await (const algorithm of directoriesOf(layout.blobsDirectory, onStrange)) {
-    for await (const shard of directoriesOf(join(layout.blobsDirectory, algorithm), onStrange)) {
+/** Walks the blobs directory in order of digest; never more than the names of one shard are in memory. */
+export async function* listBlobs(
+  layout: Layout,
+  { after, onStrange }: { after: string; onStrange: OnStrange },
+): AsyncGenerator<BlobEntry> {
+  for (const algorithm of await directoriesOf(layout.blobsDirectory, onStrange)) {
+    for (const shard of await directoriesOf(join(layout.blobsDirectory, algorithm), onStrange)) {
+      // The last that a shard may hold.
+      if (`${algorithm}:${shard}g` <= after) continue
       const directory = join(layout.blobsDirectory, algorithm, shard)
-      for await (const { name } of entriesOf(directory, onStrange)) {
+      for (const { name } of await entriesOf(directory, onStrange)) {
         const digest = parseDigest(`${algorithm}:${name}`)
         if (digest === undefined || digest.hex.slice(0, 2) !== shard) {
           onStrange({ name: join(algorithm, shard, name), reason: 'its name is no digest' })
           continue
         }
+        if (`${algorithm}:${name}` <= after) continue
         const entry = await entryOf(join(directory, name), `${algorithm}:${name}`, onStrange)
         if (entry !== undefined) yield entry
       }
@@ -26,21 +32,25 @@ export async function* listBlobs(layout: Layout, onStrange: OnStrange): AsyncGen
   }
 }
 
-async function* directoriesOf(directory: string, onStrange: OnStrange): AsyncGenerator<string> {
-  for await (const entry of entriesOf(directory, onStrange)) {
-    if (entry.isDirectory()) yield entry.name
+async function directoriesOf(directory: string, onStrange: OnStrange): Promise<string[]> {
+  const names: string[] = []
+  for (const entry of await entriesOf(directory, onStrange)) {
+    if (entry.isDirectory()) names.push(entry.name)
     else onStrange({ name: entry.name, reason: 'it is no directory' })
   }
+  return names
 }
 
-/** A directory that cannot be read is strange, and the others are gone through all the same. */
-async function* entriesOf(directory: string, onStrange: OnStrange): AsyncGenerator<Dirent> {
+/** In order of name. A directory that cannot be read is strange, and the others are gone through all the same. */
+async function entriesOf(directory: string, onStrange: OnStrange): Promise<Dirent[]> {
   try {
-    for await (const entry of await opendir(directory)) yield entry
+    const entries = await readdir(directory, { withFileTypes: true })
+    return entries.sort((one, other) => (one.name < other.name ? -1 : 1))
   } catch (error) {
     const code = systemCode(error)
     if (code === undefined) throw error
     onStrange({ name: directory, reason: code })
+    return []
   }
 }
 

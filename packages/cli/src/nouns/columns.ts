@@ -75,6 +75,12 @@ const columns: Record<string, Column[]> = {
     { title: 'USED', cell: ({ status: { usedBytes } }) => size(usedBytes) },
     { title: 'PUSHED', cell: ({ status: { lastPushAt } }, { now }) => ago(lastPushAt, now) },
   ],
+  'damaged-blobs': [
+    data('DIGEST', 'digest'),
+    data('DAMAGE', 'reason'),
+    { title: 'PUSH AGAIN', cell: ({ data: { images } }) => list(images).map(text).join(' ') },
+    created,
+  ],
   users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
   tokens: [
     name,

@@ -16,6 +16,8 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   tag: 'images:read',
   blobLink: 'images:read',
   condemned: 'images:read',
+  damagedBlob: 'images:read',
+  scrub: 'images:read',
   installation: 'audit:read',
   repositoryUsage: 'images:read',
 }

@@ -39,6 +39,18 @@ test('times of the garbage collection are whole numbers within their bounds', ()
   expect(faultsOf(period('10081'))).toHaveLength(1)
 })
 
+test('speed and period of the scrub are whole numbers within their bounds', () => {
+  const speed = (text: string) => ({ FREEHOLD_REGISTRY_SCRUB_MIB_PER_SECOND: text })
+  const period = (text: string) => ({ FREEHOLD_REGISTRY_SCRUB_PERIOD_HOURS: text })
+  expect(good({})).toMatchObject({ registryScrubBytesPerSecond: 20_971_520, registryScrubPeriodMs: 604_800_000 })
+  expect(good({ ...speed('1'), ...period('1') })).toMatchObject({
+    registryScrubBytesPerSecond: 1_048_576,
+    registryScrubPeriodMs: 3_600_000,
+  })
+  for (const text of ['0', '10001', '1.5', 'fast']) expect(faultsOf(speed(text)), text).toHaveLength(1)
+  expect(faultsOf(period('8761'))).toHaveLength(1)
+})
+
 test('rules of the registry are whole only where they can be meant', () => {
   expect(retentionOf(good({}))).toBeNull()
   expect(good({})).toMatchObject({ registryQuotaBytes: undefined })

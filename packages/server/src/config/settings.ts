@@ -217,6 +217,25 @@ export const settings = {
       .transform((minutes) => minutes * 60_000)
       .default(60 * 60_000),
   }),
+  registryScrubBytesPerSecond: setting({
+    variable: 'FREEHOLD_REGISTRY_SCRUB_MIB_PER_SECOND',
+    meaning:
+      'How fast all blobs of the registry are read anew in the background, to find those that a disk has damaged.',
+    default: '20',
+    unit: 'MiB a second, 1 to 10000',
+    schema: wholeNumber({ from: 1, to: 10_000 })
+      .transform((mebibytes) => mebibytes * 1024 * 1024)
+      .default(20 * 1024 * 1024),
+  }),
+  registryScrubPeriodMs: setting({
+    variable: 'FREEHOLD_REGISTRY_SCRUB_PERIOD_HOURS',
+    meaning: 'How often reading all blobs of the registry anew begins.',
+    default: '168',
+    unit: 'hours, 1 to 8760',
+    schema: wholeNumber({ from: 1, to: 8760 })
+      .transform((hours) => hours * 3_600_000)
+      .default(168 * 3_600_000),
+  }),
   registryQuotaBytes: setting({
     variable: 'FREEHOLD_REGISTRY_QUOTA_GIB',
     meaning:

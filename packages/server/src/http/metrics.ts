@@ -1,7 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** Prometheus metrics of this process; each server has its own registry. */
-export function createMetrics(options: { registryStorage: () => { heldBytes: number | null; freedBytes: number } }) {
+export function createMetrics(options: {
+  registryStorage: () => { heldBytes: number | null; freedBytes: number }
+  registryScrubbed: () => { damagedBlobs: number; scrubbedBytes: number }
+}) {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const requests = new Counter({
@@ -32,6 +35,23 @@ export function createMetrics(options: { registryStorage: () => { heldBytes: num
     collect() {
       this.reset()
       this.inc(options.registryStorage().freedBytes)
+    },
+  })
+  new Gauge({
+    name: 'freehold_registry_damaged_blobs',
+    help: 'Blobs of the registry whose bytes are known to be damaged.',
+    registers: [registry],
+    collect() {
+      this.set(options.registryScrubbed().damagedBlobs)
+    },
+  })
+  new Counter({
+    name: 'freehold_registry_scrubbed_bytes_total',
+    help: 'Bytes of blobs that the scrub of the registry read anew.',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(options.registryScrubbed().scrubbedBytes)
     },
   })
   return {

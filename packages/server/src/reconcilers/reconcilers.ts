@@ -9,6 +9,8 @@ import { prune } from './prune.ts'
 
 export interface Reconcilers {
   start(): void
+  /** The scrub of the registry's blobs has something to look at. */
+  wakeScrub(): void
   /** Begins a garbage collection soon. */
   collectGarbage(): void
   /** Resolves when no job runs any more. */
@@ -18,6 +20,8 @@ export interface Reconcilers {
 const backoff = { minMs: 500, maxMs: 30_000 }
 /** Disks with very many blobs take long; what a pass did not come to, the next does. */
 const garbageLimitMs = 60 * 60_000
+/** A pass goes on in the next run where this one was. */
+const scrubLimitMs = 60 * 60_000
 const day = 24 * 60 * 60 * 1000
 
 type Run = (signal: AbortSignal) => Promise<{ againInMs?: number } | undefined>
@@ -32,6 +36,8 @@ export function createReconcilers(options: {
   judge: Judge
   /** Garbage collection of the registry's blobs; absent where there is no registry. */
   garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
+  /** Re-reading of the registry's blobs; absent where there is no registry. */
+  scrub?: (signal: AbortSignal) => Promise<{ againInMs: number }>
   /** Retention of the registry's tags and manifests; absent where there is no registry. */
   retention?: { periodMs: number; run: (signal: AbortSignal) => Promise<unknown> }
   /** How long the log of changes is kept; default 400 days. */
@@ -39,7 +45,19 @@ export function createReconcilers(options: {
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, judge, garbage, retention, onFailure, logKeptMs = 400 * day } = options
+  const {
+    store,
+    clock,
+    random,
+    hub,
+    rules,
+    judge,
+    garbage,
+    retention,
+    scrub,
+    onFailure,
+    logKeptMs = 400 * day,
+  } = options
   const settle = (transaction: Transaction, service: Service): Promise<void> =>
     refreshService(transaction, {
       serviceId: service.id,
@@ -112,7 +130,8 @@ export function createReconcilers(options: {
       },
       garbageLimitMs,
     )
-  const ofRegistry = [retaining, collecting].filter((driver) => driver !== undefined)
+  const scrubbing = scrub && loop('registry scrub', day, scrub, scrubLimitMs)
+  const ofRegistry = [retaining, collecting, scrubbing].filter((driver) => driver !== undefined)
   const drivers = [agents, rollouts, deployOnPush, pruning, ...ofRegistry]
   const unsubscribes: (() => void)[] = []
 
@@ -128,6 +147,7 @@ export function createReconcilers(options: {
         }),
       )
     },
+    wakeScrub: () => scrubbing?.wake(),
     collectGarbage: () => collecting?.wake({ forgetFailures: true }),
     async stop() {
       for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()

@@ -215,7 +215,8 @@ describe('HTTP Basic on every endpoint', () => {
         throw new FreeholdError('too-many-requests', 'Too many attempts.', { retryAfterSeconds: 7 })
       },
       onPush: () => {},
-      clock: { now: () => 0 },
+      clock: { now: () => 0, sleep: async () => {} },
+      scrub: { bytesPerSecond: 1, periodMs: 1 },
     })
     const server = createServer((request, response) => {
       void throttled.handle(request, response, { client: { address: '', userAgent: '' } })

@@ -1,5 +1,6 @@
-import type { BlobStore } from '@freehold/blobs'
+import type { BlobStore, ByteRange } from '@freehold/blobs'
 import type { Store } from '@freehold/store'
+import type { Damage } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, sendEmpty } from './exchange.ts'
 import { parseRange } from './ranges.ts'
@@ -11,7 +12,12 @@ interface Target {
 }
 
 /** Pulling and deleting blobs (OCI Distribution 1.1, end-2, end-10). */
-export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idleTimeoutMs: number }) {
+export function createBlobRoutes(options: {
+  store: Store
+  blobs: BlobStore
+  damage: Pick<Damage, 'suspect'>
+  idleTimeoutMs: number
+}) {
   const { store, blobs } = options
 
   async function get(exchange: Exchange, { repository, digest }: Target): Promise<void> {
@@ -56,15 +62,32 @@ export function createBlobRoutes(options: { store: Store; blobs: BlobStore; idle
     })
     if (request.method === 'GET' && lengthBytes > 0) {
       response.setTimeout(options.idleTimeoutMs, () => response.destroy())
-      await blobs.send(digest, response, whole ? undefined : part)
+      await send(response, digest, whole ? { start: 0, end: sizeBytes - 1 } : part)
     }
     response.end()
   }
 
-  /** A link says it may be read here; the blob store says it can be. Throws `blob-unknown`. */
+  /** Where bytes cannot be read to their end the connection breaks off, so that nobody takes the part for the whole. */
+  async function send(response: Exchange['response'], digest: string, part: ByteRange): Promise<void> {
+    try {
+      await blobs.send(digest, response, part)
+    } catch (error) {
+      if (!response.destroyed) options.damage.suspect(digest)
+      throw error
+    }
+  }
+
+  /**
+   * A link says it may be read here; the blob store says it can be. Bytes of another length than the link says are not
+   * there either, and are looked at. Throws `blob-unknown`: clients that hear that push the blob again, which heals it.
+   */
   async function sizeOf(repository: string, digest: string): Promise<number> {
     const [link, stat] = await Promise.all([findLink(store, repository, digest), blobs.stat(digest)])
     if (link !== undefined && stat !== undefined && stat.sizeBytes === link.data.size) return stat.sizeBytes
+    if (link !== undefined) {
+      options.damage.suspect(digest)
+      throw new RegistryError('blob-unknown', `The stored bytes of ${digest} are damaged; push it again to heal it.`)
+    }
     throw new RegistryError('blob-unknown', `${repository} has no blob ${digest}.`)
   }
 

@@ -142,16 +142,6 @@ export function pageSize(query: URLSearchParams, most: number): number {
   return Math.min(Number(text), most)
 }
 
-/** Cuts the page after `last` out of names in ASCII order; `next` where more follow (RFC 8288). */
-export function pageAfter(
-  names: readonly string[],
-  { last, size }: { last: string; size: number },
-): { page: string[]; more: boolean } {
-  const rest = last === '' ? names : names.filter((name) => name > last)
-  const page = rest.slice(0, size)
-  return { page, more: size > 0 && rest.length > page.length }
-}
-
 /** The Link header of a further page, as a path with its query. */
 export function nextLink(path: string, query: Record<string, string>): Record<string, string> {
   return { link: `<${path}?${new URLSearchParams(query)}>; rel="next"` }

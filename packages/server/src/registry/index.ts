@@ -11,9 +11,13 @@
  * - Collecting garbage takes nothing a manifest needs, and nothing from a push under way; it never stops one.
  * - Whoever reads a blob through a repository needs that repository's link; a digest alone opens nothing.
  * - An image's status carries tag and digest from the very transaction of the push.
+ * - Bytes known to be damaged are served to nobody, and pushing them again heals them.
  */
 export type { RegistryUser } from './access.ts'
 export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
 export { createRegistryContent, type RegistryContent } from './content.ts'
+export { describeDamage } from './damage-rules.ts'
 export { createRegistry, type Registry } from './registry.ts'
 export { createRetainer } from './retention.ts'
+export type { RegistryScrub } from './scrub.ts'
+export { createScrubHandlers } from './scrub-routes.ts'

@@ -1,7 +1,7 @@
 import { imageKind, type Manifest, manifestKind, tagKind } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import { RegistryError } from './errors.ts'
-import { type Exchange, nextLink, pageAfter, pageSize, sendJson } from './exchange.ts'
+import { type Exchange, nextLink, pageSize, sendJson } from './exchange.ts'
 import { mediaTypes } from './manifest.ts'
 import { repositoryExists } from './repository.ts'
 
@@ -9,6 +9,10 @@ import { repositoryExists } from './repository.ts'
 const pageLimit = 10_000
 /** A page of referrers is an index and no larger than one may be pushed. */
 const referrersLimitBytes = 3 * 1024 * 1024
+/** Rows of names one read takes, and reads one answer takes where many of them are not listed. */
+const namesPerRead = 500
+const fewestPerRead = 50
+const nameReads = 40
 const referrersPerRead = 100
 const referrerReads = 50
 
@@ -18,15 +22,20 @@ export function createListRoutes({ store }: { store: Store }) {
     if (!(await repositoryExists(store, repository))) {
       throw new RegistryError('name-unknown', `There is no repository ${repository}.`)
     }
-    const rows = await store.all(tagKind, { where: { repository } })
-    const { page, headers } = listing(exchange, rows.map((tag) => tag.data.name).sort(), `/v2/${repository}/tags/list`)
+    const read = async (after: string, limit: number) => {
+      const rows = await store.listByKey(tagKind, 'reference', { prefix: `${repository}:`, after, limit })
+      return rows.map(({ data }) => ({ name: data.name, isListed: true }))
+    }
+    const { page, headers } = await listing(exchange, read, `/v2/${repository}/tags/list`)
     sendJson(exchange, 200, { name: repository, tags: page }, headers)
   }
 
   async function catalog(exchange: Exchange): Promise<void> {
-    const images = await store.all(imageKind)
-    const names = images.flatMap(({ data }) => (data.location.internal ? [data.name] : [])).sort()
-    const { page, headers } = listing(exchange, names, '/v2/_catalog')
+    const read = async (after: string, limit: number) => {
+      const rows = await store.listByKey(imageKind, 'name', { after, limit })
+      return rows.map(({ data }) => ({ name: data.name, isListed: data.location.internal }))
+    }
+    const { page, headers } = await listing(exchange, read, '/v2/_catalog')
     sendJson(exchange, 200, { repositories: page }, headers)
   }
 
@@ -90,10 +99,37 @@ function describe({ data }: Manifest): object {
   }
 }
 
-/** A page of sorted names with the Link to the next. */
-function listing({ query }: Exchange, names: readonly string[], path: string) {
+/** Names after `after`, in order, at most `limit`; none only where there are no more. */
+export type ReadNames = (after: string, limit: number) => Promise<{ name: string; isListed: boolean }[]>
+
+/** The page that the query asks for, with the Link to the next. */
+async function listing({ query }: Exchange, read: ReadNames, path: string) {
   const size = pageSize(query, pageLimit)
-  const { page, more } = pageAfter(names, { last: query.get('last') ?? '', size })
-  const last = page.at(-1)
-  return { page, headers: more && last !== undefined ? nextLink(path, { n: String(size), last }) : {} }
+  const { page, next } = await pageOfNames(read, { last: query.get('last') ?? '', size })
+  return { page, headers: next === null ? {} : nextLink(path, { n: String(size), last: next }) }
+}
+
+/**
+ * Reads a page of `size` names after `last`, and whether more follow: one name more than asked for tells. It reads in
+ * steps and ends with a shorter page, never with an empty one, where what is listed lies too far apart.
+ * `next`: after which name the next page begins, null for none.
+ */
+export async function pageOfNames(
+  read: ReadNames,
+  { last, size }: { last: string; size: number },
+): Promise<{ page: string[]; next: string | null }> {
+  const page: string[] = []
+  let after = last
+  for (let reads = 0; size > 0; reads += 1) {
+    const limit = Math.min(namesPerRead, Math.max(fewestPerRead, size + 1 - page.length))
+    const names = await read(after, limit)
+    for (const { name, isListed } of names) {
+      if (isListed && page.length === size) return { page, next: page.at(-1) ?? null }
+      if (isListed) page.push(name)
+      after = name
+    }
+    if (names.length < limit) break
+    if (reads >= nameReads && page.length > 0) return { page, next: after }
+  }
+  return { page, next: null }
 }

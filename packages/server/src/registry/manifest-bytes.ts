@@ -15,7 +15,12 @@ export interface ManifestBytes {
   get(digest: string): Promise<Buffer>
 }
 
-export function createManifestBytes({ blobs }: { blobs: BlobStore }): ManifestBytes {
+export function createManifestBytes(options: {
+  blobs: BlobStore
+  /** Stored bytes are not those of the digest. */
+  onDamage: (digest: string) => void
+}): ManifestBytes {
+  const { blobs, onDamage } = options
   /** In order of last use. Content never changes under a digest, so nothing here can be stale. */
   const cache = new Map<string, Buffer>()
   let cachedBytes = 0
@@ -42,7 +47,10 @@ export function createManifestBytes({ blobs }: { blobs: BlobStore }): ManifestBy
         remember(digest, cached)
         return cached
       }
-      const bytes = await read(blobs, digest)
+      const bytes = await read(blobs, digest).catch((error: unknown) => {
+        onDamage(digest)
+        throw error
+      })
       remember(digest, bytes)
       return bytes
     },

@@ -2,6 +2,7 @@ import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import type { Manifest } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
+import type { Damage } from './damage.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { parseTag, type Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
@@ -33,6 +34,7 @@ export function createManifestRoutes(options: {
   store: Store
   blobs: BlobStore
   bytes: ManifestBytes
+  damage: Pick<Damage, 'find'>
   guard: DigestGuard
   quota: Quota
   /** How revisions name this registry. */
@@ -45,6 +47,7 @@ export function createManifestRoutes(options: {
 
   async function get({ request, response }: Exchange, { repository, reference }: Target): Promise<void> {
     const row = await resolve(repository, reference)
+    if (request.method === 'HEAD') await requireSound(repository, row.data.digest)
     const etag = `"${row.data.digest}"`
     const headers = {
       'docker-content-digest': row.data.digest,
@@ -59,6 +62,12 @@ export function createManifestRoutes(options: {
     const content = request.method === 'HEAD' ? undefined : await bytes.get(row.data.digest)
     response.writeHead(200, { 'content-type': row.data.mediaType, 'content-length': row.data.size, ...headers })
     response.end(content)
+  }
+
+  /** Clients that hear a manifest is there do not send it again; one whose bytes are damaged must be sent. */
+  async function requireSound(repository: string, digest: string): Promise<void> {
+    if ((await options.damage.find(digest)) === undefined) return
+    throw new RegistryError('manifest-unknown', `The stored manifest ${digest} of ${repository} is damaged; push it.`)
   }
 
   async function resolve(repository: string, reference: Reference): Promise<Manifest> {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { grant } from './access.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
-import { pageAfter } from './exchange.ts'
+import { pageOfNames, type ReadNames } from './list-routes.ts'
 import { mediaTypes, parseManifest } from './manifest.ts'
 import { parseChunkRange, parseRange } from './ranges.ts'
 import { parseScopes, scopeText } from './scope.ts'
@@ -282,19 +282,50 @@ describe('scopes, tokens and uploads', () => {
   })
 })
 
-it('pages of names put together are the names', () => {
-  fc.assert(
-    fc.property(fc.uniqueArray(tag), fc.integer({ min: 1, max: 5 }), (names, size) => {
-      const sorted = names.toSorted()
+it('pages of names put together are the names that are listed, whatever lies between them', async () => {
+  const names = fc
+    .uniqueArray(tag)
+    .chain((all) => fc.tuple(fc.constant(all.toSorted()), fc.uniqueArray(fc.nat(Math.max(0, all.length - 1)))))
+  await fc.assert(
+    fc.asyncProperty(names, fc.integer({ min: 1, max: 5 }), async ([sorted, hidden], size) => {
+      const rows = sorted.map((name, index) => ({ name, isListed: !hidden.includes(index) }))
+      const listed = rows.filter(({ isListed }) => isListed).map(({ name }) => name)
+      const read: ReadNames = async (after, limit) => rows.filter(({ name }) => name > after).slice(0, limit)
       const seen: string[] = []
-      let last = ''
-      for (;;) {
-        const { page, more } = pageAfter(sorted, { last, size })
+      let last: string | null = ''
+      while (last !== null) {
+        const { page, next }: { page: string[]; next: string | null } = await pageOfNames(read, { last, size })
+        expect(page.length).toBe(Math.min(size, listed.length - seen.length))
         seen.push(...page)
-        last = page.at(-1) ?? ''
-        if (!more) break
+        last = next
       }
-      expect(seen).toEqual(sorted)
+      expect(seen).toEqual(listed)
     }),
   )
+  expect(await pageOfNames(async () => [{ name: 'a', isListed: true }], { last: '', size: 0 })).toEqual({
+    page: [],
+    next: null,
+  })
+})
+
+it('pages of names end where too many lie between, and the next goes on from there', async () => {
+  const rows = Array.from({ length: 50_000 }, (_, index) => ({
+    name: String(index).padStart(6, '0'),
+    isListed: index === 0 || index === 49_999,
+  }))
+  let reads = 0
+  const read: ReadNames = async (after, limit) => {
+    reads += 1
+    const from = after === '' ? 0 : Number(after) + 1
+    return rows.slice(from, from + limit)
+  }
+  const first = await pageOfNames(read, { last: '', size: 1000 })
+  expect([first.page, reads]).toEqual([['000000'], 41])
+  const seen = [...first.page]
+  for (let next = first.next; next !== null; ) {
+    const more = await pageOfNames(read, { last: next, size: 1000 })
+    seen.push(...more.page)
+    next = more.next
+  }
+  expect(seen).toEqual(['000000', '049999'])
 })

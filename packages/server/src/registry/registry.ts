@@ -5,6 +5,7 @@ import type { Store } from '@freehold/store'
 import type { Client } from '../http/handler.ts'
 import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type Need } from './access.ts'
 import { createBlobRoutes } from './blob-routes.ts'
+import { createDamage } from './damage.ts'
 import { createDigestGuard } from './digest-guard.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { RegistryError, toRegistryError } from './errors.ts'
@@ -16,6 +17,8 @@ import { createManifestBytes } from './manifest-bytes.ts'
 import { createManifestRoutes, type Push } from './manifest-routes.ts'
 import { createQuota } from './quota.ts'
 import { isPublic } from './repository.ts'
+import { createScrub, type RegistryScrub } from './scrub.ts'
+import { createSoundBlobs } from './sound-blobs.ts'
 import { createTokenIssuer } from './token.ts'
 import { createTokenEndpoint } from './token-endpoint.ts'
 import { createUploadRoutes } from './upload-routes.ts'
@@ -46,7 +49,11 @@ export interface RegistryOptions {
    * status carries the same, and whoever must not miss a push reads that.
    */
   onPush: (push: Push) => void | Promise<void>
-  clock: { now(): number }
+  clock: { now(): number; sleep(delayMs: number, signal: AbortSignal): Promise<void> }
+  /** How fast and how often all blobs are read anew. */
+  scrub: { bytesPerSecond: number; periodMs: number }
+  /** Bytes came out wrong: the scrub should run soon. */
+  onSuspect?: () => void
   /** What all repositories together may hold, in bytes; default null, no limit. */
   quotaBytes?: number | null
   /** A client that sends or takes nothing for so long is gone; default 60 s. */
@@ -67,6 +74,8 @@ export interface Registry {
   garbageProgress(): GarbageProgress
   /** What garbage collection knows of the disk. */
   storage(): StorageTotals
+  /** Reads all blobs anew, bit by bit; see `scrub.ts`. */
+  scrub: RegistryScrub
   /** Drops uploads that were left alone for `idleMs`, default a day. */
   sweepUploads(options?: { idleMs?: number }): Promise<{ removed: number; sizeBytes: number }>
 }
@@ -74,7 +83,7 @@ export interface Registry {
 const dayMs = 24 * 60 * 60 * 1000
 
 export function createRegistry(options: RegistryOptions): Registry {
-  const { store, blobs, log, clock, idleTimeoutMs = 60_000 } = options
+  const { store, blobs: stored, log, clock, idleTimeoutMs = 60_000 } = options
   const now = () => clock.now()
   const service = new URL(options.publicUrl).host
   const realm = new URL('/v2/token', options.publicUrl).href
@@ -89,13 +98,16 @@ export function createRegistry(options: RegistryOptions): Registry {
     isPublic: (name) => isPublic(store, name),
   })
   const sessions = createUploadSessions(options)
-  const bytes = createManifestBytes({ blobs })
+  const damage = createDamage({ store, blobs: stored, log, now, onSuspect: options.onSuspect ?? (() => {}) })
+  const blobs = createSoundBlobs(stored, damage)
+  const bytes = createManifestBytes({ blobs, onDamage: damage.suspect })
   const guard = createDigestGuard()
   const quota = createQuota({ store, limits: { quotaBytes: options.quotaBytes ?? null } })
   const manifests = createManifestRoutes({
     store,
     blobs,
     bytes,
+    damage,
     guard,
     quota,
     host: service,
@@ -103,10 +115,11 @@ export function createRegistry(options: RegistryOptions): Registry {
     now,
     idleTimeoutMs,
   })
-  const blobRoutes = createBlobRoutes({ store, blobs, idleTimeoutMs })
+  const blobRoutes = createBlobRoutes({ store, blobs, damage, idleTimeoutMs })
   const uploads = createUploadRoutes({ store, blobs, sessions, guard, quota, idleTimeoutMs })
-  const garbage = createGarbageCollector({ store, blobs, guard, log, now })
-  const previewGarbage = createGarbagePreview({ store, blobs, now })
+  const garbage = createGarbageCollector({ store, blobs: stored, guard, log, now })
+  const previewGarbage = createGarbagePreview({ store, blobs: stored, now })
+  const scrub = createScrub({ store, blobs: stored, damage, log, clock, ...options.scrub })
   const lists = createListRoutes({ store })
 
   function announce(push: Push): void {
@@ -184,6 +197,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     previewGarbage,
     garbageProgress: garbage.progress,
     storage: garbage.totals,
+    scrub,
     sweepUploads: ({ idleMs = dayMs } = {}) => blobs.sweepUploads({ idleMs }),
   }
 }

@@ -2,6 +2,7 @@ import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKi
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { countIn, countOut, ensureImage, showUsage, withoutVersions, withVersions } from '../images/index.ts'
 import { findCondemned, pardon, pardonLinks } from './condemned.ts'
+import { damagedAmong } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
 import { quotaError } from './quota-error.ts'
@@ -80,17 +81,20 @@ export async function renewLink(
   })
 }
 
-/** Links a blob of `from` into `repository`; false where `from` has none such. Throws `quota-exceeded`. */
+/**
+ * Links a blob of `from` into `repository`; false where `from` has none such, or one of another size than is stored.
+ * Throws `quota-exceeded`.
+ */
 export async function mountBlob(
   store: Store,
   actor: Actor,
-  mount: { repository: string; digest: string; from: string; limits: Limits },
+  mount: { repository: string; digest: string; from: string; sizeBytes: number; limits: Limits },
 ): Promise<boolean> {
-  const { repository, digest, from, limits } = mount
+  const { repository, digest, from, sizeBytes, limits } = mount
   return store.transaction(actor, async (transaction) => {
     const source = await findLink(transaction, from, digest)
-    if (source === undefined) return false
-    await addLink(transaction, { repository, digest, sizeBytes: source.data.size, limits })
+    if (source?.data.size !== sizeBytes) return false
+    await addLink(transaction, { repository, digest, sizeBytes, limits })
     return true
   })
 }
@@ -101,7 +105,13 @@ async function addLink(
 ): Promise<void> {
   await pardon(transaction, { repository, digest })
   await pardon(transaction, { repository: null, digest })
-  if ((await findLink(transaction, repository, digest)) !== undefined) return
+  const known = await findLink(transaction, repository, digest)
+  if (known?.data.size === sizeBytes) return
+  // A link that tells another size than the bytes have was damaged itself; it is made anew.
+  if (known !== undefined) {
+    await transaction.delete(blobLinkKind, known.id)
+    await countOut(transaction, { repository, digest, sizeBytes: known.data.size })
+  }
   await charge(transaction, { repository, digest, sizeBytes, limits })
   await transaction.create(blobLinkKind, { data: { repository, digest, size: sizeBytes } })
 }
@@ -140,9 +150,10 @@ async function pardonContent(transaction: Transaction, { repository, digest, man
 
 async function requireBlobs(transaction: Transaction, { repository, manifest }: ManifestPush): Promise<void> {
   const missing: Descriptor[] = []
+  const damaged = await damagedAmong(transaction, digestsOf(manifest.requiredBlobs))
   for (const blob of manifest.requiredBlobs) {
     const link = await findLink(transaction, repository, blob.digest)
-    if (link === undefined) missing.push(blob)
+    if (link === undefined || damaged.has(blob.digest)) missing.push(blob)
     else requireSize(blob, link.data.size)
   }
   refuseMissing(missing, 'blobs')
@@ -151,9 +162,10 @@ async function requireBlobs(transaction: Transaction, { repository, manifest }: 
 async function requireManifests(transaction: Transaction, push: ManifestPush): Promise<Manifest[]> {
   const missing: Descriptor[] = []
   const found: Manifest[] = []
+  const damaged = await damagedAmong(transaction, digestsOf(push.manifest.manifests))
   for (const child of push.manifest.manifests) {
     const row = await findManifest(transaction, push.repository, child.digest)
-    if (row === undefined) missing.push(child)
+    if (row === undefined || damaged.has(child.digest)) missing.push(child)
     else {
       requireSize(child, row.data.size)
       found.push(row)
@@ -163,12 +175,14 @@ async function requireManifests(transaction: Transaction, push: ManifestPush): P
   return found
 }
 
+const digestsOf = (descriptors: readonly Descriptor[]) => descriptors.map(({ digest }) => digest)
+
 function refuseMissing(missing: Descriptor[], noun: 'blobs' | 'manifests'): void {
   if (missing.length === 0) return
   const named = missing.slice(0, namedMissing).map(({ digest }) => digest)
   throw new RegistryError(
     'manifest-blob-unknown',
-    `The manifest names ${noun} this repository does not have; push them first.`,
+    `The manifest names ${noun} this repository does not have, or whose bytes are damaged; push them first.`,
     { detail: { missing: named, count: missing.length } },
   )
 }

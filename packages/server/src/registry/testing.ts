@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type BlobStore, createFileBlobs } from '@freehold/blobs'
 import { kinds, type Role } from '@freehold/contracts'
@@ -30,6 +31,8 @@ export interface TestRegistry {
   send(method: string, path: string, options?: SendOptions): Promise<Response>
   connections(): Promise<number>
   closeIdle(): void
+  /** How often the scrub was asked to run because bytes came out wrong. */
+  suspected(): number
   /** Stops the server and closes the store; the directory stays. */
   stop(): Promise<void>
   remove(): Promise<void>
@@ -48,6 +51,7 @@ export interface TestRegistryOptions {
   wrapBlobs?: (blobs: BlobStore) => BlobStore
   onPush?: (push: Push) => void | Promise<void>
   port?: number
+  scrubBytesPerSecond?: number
   quotaBytes?: number
 }
 
@@ -60,6 +64,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
   const errors: object[] = []
   const warnings: object[] = []
   const clock = { ms: Date.now() }
+  let suspected = 0
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -78,7 +83,11 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     authenticateBasic: async (username, given) => (given === password ? testUser(username) : null),
     authenticateBearer: async (token) => (token.startsWith('session-') ? testUser(token.slice(8)) : null),
     onPush: options.onPush ?? ((push) => void pushes.push(push)),
-    clock: { now: () => clock.ms },
+    clock: { now: () => clock.ms, sleep: (delayMs, signal) => sleep(delayMs, undefined, { signal }) },
+    scrub: { bytesPerSecond: options.scrubBytesPerSecond ?? 1024 ** 3, periodMs: 7 * 24 * 3_600_000 },
+    onSuspect: () => {
+      suspected += 1
+    },
     ...(options.quotaBytes === undefined ? {} : { quotaBytes: options.quotaBytes }),
     ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
   })
@@ -104,6 +113,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     clock,
     stop,
     connections: () => promisify(server.getConnections.bind(server))(),
+    suspected: () => suspected,
     closeIdle: () => server.closeIdleConnections(),
     send: (method, path, { body, headers = {}, user = 'admin' } = {}) =>
       fetch(new URL(path, url), {

@@ -65,10 +65,11 @@ export function createUploadRoutes(options: {
   async function tryMount({ query, visitor }: Exchange, repository: string, digest: string): Promise<boolean> {
     const named = query.get('from')
     const sources = named === null ? await holdersOf(digest) : [parseRepository(named)]
-    if ((await blobs.stat(digest)) === undefined) return false
+    const found = await blobs.stat(digest)
+    if (found === undefined) return false
     for (const from of sources) {
       if (!(await visitor.may('pull', from))) continue
-      if (await mountBlob(store, visitor.actor, { repository, digest, from, limits })) return true
+      if (await mountBlob(store, visitor.actor, { repository, digest, from, ...found, limits })) return true
     }
     return false
   }

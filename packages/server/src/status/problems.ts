@@ -1,6 +1,8 @@
 import {
   type Cluster,
   clusterKind,
+  type DamagedBlob,
+  damagedBlobKind,
   type Node,
   nodeKind,
   type Rollout,
@@ -12,6 +14,7 @@ import {
 import type { Reads } from '@freehold/store'
 import type { z } from 'zod'
 import { clockProblem } from '../agents/index.ts'
+import { describeDamage } from '../registry/index.ts'
 
 type Problem = z.output<typeof statusSchema>['problems'][number]
 const maxProblems = 50
@@ -20,10 +23,11 @@ const rank = { error: 0, warning: 1 }
 /** What needs a person, worst first, at most 50. Nodes and services are read by state: the well ones are never loaded. */
 export async function listProblems(reads: Reads): Promise<Problem[]> {
   const problemStates = Object.keys(serviceSeverity)
-  const [clusters, offline, wrongClocks, failed, ...services] = await Promise.all([
+  const [clusters, offline, wrongClocks, damaged, failed, ...services] = await Promise.all([
     reads.all(clusterKind),
     reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
     reads.list(nodeKind, { where: { clock: 'wrong' }, limit: maxProblems }),
+    reads.list(damagedBlobKind, { limit: maxProblems }),
     reads.all(rolloutKind, { where: { failed: 'yes' } }),
     ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
   ])
@@ -31,6 +35,7 @@ export async function listProblems(reads: Reads): Promise<Problem[]> {
     ...clusters.flatMap(clusterProblem),
     ...offline.items.flatMap(offlineProblem),
     ...wrongClocks.items.flatMap(clockProblemOf),
+    ...damaged.items.flatMap(damageProblem),
     ...services.flatMap((page) => page.items).flatMap(serviceProblem),
     ...(await rolloutProblems(reads, failed)),
   ]
@@ -50,6 +55,11 @@ function offlineProblem({ id, data, status }: Node): Problem[] {
 function clockProblemOf(node: Node): Problem[] {
   const message = clockProblem(node)
   return message === null ? [] : problem('warning', { kind: 'node', id: node.id, name: node.data.name, message })
+}
+
+function damageProblem({ id, data }: DamagedBlob): Problem[] {
+  const name = data.images[0] ?? data.repositories[0] ?? data.digest
+  return problem('error', { kind: 'damaged-blob', id, name, message: describeDamage(data) })
 }
 
 const serviceSeverity = { failed: 'error', degraded: 'warning', unknown: 'warning' } as const

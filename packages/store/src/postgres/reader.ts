@@ -1,6 +1,6 @@
 import type { LogEntry } from '../chain.ts'
 import type { FactWrite, Reader } from '../engine.ts'
-import { countRows, type Dialect, rowSelection, selectRows } from '../query.ts'
+import { countRows, type Dialect, rowSelection, selectByKey, selectRows } from '../query.ts'
 import type { Row } from '../row.ts'
 import { createStatementNames, type Runner } from './connection.ts'
 import { guarded } from './errors.ts'
@@ -25,6 +25,10 @@ export function createPostgresReader(runner: Runner): Reader {
     async count(query) {
       const { sql, parameters } = countRows(query, dialect)
       return (await all<{ count: number }>(sql, parameters))[0]?.count ?? 0
+    },
+    byKey(query) {
+      const { sql, parameters } = selectByKey(query, dialect)
+      return all<Row>(sql, parameters)
     },
     async clock() {
       const [row] = await all<{ version: number; hash: string; pruned_version: number; pruned_hash: string }>(

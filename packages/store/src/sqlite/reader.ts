@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Head, LogEntry } from '../chain.ts'
 import type { FactWrite, Lookups, Reader } from '../engine.ts'
-import { countRows, type Dialect, rowSelection, selectRows } from '../query.ts'
+import { countRows, type Dialect, rowSelection, selectByKey, selectRows } from '../query.ts'
 import type { Row } from '../row.ts'
 import { guarded } from './errors.ts'
 
@@ -63,6 +63,11 @@ export function createSqliteReader(database: DatabaseSync, directory: string): R
     get: (kind, id) => guard(() => lookups.get(kind, id)),
     page: (query) => guard(() => lookups.page(query)),
     count: (query) => guard(() => lookups.count(query)),
+    byKey: (query) =>
+      guard(() => {
+        const { sql, parameters } = selectByKey(query, dialect)
+        return statements.all(sql, ...parameters) as unknown as Row[]
+      }),
     clock: () =>
       guard(() => ({
         head: lookups.head(),

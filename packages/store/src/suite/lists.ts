@@ -94,6 +94,29 @@ export function describeLists(make: MakeTestBed): void {
       expect((await store.list(service, { cursor, limit: 9 })).items).toHaveLength(3)
     })
 
+    it('walks a unique key in order of its bytes, from anywhere, and reads no more than it answers', async () => {
+      const store = await storeFor(make)
+      const names = ['b:2', 'a:z', 'a:', 'a', 'b:10', 'a:\u{1f600}', 'a:é', 'a;', 'b', 'a:Z', 'c:x']
+      await store.transaction(alice, async (t) => {
+        for (const name of names) await t.create(service, { data: { name } })
+      })
+      const walked = async (options: { prefix?: string; after?: string }, limit = 500) =>
+        (await store.listByKey(service, 'name', { ...options, limit })).map(({ data }) => data.name)
+      const sorted = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+      expect(await walked({})).toEqual(sorted)
+      expect(await walked({ prefix: 'a:' })).toEqual(sorted.filter((name) => name.startsWith('a:')))
+      expect(await walked({ prefix: 'b:', after: '1' })).toEqual(['b:10', 'b:2'])
+      expect(await walked({ prefix: 'b:', after: '10' })).toEqual(['b:2'])
+      expect(await walked({ after: 'b' }, 2)).toEqual(['b:10', 'b:2'])
+      const inSteps: string[] = []
+      for (let page = await walked({}, 3); page.length > 0; page = await walked({ after: page.at(-1) ?? '' }, 3)) {
+        inSteps.push(...page)
+      }
+      expect(inSteps).toEqual(sorted)
+      await expect(store.listByKey(service, 'cluster', { limit: 1 })).rejects.toThrow(TypeError)
+      for (const limit of [0, 501]) await expect(store.listByKey(service, 'name', { limit })).rejects.toThrow(TypeError)
+    })
+
     it('takes a cursor from before a restart', async () => {
       const bed = await bedFor(make)
       const first = await bed.open()

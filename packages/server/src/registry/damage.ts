@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto'
+import { BlobError, type BlobStore, parseDigest } from '@freehold/blobs'
+import { blobLinkKind, type DamagedBlob, damagedBlobKind, manifestKind, tagKind } from '@freehold/contracts'
+import type { Actor, Reads, Store, Transaction } from '@freehold/store'
+import { describeDamage, type Finding, findingOf, type Reading, tellsOfBrokenBytes } from './damage-rules.ts'
+
+/** How many repositories and images a record names, and how many manifests are read to find them. */
+const namedAtMost = 20
+const manifestPages = 20
+const manifestsPerPage = 500
+const suspectsAtMost = 1000
+
+const actor: Actor = { type: 'system', id: 'registry-scrub', name: 'registry scrub' }
+
+/** What a look at a blob came to. `unnamed`: no repository knows it, so nothing is written down. */
+export type Verdict = 'sound' | 'damaged' | 'unnamed'
+
+/** Waits as long as reading so many bytes may take. */
+export type Pace = (sizeBytes: number, signal: AbortSignal) => Promise<void>
+
+/**
+ * What is known of damaged bytes. Invariants:
+ *
+ * - Only a look at all the bytes makes a record; an answer that came out wrong makes a suspect at most.
+ * - A record is there before `examine` says `damaged`, and gone before a push that brought the bytes again is answered.
+ * - A record never outlives a healing push: after writing it the bytes are read once more, and a push that replaced
+ *   them before the record was there is seen by that; one that comes later clears the record itself.
+ */
+export interface Damage {
+  find(digest: string): Promise<DamagedBlob | undefined>
+  /** For bytes that came out wrong: they are looked at soon. */
+  suspect(digest: string): void
+  /** The suspects until now; they are forgotten. */
+  takeSuspects(): string[]
+  /** Reads all bytes, makes or clears the record. Rejects where they cannot be judged, such as with storage away. */
+  examine(
+    digest: string,
+    options: { pace: Pace; signal: AbortSignal },
+  ): Promise<{ verdict: Verdict; readBytes: number }>
+  /** After the bytes were stored anew. */
+  healed(digest: string): Promise<void>
+}
+
+export function createDamage(options: {
+  store: Store
+  blobs: BlobStore
+  log: { info(fields: object, message: string): void; error(fields: object, message: string): void }
+  now: () => number
+  /** There is a new suspect. */
+  onSuspect: () => void
+}): Damage {
+  const { store, blobs, log } = options
+  const suspects = new Set<string>()
+
+  const find = (digest: string) => findDamaged(store, digest)
+
+  async function examine(digest: string, { pace, signal }: { pace: Pace; signal: AbortSignal }) {
+    const look = () => readBlob(blobs, digest, { pace, signal })
+    const reading = await look()
+    const readBytes = reading.kind === 'read' ? reading.sizeBytes : 0
+    const finding = findingOf(digest, reading, await sizesOf(store, digest))
+    if (finding === undefined) {
+      await forget(digest, 'the bytes of a blob are whole again')
+      return { verdict: 'sound' as const, readBytes }
+    }
+    const recorded = await record(digest, finding)
+    if (!recorded) return { verdict: 'unnamed' as const, readBytes }
+    if (findingOf(digest, await look(), []) !== undefined) return { verdict: 'damaged' as const, readBytes }
+    await forget(digest, 'the bytes of a blob were pushed again while they were looked at')
+    return { verdict: 'sound' as const, readBytes }
+  }
+
+  /** False where nothing names the digest. */
+  async function record(digest: string, finding: Finding): Promise<boolean> {
+    const repositories = await repositoriesOf(store, digest)
+    const images = await imagesOf(store, digest, repositories)
+    const data = { digest, ...finding, foundAt: new Date(options.now()).toISOString(), repositories, images }
+    const isNew = await store.transaction(actor, async (transaction) => {
+      const known = await findDamaged(transaction, digest)
+      if ((await repositoriesOf(transaction, digest)).length === 0) {
+        if (known !== undefined) await transaction.delete(damagedBlobKind, known.id)
+        return undefined
+      }
+      if (known === undefined) await transaction.create(damagedBlobKind, { data })
+      else {
+        await transaction.update(damagedBlobKind, known.id, { data: { ...data, foundAt: known.data.foundAt } })
+      }
+      return known === undefined
+    })
+    if (isNew === true) log.error(data, describeDamage(data))
+    return isNew !== undefined
+  }
+
+  async function forget(digest: string, message: string): Promise<void> {
+    if ((await find(digest)) === undefined) return
+    const gone = await store.transaction(actor, async (transaction) => {
+      const known = await findDamaged(transaction, digest)
+      if (known !== undefined) await transaction.delete(damagedBlobKind, known.id)
+      return known !== undefined
+    })
+    if (gone) log.info({ digest }, message)
+  }
+
+  return {
+    find,
+    examine,
+    healed: (digest) => forget(digest, 'a damaged blob was pushed again'),
+    suspect(digest) {
+      if (suspects.size >= suspectsAtMost || suspects.has(digest)) return
+      suspects.add(digest)
+      options.onSuspect()
+    },
+    takeSuspects() {
+      const taken = [...suspects]
+      suspects.clear()
+      return taken
+    },
+  }
+}
+
+const findDamaged = (reads: Reads, digest: string): Promise<DamagedBlob | undefined> =>
+  reads.find(damagedBlobKind, 'digest', digest)
+
+/** Which of these are known to be damaged; where nothing is, which is usual, one read says so. */
+export async function damagedAmong(transaction: Transaction, digests: readonly string[]): Promise<Set<string>> {
+  const { items } = await transaction.list(damagedBlobKind, { limit: 1 })
+  const damaged = new Set<string>()
+  if (items.length === 0) return damaged
+  for (const digest of digests) if ((await findDamaged(transaction, digest)) !== undefined) damaged.add(digest)
+  return damaged
+}
+
+async function readBlob(
+  blobs: BlobStore,
+  digest: string,
+  { pace, signal }: { pace: Pace; signal: AbortSignal },
+): Promise<Reading> {
+  const algorithm = parseDigest(digest)?.algorithm ?? 'sha256'
+  const hash = createHash(algorithm)
+  let sizeBytes = 0
+  try {
+    for await (const chunk of (await blobs.open(digest)) as AsyncIterable<Buffer>) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+      await pace(chunk.length, signal)
+    }
+  } catch (error) {
+    if (error instanceof BlobError && error.code === 'blob-unknown') return { kind: 'missing' }
+    if (tellsOfBrokenBytes(error)) return { kind: 'unreadable' }
+    throw error
+  }
+  return { kind: 'read', sizeBytes, digest: `${algorithm}:${hash.digest('hex')}` }
+}
+
+async function namesOf(reads: Reads, digest: string): Promise<{ data: { repository: string; size: number } }[]> {
+  const page = { where: { digest }, limit: namedAtMost }
+  const [links, manifests] = [await reads.list(blobLinkKind, page), await reads.list(manifestKind, page)]
+  return [...links.items, ...manifests.items]
+}
+
+async function sizesOf(reads: Reads, digest: string): Promise<number[]> {
+  return (await namesOf(reads, digest)).map(({ data }) => data.size)
+}
+
+async function repositoriesOf(reads: Reads, digest: string): Promise<string[]> {
+  const names = (await namesOf(reads, digest)).map(({ data }) => data.repository)
+  return [...new Set(names)].slice(0, namedAtMost)
+}
+
+/** Images that need the bytes, by tag or, untagged, by digest. */
+async function imagesOf(reads: Reads, digest: string, repositories: readonly string[]): Promise<string[]> {
+  const images: string[] = []
+  let pages = 0
+  for (const repository of repositories) {
+    let cursor: string | null | undefined
+    while (cursor !== null && pages < manifestPages && images.length < namedAtMost) {
+      pages += 1
+      const page = await reads.list(manifestKind, {
+        where: { repository },
+        limit: manifestsPerPage,
+        ...(cursor === undefined ? {} : { cursor }),
+      })
+      cursor = page.nextCursor
+      for (const { data } of page.items) {
+        const needs = data.digest === digest || data.blobs.some((blob) => blob.digest === digest)
+        if (!needs && !data.manifests.includes(digest)) continue
+        const where = { manifest: `${repository}@${data.digest}` }
+        const tags = (await reads.list(tagKind, { where, limit: namedAtMost })).items
+        images.push(...tags.map((tag) => `${repository}:${tag.data.name}`))
+        if (tags.length === 0) images.push(`${repository}@${data.digest}`)
+      }
+    }
+  }
+  return images.slice(0, namedAtMost)
+}
