@@ -187,15 +187,14 @@ export class Connection {
     return `${this.bucket}/${key}`
   }
 
-  /** Everything below `prefix`, a page of a thousand at a time, in the order of keys. */
-  async *list(prefix: string): AsyncGenerator<FoundObject & { key: string }> {
-    let after: string | undefined
+  /** Everything below `prefix`, a page of a thousand at a time, in the order of keys; from the one after `after` on. */
+  async *list(prefix: string, after?: string): AsyncGenerator<FoundObject & { key: string }> {
+    let token: string | undefined
     do {
+      const begin = after === undefined ? {} : { StartAfter: after }
+      const from = token === undefined ? begin : { ContinuationToken: token }
       const page = await this.call((s3, options) =>
-        s3.listObjectsV2(
-          { Bucket: this.bucket, Prefix: prefix, ...(after === undefined ? {} : { ContinuationToken: after }) },
-          options,
-        ),
+        s3.listObjectsV2({ Bucket: this.bucket, Prefix: prefix, ...from }, options),
       )
       for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
         if (Key === undefined) continue
@@ -206,8 +205,8 @@ export class Connection {
           modifiedAtMs: LastModified?.getTime() ?? 0,
         }
       }
-      after = page.IsTruncated === true ? page.NextContinuationToken : undefined
-    } while (after !== undefined)
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined
+    } while (token !== undefined)
   }
 
   /** An address for `GET` that carries its own permission. */

@@ -123,10 +123,14 @@ export class S3Blobs implements BlobStore {
     })
   }
 
-  async *list({ onStrange }: { onStrange?: (strange: StrangeEntry) => void } = {}): AsyncGenerator<BlobEntry> {
+  async *list(
+    options: { after?: string; onStrange?: (strange: StrangeEntry) => void } = {},
+  ): AsyncGenerator<BlobEntry> {
+    const { onStrange } = options
     const { blobs } = this.#keys
+    const after = options.after === undefined ? undefined : this.#keys.blob(requireDigest(options.after))
     try {
-      for await (const { key, sizeBytes, modifiedAtMs } of this.#connection.list(blobs)) {
+      for await (const { key, sizeBytes, modifiedAtMs } of this.#connection.list(blobs, after)) {
         const [algorithm, , hex] = key.slice(blobs.length).split('/')
         const digest = parseDigest(`${algorithm}:${hex}`)
         if (digest !== undefined && this.#keys.blob(digest) === key) {
