@@ -84,6 +84,8 @@ export const manifestKind = defineKind({
     /** Manifests it names: an index's children. */
     manifests: z.array(digestSchema),
     subject: digestSchema.nullable(),
+    /** `os/architecture[/variant]`, of an index those it names; absent where it was pushed before this was kept. */
+    platforms: z.array(z.string()).optional(),
     pushedBy: z.string(),
   }),
   status: z.object({}),

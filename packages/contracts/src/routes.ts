@@ -1,6 +1,7 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
+import { imageContentRoutes } from './image-contents.ts'
 import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
 import { planRoutes } from './plan.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
@@ -16,6 +17,7 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...imageRoutes,
+  images: { ...imageRoutes.images, ...imageContentRoutes },
   ...planRoutes,
   ...agentRoutes,
 }
