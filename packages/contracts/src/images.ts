@@ -93,6 +93,8 @@ export const manifestKind = defineKind({
   indexes: {
     repository: (manifest) => manifest.data.repository,
     digest: (manifest) => manifest.data.digest,
+    /** Only those that name manifests: what a delete of another manifest must look at. */
+    indexOf: (manifest) => (manifest.data.manifests.length > 0 ? manifest.data.repository : undefined),
     subject: (manifest) =>
       manifest.data.subject === null ? undefined : `${manifest.data.repository}@${manifest.data.subject}`,
   },

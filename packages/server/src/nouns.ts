@@ -20,7 +20,7 @@ import { createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers } from './reconcilers/index.ts'
-import type { Registry } from './registry/index.ts'
+import { createImageContentHandlers, type Registry } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
@@ -72,9 +72,10 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryFor: (cluster) => pull.of(cluster),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
+  const blobs = await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') })
   const registry = createRegistryMount({
     store,
-    blobs: await createFileBlobs({ directory: join(options.dataDirectory, 'blobs') }),
+    blobs,
     identity,
     pull,
     secret: secret.deriveKey('registry').reveal(),
@@ -102,7 +103,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     nodes: createNodeHandlers({ store }),
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
     agents: createAgentHandlers({ store, now }),
-    images: createImageHandlers({ store }),
+    images: { ...createImageHandlers({ store }), ...createImageContentHandlers({ store, blobs, registryHost }) },
     services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
     revisions: createRevisionHandlers({ store }),
     rollouts: createRolloutHandlers({ store }),

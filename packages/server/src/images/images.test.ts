@@ -13,14 +13,13 @@ import {
 } from '@freehold/contracts'
 import { type Actor, openSqliteStore, type Store } from '@freehold/store'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Handlers } from '../http/handler.ts'
 import { createImageHandlers, ensureImage, ensureServiceImage } from './index.ts'
 
 const actor: Actor = { type: 'user', id: 'ada', name: 'ada' }
 const digest = `sha256:${'1'.repeat(64)}`
 let directory: string
 let store: Store
-let handlers: Handlers<'images'>
+let handlers: ReturnType<typeof createImageHandlers>
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'images-'))

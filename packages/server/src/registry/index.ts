@@ -13,4 +13,5 @@
  * - An image's status carries tag and digest from the very transaction of the push.
  */
 export type { RegistryUser } from './access.ts'
+export { createImageContentHandlers } from './inspect.ts'
 export { createRegistry, type Registry } from './registry.ts'

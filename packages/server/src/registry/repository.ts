@@ -1,10 +1,10 @@
 import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKind } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
-import { ensureImage, withoutVersions, withVersions } from '../images/index.ts'
+import { ensureImage, withVersions } from '../images/index.ts'
 import { findCondemned, pardon, pardonLinks } from './condemned.ts'
+import { applyDeletion, type Deletion, planDeletion } from './deletion.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
-import { refuseWhileServed } from './served.ts'
 
 /** How many missing parts a refusal names. */
 const namedMissing = 20
@@ -156,7 +156,7 @@ function requireSize({ digest, size }: Descriptor, storedBytes: number): void {
 async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush): Promise<void> {
   const { repository, digest, sizeBytes, manifest } = push
   const known = await findManifest(transaction, repository, digest)
-  if (known !== undefined && known.data.mediaType === manifest.mediaType) return
+  if (known?.data.mediaType === manifest.mediaType && known.data.platforms !== undefined) return
   const data: Manifest['data'] = {
     repository,
     digest,
@@ -167,7 +167,8 @@ async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush
     blobs: manifest.blobs.map((blob) => ({ digest: blob.digest, size: blob.size })),
     manifests: manifest.manifests.map((child) => child.digest),
     subject: manifest.subject,
-    pushedBy: actor.name,
+    platforms: platformsOf(push),
+    pushedBy: known?.data.pushedBy ?? actor.name,
   }
   if (known === undefined) await transaction.create(manifestKind, { data })
   else await transaction.update(manifestKind, known.id, { data })
@@ -195,12 +196,16 @@ async function recordPush(
     digest,
     mediaType: manifest.mediaType,
     sizeBytes: contentBytes(push, children),
-    platforms: manifest.manifests.length > 0 ? manifest.platforms : push.platforms,
+    platforms: platformsOf(push),
     pushedBy: actor.name,
     at,
   })
   await transaction.setStatus(imageKind, image.id, status)
 }
+
+const platformsOf = ({ manifest, platforms }: ManifestPush): string[] => [
+  ...(manifest.manifests.length > 0 ? manifest.platforms : platforms),
+]
 
 /** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
 function contentBytes(push: ManifestPush, children: readonly Manifest[]): number {
@@ -211,42 +216,42 @@ function contentBytes(push: ManifestPush, children: readonly Manifest[]): number
 }
 
 /** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it). */
-export async function deleteTag(
+export function deleteTag(
   store: Store,
   actor: Actor,
   { repository, tag, host }: { repository: string; tag: string; host: string },
 ): Promise<void> {
-  await store.transaction(actor, async (transaction) => {
-    const found = await findTag(transaction, repository, tag)
-    if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no tag ${tag}.`)
-    await refuseWhileServed(transaction, { repository, digest: found.data.digest, host })
-    await transaction.delete(tagKind, found.id)
-    await forgetVersions(transaction, repository, [tag])
-  })
+  return deleteAsked(store, actor, { repository, host, tags: [tag], digests: [], others: 'ignore' })
 }
 
 /**
  * Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it),
  * `still-served` (a service's revision runs it).
  */
-export async function deleteManifest(
+export function deleteManifest(
   store: Store,
   actor: Actor,
   { repository, digest, host }: { repository: string; digest: string; host: string },
 ): Promise<void> {
+  return deleteAsked(store, actor, { repository, host, tags: [], digests: [digest], others: 'ignore' })
+}
+
+const refusalCodes = {
+  'in-use': 'still-served',
+  'named-by-index': 'still-referenced',
+  'not-found': 'manifest-unknown',
+  'too-many': 'unsupported',
+} as const
+
+async function deleteAsked(store: Store, actor: Actor, deletion: Deletion): Promise<void> {
   await store.transaction(actor, async (transaction) => {
-    const found = await findManifest(transaction, repository, digest)
-    if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no manifest ${digest}.`)
-    await refuseWhileServed(transaction, { repository, digest, host })
-    await refuseWhileNamed(transaction, repository, (manifest) => manifest.manifests.includes(digest))
-    const tags = await transaction.all(tagKind, { where: { manifest: at(repository, digest) } })
-    for (const tag of tags) await transaction.delete(tagKind, tag.id)
-    await transaction.delete(manifestKind, found.id)
-    await forgetVersions(
-      transaction,
-      repository,
-      tags.map((tag) => tag.data.name),
-    )
+    const plan = await planDeletion(transaction, deletion)
+    const [refusal] = plan.refusals
+    if (refusal !== undefined) {
+      const { reason, message, services } = refusal
+      throw new RegistryError(refusalCodes[reason], message, services.length === 0 ? {} : { detail: { services } })
+    }
+    await applyDeletion(transaction, deletion.repository, plan)
   })
 }
 
@@ -279,10 +284,4 @@ async function refuseWhileNamed(
     }
     cursor = page.nextCursor
   } while (cursor !== null)
-}
-
-async function forgetVersions(transaction: Transaction, repository: string, tags: string[]): Promise<void> {
-  const image = await transaction.find(imageKind, 'name', repository)
-  if (image === undefined) return
-  await transaction.setStatus(imageKind, image.id, withoutVersions(image.status, tags))
 }
