@@ -44,7 +44,7 @@ export const imageVersionSchema = z.object({
 })
 
 export const imageStatus = z.object({
-  /** Newest first, at most 1,000. */
+  /** Newest first, at most 100; `images.tags` lists all. */
   versions: z.array(imageVersionSchema),
   lastPushAt: z.iso.datetime().nullable(),
 })
