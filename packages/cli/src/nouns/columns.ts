@@ -73,6 +73,7 @@ const columns: Record<string, Column[]> = {
     { title: 'NEWEST', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'versionString')) },
     { title: 'SIZE', cell: ({ status: { versions } }) => size(field(list(versions)[0], 'size')) },
     { title: 'PUSHED', cell: ({ status: { lastPushAt } }, { now }) => ago(lastPushAt, now) },
+    { title: 'BY', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'pushedBy')) },
   ],
   users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
   tokens: [
