@@ -238,7 +238,7 @@ async function pushImage(store: Store, push: { service: Service; sign: string; a
       pushedBy: 'simulation',
       createdAt: push.at,
     }
-    await transaction.setStatus(imageKind, image.id, { versions: [version], lastPushAt: push.at })
+    await transaction.setStatus(imageKind, image.id, { versions: [version], lastPushAt: push.at, usedBytes: 1 })
   })
 }
 

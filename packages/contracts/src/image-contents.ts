@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { digestSchema, repositorySchema } from './images.ts'
+import { digestSchema } from './digest.ts'
+import { repositorySchema } from './images.ts'
 import { idSchema } from './resource.ts'
 import { defineRoute, idParams, pageOf, pageQuery } from './route.ts'
 
@@ -130,8 +131,8 @@ export const imageSummarySchema = z.object({
   externalImage: z.string().nullable(),
   tagCount: z.int(),
   manifestCount: z.int(),
-  /** Bytes of all blobs the repository links, each once; null where there are too many to add up for a list. */
-  sizeBytes: z.int().nullable(),
+  /** Of all blobs and manifests its repository holds, each once. */
+  sizeBytes: z.int(),
   newestTag: z.string().nullable(),
   lastPushAt: z.iso.datetime().nullable(),
   lastPushBy: z.string().nullable(),

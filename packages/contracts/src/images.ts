@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { digestSchema } from './digest.ts'
 import { defineKind } from './resource.ts'
-import { createRoute, deleteRoute, getRoute, listRoute, patchOf, updateRoute } from './route.ts'
+import { retentionReportSchema, retentionSchema } from './retention.ts'
+import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
 
 /** A repository name (OCI Distribution 1.1, "Pulling manifests"), at most 255 characters. */
 export const repositorySchema = z
@@ -10,7 +12,6 @@ export const repositorySchema = z
     /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/,
     'lower-case path such as workloads/web',
   )
-export const digestSchema = z.string().regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, 'sha256:… or sha512:…')
 
 export const imageData = z.strictObject({
   /** For an internal image its repository in our registry; else a name of your choice. */
@@ -29,6 +30,14 @@ export const imageData = z.strictObject({
       }),
     ])
     .default({ internal: true }),
+  /** Of an internal image. Absent: the server's default, which keeps everything unless a setting says otherwise. */
+  retention: retentionSchema.optional().describe('Which tags stay; {} keeps all whatever the default says'),
+  quotaBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Most bytes of blobs and manifests the repository may hold; without it no limit of its own'),
+  anonymousPull: z.boolean().optional().describe('Anybody may pull it without signing in'),
 })
 
 export const imageVersionSchema = z.object({
@@ -47,6 +56,8 @@ export const imageStatus = z.object({
   /** Newest first, at most 100; `images.tags` lists all. */
   versions: z.array(imageVersionSchema),
   lastPushAt: z.iso.datetime().nullable(),
+  /** Of all blobs and manifests its repository holds, each once, as of the last push, delete or garbage collection. */
+  usedBytes: z.int(),
 })
 
 export const imageKind = defineKind({
@@ -54,7 +65,7 @@ export const imageKind = defineKind({
   plural: 'images',
   data: imageData,
   status: imageStatus,
-  initialStatus: { versions: [], lastPushAt: null },
+  initialStatus: { versions: [], lastPushAt: null, usedBytes: 0 },
   unique: { name: (image) => image.data.name },
 })
 
@@ -65,6 +76,28 @@ export const imageRoutes = {
     create: createRoute(imageKind, 'images:write', imageData),
     update: updateRoute(imageKind, 'images:write', patchOf(imageData)),
     delete: deleteRoute(imageKind, 'images:write'),
+    previewRetention: defineRoute({
+      method: 'POST',
+      path: '/api/v1/images/:id/retention/preview',
+      summary: 'What retention would remove of an internal image now, and why; a dry run, also of rules not saved yet',
+      access: 'images:read',
+      params: idParams,
+      body: z.strictObject({
+        retention: retentionSchema.optional().describe('Try these rules; absent: those that hold for the image'),
+      }),
+      output: retentionReportSchema,
+      errors: ['not-found', 'conflict'],
+    }),
+    applyRetention: defineRoute({
+      method: 'POST',
+      path: '/api/v1/images/:id/retention/apply',
+      summary: 'Apply the retention rules of an internal image now, instead of with the next regular pass',
+      access: 'images:write',
+      params: idParams,
+      body: z.strictObject({}),
+      output: retentionReportSchema,
+      errors: ['not-found', 'conflict'],
+    }),
   },
 }
 
@@ -88,7 +121,8 @@ export const manifestKind = defineKind({
     platforms: z.array(z.string()).optional(),
     pushedBy: z.string(),
   }),
-  status: z.object({}),
+  /** `untaggedAt`: when a tag last went from it, deleted or moved; absent where that never happened. */
+  status: z.object({ untaggedAt: z.iso.datetime().optional() }),
   initialStatus: {},
   indexes: {
     repository: (manifest) => manifest.data.repository,
@@ -137,6 +171,19 @@ export const condemnedKind = defineKind({
   initialStatus: {},
   indexes: { repository: (condemned) => condemned.data.repository ?? undefined },
   unique: { reference: (condemned) => `${condemned.data.repository ?? ''}@${condemned.data.digest}` },
+})
+
+/**
+ * What a repository holds against its quota; `repository` null: what all hold together, each digest once. Written in the
+ * very transactions that add and drop links and manifests. `quotaBytes` repeats the image's.
+ */
+export const repositoryUsageKind = defineKind({
+  name: 'repository-usage',
+  plural: 'repository-usages',
+  data: z.strictObject({ repository: repositorySchema.nullable(), quotaBytes: z.int().nullable() }),
+  status: z.object({ usedBytes: z.int() }),
+  initialStatus: { usedBytes: 0 },
+  unique: { reference: (usage) => usage.data.repository ?? '' },
 })
 
 /** Where a service's own image lives: `workloads/<service-name>-<service-id-prefix>`. */

@@ -2,8 +2,17 @@ import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import { imageContentRoutes } from './image-contents.ts'
-import { blobLinkKind, condemnedKind, imageKind, imageRoutes, manifestKind, tagKind } from './images.ts'
+import {
+  blobLinkKind,
+  condemnedKind,
+  imageKind,
+  imageRoutes,
+  manifestKind,
+  repositoryUsageKind,
+  tagKind,
+} from './images.ts'
 import { planRoutes } from './plan.ts'
+import { registryRoutes } from './registry.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
@@ -18,6 +27,7 @@ export const routes = {
   ...rolloutRoutes,
   ...imageRoutes,
   images: { ...imageRoutes.images, ...imageContentRoutes },
+  ...registryRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -39,6 +49,7 @@ export const kinds = {
   tag: tagKind,
   blobLink: blobLinkKind,
   condemned: condemnedKind,
+  repositoryUsage: repositoryUsageKind,
 }
 
 /** All routes in a list, named `services.create`. */

@@ -1,6 +1,6 @@
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
 import type { sessionKind, tokenKind, userKind } from './identity.ts'
-import type { blobLinkKind, condemnedKind, imageKind, manifestKind, tagKind } from './images.ts'
+import type { blobLinkKind, condemnedKind, imageKind, manifestKind, repositoryUsageKind, tagKind } from './images.ts'
 import type { Resource } from './resource.ts'
 import type { revisionKind, rolloutKind } from './rollouts.ts'
 import type { serviceKind } from './services.ts'
@@ -25,3 +25,4 @@ export type Manifest = Of<typeof manifestKind>
 export type Tag = Of<typeof tagKind>
 export type BlobLink = Of<typeof blobLinkKind>
 export type Condemned = Of<typeof condemnedKind>
+export type RepositoryUsage = Of<typeof repositoryUsageKind>

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { createFileBlobs } from '@freehold/blobs'
+import type { Retention } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
@@ -16,11 +17,17 @@ import { createTypedRequests } from './compat/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
-import { createImageHandlers } from './images/index.ts'
+import { countStore, createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers } from './reconcilers/index.ts'
-import { createImageContentHandlers, type Registry } from './registry/index.ts'
+import {
+  createImageContentHandlers,
+  createRegistryHandlers,
+  createRetainer,
+  createRetentionHandlers,
+  type Registry,
+} from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import type { ServerSecret } from './secrets/index.ts'
@@ -48,6 +55,10 @@ export interface NounOptions {
   secret: ServerSecret
   dataDirectory: string
   registryGarbage: { graceMs: number; periodMs: number }
+  /** What all repositories together may hold, in bytes; null: no limit. */
+  registryQuotaBytes: number | null
+  /** For images without rules of their own; null: everything stays. */
+  registryRetention: Retention | null
   version: string
   startedAt: string
   /** Known from the moment the port is taken. */
@@ -80,8 +91,12 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     pull,
     secret: secret.deriveKey('registry').reveal(),
     publicUrl,
+    quotaBytes: options.registryQuotaBytes,
     log,
   })
+  await countStore(store)
+  const defaultRetention = options.registryRetention
+  const retainer = createRetainer({ store, host: registryHost, defaultRetention, now, log })
   const reconcilers = createReconcilers({
     store,
     clock: systemClock,
@@ -92,6 +107,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       periodMs: options.registryGarbage.periodMs,
       collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),
     },
+    retention: { periodMs: options.registryGarbage.periodMs, run: (signal) => retainer.run(signal) },
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
 
@@ -103,7 +119,18 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     nodes: createNodeHandlers({ store }),
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
     agents: createAgentHandlers({ store, now }),
-    images: { ...createImageHandlers({ store }), ...createImageContentHandlers({ store, blobs, registryHost }) },
+    images: {
+      ...createImageHandlers({ store }),
+      ...createImageContentHandlers({ store, blobs, registryHost, now }),
+      ...createRetentionHandlers({ store, retainer }),
+    },
+    registry: createRegistryHandlers({
+      store,
+      registry,
+      garbage: { ...options.registryGarbage, wake: () => reconcilers.collectGarbage() },
+      quotaBytes: options.registryQuotaBytes,
+      defaultRetention,
+    }),
     services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
     revisions: createRevisionHandlers({ store }),
     rollouts: createRolloutHandlers({ store }),

@@ -19,8 +19,12 @@ export function createRegistryMount(options: {
   pull: PullCredentials
   secret: Uint8Array
   publicUrl: () => string
+  quotaBytes: number | null
   log: Logger
-}): { mount: RawMount; sweep(): Promise<void> } & Pick<Registry, 'collectGarbage' | 'storage'> {
+}): { mount: RawMount; sweep(): Promise<void> } & Pick<
+  Registry,
+  'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage'
+> {
   const { store, blobs, identity, pull, secret, publicUrl, log } = options
   identity.setClusterCredentials(async (username, password) => {
     const cluster = await pull.verifyClusterPull(username, password)
@@ -41,6 +45,7 @@ export function createRegistryMount(options: {
       secret,
       publicUrl: publicUrl(),
       clock: systemClock,
+      quotaBytes: options.quotaBytes,
       authenticateBasic: (username, password, client) =>
         nullWhereWrong(identity.authenticateBasic(username, password, client)),
       authenticateBearer: (token, client) => nullWhereWrong(identity.authenticateBearer(token, client)),
@@ -52,6 +57,8 @@ export function createRegistryMount(options: {
   return {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
     collectGarbage: (pass) => registry().collectGarbage(pass),
+    previewGarbage: (pass) => registry().previewGarbage(pass),
+    garbageProgress: () => registry().garbageProgress(),
     storage: () => made?.storage() ?? { heldBytes: null, freedBytes: 0 },
     async sweep() {
       await registry().sweepUploads()

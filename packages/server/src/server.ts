@@ -5,7 +5,7 @@ import { FreeholdError } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import { createFeed } from './changes/index.ts'
-import { type Config, publicUrlOf } from './config/index.ts'
+import { type Config, publicUrlOf, retentionOf } from './config/index.ts'
 import { implement } from './http/api.ts'
 import { createClientReader } from './http/client-address.ts'
 import { createDoor } from './http/door.ts'
@@ -76,6 +76,8 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     secret,
     dataDirectory: config.dataDirectory,
     registryGarbage: { graceMs: config.registryGarbageGraceMs, periodMs: config.registryGarbagePeriodMs },
+    registryQuotaBytes: config.registryQuotaBytes ?? null,
+    registryRetention: retentionOf(config),
     version,
     startedAt,
     publicUrl: () => publicUrlOf(config, port),

@@ -49,7 +49,7 @@ function addOverview(images: Command, environment: Environment): void {
           image.name,
           image.externalImage ?? 'here',
           image.externalImage === null ? String(image.tagCount) : '',
-          image.sizeBytes === null || image.externalImage !== null ? '' : bytes(image.sizeBytes),
+          image.externalImage === null ? bytes(image.sizeBytes) : '',
           image.newestTag ?? '',
           image.lastPushAt === null ? '' : age(image.lastPushAt, io.now()),
           image.lastPushBy ?? '',

@@ -16,6 +16,7 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   tag: 'images:read',
   blobLink: 'images:read',
   condemned: 'images:read',
+  repositoryUsage: 'images:read',
 }
 
 /** Kind names the role may watch, in the order of the contract. */

@@ -4,4 +4,5 @@
  */
 export { type Config, readConfig } from './read.ts'
 export { settingsReference } from './reference.ts'
+export { retentionOf } from './retention.ts'
 export { publicUrlOf } from './url.ts'

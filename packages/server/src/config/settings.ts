@@ -199,6 +199,54 @@ export const settings = {
       .transform((minutes) => minutes * 60_000)
       .default(60 * 60_000),
   }),
+  registryQuotaBytes: setting({
+    variable: 'FREEHOLD_REGISTRY_QUOTA_GIB',
+    meaning:
+      'How much all repositories of the registry together may hold, each blob counted once; a push beyond it is refused. Repositories have quotas of their own besides. Garbage not yet collected and unfinished uploads take room on the disk above it.',
+    default: null,
+    unit: 'GiB, 1 to 8388608',
+    schema: wholeNumber({ from: 1, to: 8_388_608 })
+      .transform((gibibytes) => gibibytes * 1024 ** 3)
+      .optional(),
+  }),
+  registryKeepLastTags: setting({
+    variable: 'FREEHOLD_REGISTRY_RETENTION_KEEP_LAST',
+    meaning:
+      'For repositories without retention rules of their own: so many tags pushed last stay. A tag stays if any of the three rules keeps it; without any of the three all tags stay.',
+    default: null,
+    unit: 'a number of tags, 1 to 100000',
+    schema: wholeNumber({ from: 1, to: 100_000 }).optional(),
+  }),
+  registryKeepTags: setting({
+    variable: 'FREEHOLD_REGISTRY_RETENTION_KEEP_TAGS',
+    meaning: 'Likewise: tags that fit one of these patterns stay; * stands for any text, ? for any one character.',
+    default: null,
+    unit: 'patterns, comma-separated, such as v*,latest',
+    schema: z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(
+        z
+          .array(z.string().regex(/^[A-Za-z0-9._*?-]{1,128}$/, 'must be patterns of letters, digits, _ . - * ?'))
+          .max(50),
+      )
+      .optional(),
+  }),
+  registryKeepDays: setting({
+    variable: 'FREEHOLD_REGISTRY_RETENTION_KEEP_DAYS',
+    meaning: 'Likewise: tags pushed within so many days stay.',
+    default: null,
+    unit: 'days, 1 to 36500',
+    schema: wholeNumber({ from: 1, to: 36_500 }).optional(),
+  }),
+  registryUntaggedDays: setting({
+    variable: 'FREEHOLD_REGISTRY_RETENTION_UNTAGGED_DAYS',
+    meaning:
+      'For repositories without retention rules of their own: manifests go when neither a tag nor an index nor a service has needed them for so many days. Without it they stay.',
+    default: null,
+    unit: 'days, 1 to 36500',
+    schema: wholeNumber({ from: 1, to: 36_500 }).optional(),
+  }),
   logLevel: setting({
     variable: 'FREEHOLD_LOG_LEVEL',
     meaning: 'What is written to the log (JSON lines on standard error).',

@@ -5,3 +5,12 @@
 export { withoutVersions, withVersions } from './kind.ts'
 export { createImageHandlers } from './routes.ts'
 export { createImage, deleteImage, ensureImage, ensureServiceImage, updateImage } from './service.ts'
+export {
+  countIn,
+  countOut,
+  countStore,
+  findUsage,
+  isHeld,
+  type QuotaPassed,
+  showUsage,
+} from './usage.ts'

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { refuseChange, versionsLimit, withoutVersions, withVersions } from './kind.ts'
 
 const digest = `sha256:${'0'.repeat(64)}`
-const empty: Image['status'] = { versions: [], lastPushAt: null }
+const empty: Image['status'] = { versions: [], lastPushAt: null, usedBytes: 0 }
 const push = (...tags: string[]) => ({
   tags,
   digest,

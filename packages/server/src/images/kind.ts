@@ -38,7 +38,7 @@ function pushedVersion(push: Push, tag: string): ImageVersion {
 export function withVersions(status: Status, push: Push): Status {
   const pushed = push.tags.map((tag) => pushedVersion(push, tag))
   const kept = status.versions.filter((version) => !push.tags.includes(version.versionString))
-  return { versions: [...pushed, ...kept].slice(0, versionsLimit), lastPushAt: push.at }
+  return { ...status, versions: [...pushed, ...kept].slice(0, versionsLimit), lastPushAt: push.at }
 }
 
 /** The status after tags went. */

@@ -11,6 +11,7 @@ import {
 import type { Transaction } from '@freehold/store'
 import { getResource } from '../http/resources.ts'
 import { refuseChange } from './kind.ts'
+import { countOutRepository, setQuota } from './usage.ts'
 
 /** How many services a refusal names. */
 const namedServices = 5
@@ -20,7 +21,9 @@ export async function createImage(
   transaction: Transaction,
   input: { data: Image['data']; labels?: Record<string, string> },
 ): Promise<Image> {
-  return transaction.create(imageKind, input)
+  const image = await transaction.create(imageKind, input)
+  if (image.data.location.internal) await setQuota(transaction, image.data.name, image.data.quotaBytes ?? null)
+  return image
 }
 
 /** Changes an image record. Throws `not-found`, `stale-version`, `already-exists`, and `conflict` with the reason. */
@@ -32,7 +35,9 @@ export async function updateImage(
   const before = await getResource(transaction, imageKind, id)
   const refusal = refuseChange(before.data, change.data)
   if (refusal !== undefined) throw new FreeholdError('conflict', refusal)
-  return transaction.update(imageKind, id, change)
+  const after = await transaction.update(imageKind, id, change)
+  if (after.data.location.internal) await setQuota(transaction, after.data.name, after.data.quotaBytes ?? null)
+  return after
 }
 
 /**
@@ -58,10 +63,16 @@ export async function deleteImage(
 async function deleteRepository(transaction: Transaction, repository: string): Promise<void> {
   const where = { repository }
   for (const tag of await transaction.all(tagKind, { where })) await transaction.delete(tagKind, tag.id)
-  for (const manifest of await transaction.all(manifestKind, { where })) {
-    await transaction.delete(manifestKind, manifest.id)
+  const sizes = new Map<string, number>()
+  for (const { id, data } of await transaction.all(manifestKind, { where })) {
+    await transaction.delete(manifestKind, id)
+    sizes.set(data.digest, data.size)
   }
-  for (const link of await transaction.all(blobLinkKind, { where })) await transaction.delete(blobLinkKind, link.id)
+  for (const { id, data } of await transaction.all(blobLinkKind, { where })) {
+    await transaction.delete(blobLinkKind, id)
+    sizes.set(data.digest, data.size)
+  }
+  await countOutRepository(transaction, repository, sizes)
 }
 
 function inUse(image: Image, services: string[]): FreeholdError {

@@ -7,6 +7,8 @@ import { prune } from './prune.ts'
 
 export interface Reconcilers {
   start(): void
+  /** Begins a garbage collection soon. */
+  collectGarbage(): void
   /** Resolves when no job runs any more. */
   stop(): Promise<void>
 }
@@ -26,12 +28,14 @@ export function createReconcilers(options: {
   rules: ServiceRules
   /** Garbage collection of the registry's blobs; absent where there is no registry. */
   garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
+  /** Retention of the registry's tags and manifests; absent where there is no registry. */
+  retention?: { periodMs: number; run: (signal: AbortSignal) => Promise<unknown> }
   /** How long the log of changes is kept; default 400 days. */
   logKeptMs?: number
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, garbage, onFailure, logKeptMs = 400 * day } = options
+  const { store, clock, random, hub, rules, garbage, retention, onFailure, logKeptMs = 400 * day } = options
   const pushes = createPushReconciler({ store, rules })
   const advancer = createRolloutAdvancer({
     store,
@@ -91,7 +95,19 @@ export function createReconcilers(options: {
       },
       garbageLimitMs,
     )
-  const drivers = [agents, rollouts, deployOnPush, pruning, ...(collecting === undefined ? [] : [collecting])]
+  const retaining =
+    retention &&
+    loop(
+      'registry retention',
+      retention.periodMs,
+      async (signal) => {
+        await retention.run(signal)
+        return undefined
+      },
+      garbageLimitMs,
+    )
+  const ofRegistry = [retaining, collecting].filter((driver) => driver !== undefined)
+  const drivers = [agents, rollouts, deployOnPush, pruning, ...ofRegistry]
   const unsubscribes: (() => void)[] = []
 
   return {
@@ -106,6 +122,7 @@ export function createReconcilers(options: {
         }),
       )
     },
+    collectGarbage: () => collecting?.wake({ forgetFailures: true }),
     async stop() {
       for (const unsubscribe of unsubscribes.splice(0)) unsubscribe()
       await Promise.all(drivers.map((driver) => driver.stop()))

@@ -261,7 +261,11 @@ export async function push(world: World, service: Service, sign: string, tag = '
       createdAt: new Date().toISOString(),
     }
     const others = image.status.versions.filter((one) => one.versionString !== tag)
-    await transaction.setStatus(imageKind, image.id, { versions: [version, ...others], lastPushAt: version.createdAt })
+    await transaction.setStatus(imageKind, image.id, {
+      ...image.status,
+      versions: [version, ...others],
+      lastPushAt: version.createdAt,
+    })
   })
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { FreeholdError, type Identity, mayDo } from '@freehold/contracts'
+import { FreeholdError, type Identity, mayDo, repositorySchema } from '@freehold/contracts'
 import type { Actor } from '@freehold/store'
 import type { Client } from '../http/handler.ts'
 import { RegistryError } from './errors.ts'
@@ -116,6 +116,19 @@ export function createAccess(options: AccessOptions): Access {
       }
     },
   }
+}
+
+/** What anybody may do of what was asked for: pull from public repositories. Of others it says nothing. */
+export async function grantAnonymous(
+  wanted: readonly Scope[],
+  isPublic: (repository: string) => Promise<boolean>,
+): Promise<Scope[]> {
+  const granted: Scope[] = []
+  for (const { type, name, actions } of wanted) {
+    if (type !== 'repository' || !actions.includes('pull') || !repositorySchema.safeParse(name).success) continue
+    if (await isPublic(name)) granted.push({ type, name, actions: ['pull'] })
+  }
+  return granted
 }
 
 /** What the user may do of what was asked for; scopes of which nothing is left are left out. */

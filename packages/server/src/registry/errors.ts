@@ -27,6 +27,7 @@ const registryErrors = {
   'page-invalid': { code: 'UNSUPPORTED', status: 400, source: 'code-13, "Listing Tags"' },
   unauthorized: { code: 'UNAUTHORIZED', status: 401, source: 'code-11; RFC 6750 §3' },
   denied: { code: 'DENIED', status: 403, source: 'code-12' },
+  'quota-exceeded': { code: 'DENIED', status: 403, source: 'code-12' },
   unsupported: { code: 'UNSUPPORTED', status: 404, source: 'code-13' },
   'method-not-allowed': { code: 'UNSUPPORTED', status: 405, source: 'code-13; RFC 9110 §15.5.6' },
   'still-referenced': { code: 'UNSUPPORTED', status: 405, source: 'code-13, "Deleting Blobs", "Deleting Manifests"' },

@@ -1,9 +1,11 @@
 import type { BlobEntry, BlobStore } from '@freehold/blobs'
 import { type BlobLink, blobLinkKind, type Condemned, condemnedKind, manifestKind } from '@freehold/contracts'
-import type { Actor, AnyKind, Reads, Store, Stored, Transaction } from '@freehold/store'
+import type { Actor, Store, Transaction } from '@freehold/store'
+import { countOut, isHeld, showUsage } from '../images/index.ts'
 import { findCondemned } from './condemned.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { batchesOf, grouped, isRipe, withoutNeeded } from './garbage-rules.ts'
+import { pagesOf } from './pages.ts'
 import { findLink } from './repository.ts'
 
 export interface Collected {
@@ -26,13 +28,19 @@ export interface StorageTotals {
   freedBytes: number
 }
 
+export interface GarbageProgress {
+  running: boolean
+  /** Ended since this process began. */
+  passes: number
+  last: (Collected & { startedAt: string; finishedAt: string }) | null
+}
+
 interface GarbageLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
 
 const actor: Actor = { type: 'system', id: 'registry-garbage', name: 'registry garbage collection' }
-const pageSize = 500
 /** Links that are looked at with one reading of their repositories' manifests. */
 const linkBatch = 5000
 /** Rows one transaction changes; pushes wait for no longer than that takes. */
@@ -70,8 +78,22 @@ export function createGarbageCollector(options: {
 }) {
   const { store, blobs, guard, log, now } = options
   const totals: StorageTotals = { heldBytes: null, freedBytes: 0 }
+  const progress: GarbageProgress = { running: false, passes: 0, last: null }
 
-  async function collect({ graceMs, signal }: { graceMs: number; signal: AbortSignal }): Promise<Collected> {
+  async function collect(options: { graceMs: number; signal: AbortSignal }): Promise<Collected> {
+    const startedAt = new Date(now()).toISOString()
+    progress.running = true
+    try {
+      const collected = await collectOnce(options)
+      progress.last = { ...collected, startedAt, finishedAt: new Date(now()).toISOString() }
+      return collected
+    } finally {
+      progress.running = false
+      progress.passes += 1
+    }
+  }
+
+  async function collectOnce({ graceMs, signal }: { graceMs: number; signal: AbortSignal }): Promise<Collected> {
     const none = {
       complete: false,
       condemned: 0,
@@ -124,8 +146,10 @@ export function createGarbageCollector(options: {
           const link = await findLink(transaction, repository, mark.data.digest)
           if (link === undefined || !unneeded.has(mark.data.digest)) continue
           await transaction.delete(blobLinkKind, link.id)
+          await countOut(transaction, { repository, digest: link.data.digest, sizeBytes: link.data.size })
           dropped += 1
         }
+        if (dropped > 0) await showUsage(transaction, repository)
         return dropped
       })
     }
@@ -147,7 +171,7 @@ export function createGarbageCollector(options: {
       const goes = await store.transaction(actor, async (transaction) => {
         if ((await transaction.get(condemnedKind, mark.id)) === undefined) return false
         await transaction.delete(condemnedKind, mark.id)
-        return !(await isNamed(transaction, digest))
+        return !(await isHeld(transaction, digest))
       })
       if (!goes) return
       const found = await blobs.stat(digest)
@@ -213,9 +237,9 @@ export function createGarbageCollector(options: {
     await attempt(pass, {}, async () => {
       const marked: Omit<Condemned['data'], 'condemnedAt'>[] = []
       for (const { digest, sizeBytes } of entries) {
-        if (!(await isNamed(store, digest))) marked.push({ repository: null, digest, size: sizeBytes })
+        if (!(await isHeld(store, digest))) marked.push({ repository: null, digest, size: sizeBytes })
       }
-      await condemn(pass, marked, async (transaction, { digest }) => !(await isNamed(transaction, digest)))
+      await condemn(pass, marked, async (transaction, { digest }) => !(await isHeld(transaction, digest)))
     })
   }
 
@@ -255,32 +279,13 @@ export function createGarbageCollector(options: {
       log.warn({ ...about, err: error }, 'garbage collection of the registry passed something over')
   }
 
-  return { collect, totals: (): StorageTotals => ({ ...totals }) }
+  return {
+    collect,
+    totals: (): StorageTotals => ({ ...totals }),
+    progress: (): GarbageProgress => ({ ...progress }),
+  }
 }
 
 function goesOn({ signal, failures }: Pass): boolean {
   return !signal.aborted && failures <= failureLimit
-}
-
-async function isNamed(reads: Reads, digest: string): Promise<boolean> {
-  const where = { digest }
-  if ((await reads.list(blobLinkKind, { where, limit: 1 })).items.length > 0) return true
-  return (await reads.list(manifestKind, { where, limit: 1 })).items.length > 0
-}
-
-async function* pagesOf<K extends AnyKind>(
-  store: Store,
-  kind: K,
-  where: Record<string, string> = {},
-): AsyncGenerator<Stored<K>[]> {
-  let cursor: string | null = null
-  do {
-    const page: { items: Stored<K>[]; nextCursor: string | null } = await store.list(kind, {
-      where,
-      limit: pageSize,
-      ...(cursor === null ? {} : { cursor }),
-    })
-    yield page.items
-    cursor = page.nextCursor
-  } while (cursor !== null)
 }

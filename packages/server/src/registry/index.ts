@@ -1,8 +1,8 @@
 /**
  * The OCI registry at `/v2/`: OCI Distribution 1.1 (pull, push, discovery, management) with the Docker registry's
  * bearer tokens. Names, links and manifests are resources of the store, bytes lie in the blob store. What an image
- * is to people and services belongs to the images. What nothing needs any more is collected here (`garbage.ts`); which
- * manifests to keep, by age or by number, is not decided here.
+ * is to people and services belongs to the images. What nothing needs any more is collected here (`garbage.ts`), which
+ * tags and manifests stay is decided here (`retention-rules.ts`), and quotas are kept here (`quota.ts`).
  *
  * Invariants:
  * - A tag names a manifest of its repository, and everything that manifest needs is linked there: checked in the
@@ -13,5 +13,7 @@
  * - An image's status carries tag and digest from the very transaction of the push.
  */
 export type { RegistryUser } from './access.ts'
+export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
 export { createImageContentHandlers } from './inspect.ts'
 export { createRegistry, type Registry } from './registry.ts'
+export { createRetainer, type Retainer } from './retention.ts'

@@ -1,6 +1,5 @@
 import {
   attachedLimit,
-  blobLinkKind,
   type Image,
   type ImageSummary,
   imageKind,
@@ -10,10 +9,6 @@ import {
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import { getResource } from '../http/resources.ts'
-
-/** Links of a repository that are added up for a list: four pages. */
-const linkPages = 4
-const linksOnPage = 500
 
 interface SummaryQuery {
   limit: number
@@ -47,6 +42,7 @@ async function summaryOf(reads: Reads, { id, data, status }: Image): Promise<Ima
     description: data.description,
     externalImage: data.location.internal ? null : data.location.externalImage,
     ...(data.location.internal ? await contentsOf(reads, data.name) : nothing),
+    sizeBytes: status.usedBytes,
     lastPushAt: status.lastPushAt,
     services: services.items.map((service) => ({
       id: service.id,
@@ -57,7 +53,7 @@ async function summaryOf(reads: Reads, { id, data, status }: Image): Promise<Ima
   }
 }
 
-const nothing = { tagCount: 0, manifestCount: 0, sizeBytes: 0, newestTag: null, lastPushBy: null }
+const nothing = { tagCount: 0, manifestCount: 0, newestTag: null, lastPushBy: null }
 
 async function contentsOf(reads: Reads, repository: string) {
   const where = { repository }
@@ -65,27 +61,7 @@ async function contentsOf(reads: Reads, repository: string) {
   return {
     tagCount: await reads.count(tagKind, { where }),
     manifestCount: await reads.count(manifestKind, { where }),
-    sizeBytes: await linkedBytes(reads, repository),
     newestTag: newest?.data.name ?? null,
     lastPushBy: newest?.data.pushedBy ?? null,
   }
 }
-
-async function linkedBytes(reads: Reads, repository: string): Promise<number | null> {
-  let sum = 0
-  let cursor: string | null = null
-  for (let read = 0; read < linkPages; read += 1) {
-    const page: Awaited<ReturnType<typeof readLinks>> = await readLinks(reads, repository, cursor)
-    for (const link of page.items) sum += link.data.size
-    cursor = page.nextCursor
-    if (cursor === null) return sum
-  }
-  return null
-}
-
-const readLinks = (reads: Reads, repository: string, cursor: string | null) =>
-  reads.list(blobLinkKind, {
-    where: { repository },
-    limit: linksOnPage,
-    ...(cursor === null ? {} : { cursor }),
-  })

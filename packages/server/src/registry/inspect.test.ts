@@ -210,7 +210,7 @@ describe('the list of images', () => {
       externalImage: null,
       tagCount: 2,
       manifestCount: 1,
-      sizeBytes: parts.config.size + parts.layers[0].size,
+      sizeBytes: parts.config.size + parts.layers[0].size + manifest.length,
       newestTag: 'v2',
       lastPushBy: 'admin',
       services: [{ imageVersion: digest }],

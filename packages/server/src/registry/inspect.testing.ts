@@ -9,7 +9,7 @@ const actor: Actor = { type: 'user', id: 'grace', name: 'grace' }
 
 export function contentsOf(registry: TestRegistry) {
   const { store, blobs, host } = registry
-  const handlers = createImageContentHandlers({ store, blobs, registryHost: () => host })
+  const handlers = createImageContentHandlers({ store, blobs, registryHost: () => host, now: () => registry.clock.ms })
   type Contents = typeof handlers
   type Verb = keyof Contents
   type Answer<V extends Verb> = Exclude<Awaited<ReturnType<Contents[V]>>, AsyncIterable<unknown>>

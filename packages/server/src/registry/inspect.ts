@@ -13,13 +13,15 @@ import {
 import type { Reads, Store } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { getResource } from '../http/resources.ts'
-import { applyDeletion, type Deletion, manifestPages, type PlannedDeletion, planDeletion } from './deletion.ts'
+import { applyDeletion } from './deletion.ts'
+import { type Deletion, type PlannedDeletion, planDeletion } from './deletion-plan.ts'
 import { RegistryError } from './errors.ts'
 import { freedBytes } from './freed.ts'
 import { bounded, readConfig, readContent } from './inspect-content.ts'
 import { attachedTo, createFacts, type Repository, referrerOf } from './inspect-facts.ts'
 import { listSummaries } from './inspect-summaries.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
+import { pagesOf } from './pages.ts'
 import { purposeOf } from './purpose.ts'
 import { findLink, findManifest, findTag } from './repository.ts'
 
@@ -36,6 +38,7 @@ export function createImageContentHandlers(options: {
   blobs: BlobStore
   /** How revisions name this registry. */
   registryHost: () => string
+  now: () => number
 }): Pick<Handlers<'images'>, Contents> {
   const { store, blobs } = options
   const bytes = createManifestBytes({ blobs })
@@ -82,7 +85,7 @@ export function createImageContentHandlers(options: {
   /** Reads the repository's indexes, page by page. */
   async function parentsOf(repository: string, digest: string): Promise<string[]> {
     const parents: string[] = []
-    for await (const page of manifestPages(store, { indexOf: repository })) {
+    for await (const page of pagesOf(store, manifestKind, { indexOf: repository })) {
       for (const { data } of page) if (data.manifests.includes(digest)) parents.push(data.digest)
       if (parents.length >= attachedLimit) break
     }
@@ -131,7 +134,7 @@ export function createImageContentHandlers(options: {
       const plan = await store.transaction(caller.actor, async (transaction) => {
         const decided = await planDeletion(transaction, deletion)
         refuse(decided)
-        await applyDeletion(transaction, name, decided)
+        await applyDeletion(transaction, { repository: name, at: new Date(options.now()).toISOString() }, decided)
         return decided
       })
       return planned(store, plan, { repository: name, deleted: true })

@@ -2,13 +2,15 @@ import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import type { Manifest } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
+import { deleteManifest, deleteTag } from './deletion.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { parseTag, type Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, readBody, sendEmpty } from './exchange.ts'
 import { manifestLimitBytes, type ParsedManifest, parseManifest, platformOfConfig } from './manifest.ts'
 import { digestOf, type ManifestBytes } from './manifest-bytes.ts'
-import { deleteManifest, deleteTag, findLink, findManifest, findTag, pushManifest } from './repository.ts'
+import type { Quota } from './quota.ts'
+import { findLink, findManifest, findTag, pushManifest } from './repository.ts'
 
 /** Tags one push may give beside its reference. */
 const tagLimit = 64
@@ -33,13 +35,14 @@ export function createManifestRoutes(options: {
   blobs: BlobStore
   bytes: ManifestBytes
   guard: DigestGuard
+  quota: Quota
   /** How revisions name this registry. */
   host: string
   announce: (push: Push) => void
   now: () => number
   idleTimeoutMs: number
 }) {
-  const { store, blobs, bytes, guard, host } = options
+  const { store, blobs, bytes, guard, quota, host } = options
 
   async function get({ request, response }: Exchange, { repository, reference }: Target): Promise<void> {
     const row = await resolve(repository, reference)
@@ -82,11 +85,14 @@ export function createManifestRoutes(options: {
     const manifest = parseManifest(body, request.headers['content-type'])
     const platforms = await platformsOf(repository, manifest)
     const at = new Date(options.now()).toISOString()
-    const push = { repository, digest, sizeBytes: body.length, manifest, tags, platforms, at }
-    await guard.hold(digest, async () => {
-      await bytes.put(digest, body)
-      await pushManifest(store, visitor.actor, push)
-    })
+    const { limits } = quota
+    const push = { repository, digest, sizeBytes: body.length, manifest, tags, platforms, at, limits }
+    await quota.reserve({ repository, digest, sizeBytes: async () => body.length }, () =>
+      guard.hold(digest, async () => {
+        await bytes.put(digest, body)
+        await pushManifest(store, visitor.actor, push)
+      }),
+    )
     for (const tag of tags) options.announce({ repository, tag, digest, actor: visitor.actor })
     sendEmpty(exchange, 201, {
       location: `/v2/${repository}/manifests/${digest}`,
@@ -107,8 +113,9 @@ export function createManifestRoutes(options: {
 
   async function remove(exchange: Exchange, { repository, reference }: Target): Promise<void> {
     const { actor } = exchange.visitor
-    if (reference.kind === 'tag') await deleteTag(store, actor, { repository, tag: reference.tag, host })
-    else await deleteManifest(store, actor, { repository, digest: reference.digest, host })
+    const at = new Date(options.now()).toISOString()
+    if (reference.kind === 'tag') await deleteTag(store, actor, { repository, tag: reference.tag, host, at })
+    else await deleteManifest(store, actor, { repository, digest: reference.digest, host, at })
     sendEmpty(exchange, 202, {})
   }
 

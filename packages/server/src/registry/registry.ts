@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { BlobStore } from '@freehold/blobs'
-import { repositorySchema } from '@freehold/contracts'
+import { type GarbagePreview, repositorySchema } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import type { Client } from '../http/handler.ts'
 import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type Need } from './access.ts'
@@ -9,10 +9,13 @@ import { createDigestGuard } from './digest-guard.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { RegistryError, toRegistryError } from './errors.ts'
 import { type Exchange, isGone, sendJson, sendRefusal } from './exchange.ts'
-import { type Collected, createGarbageCollector, type StorageTotals } from './garbage.ts'
+import { type Collected, createGarbageCollector, type GarbageProgress, type StorageTotals } from './garbage.ts'
+import { createGarbagePreview } from './garbage-preview.ts'
 import { createListRoutes } from './list-routes.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
 import { createManifestRoutes, type Push } from './manifest-routes.ts'
+import { createQuota } from './quota.ts'
+import { isPublic } from './repository.ts'
 import { createTokenIssuer } from './token.ts'
 import { createTokenEndpoint } from './token-endpoint.ts'
 import { createUploadRoutes } from './upload-routes.ts'
@@ -44,6 +47,8 @@ export interface RegistryOptions {
    */
   onPush: (push: Push) => void | Promise<void>
   clock: { now(): number }
+  /** What all repositories together may hold, in bytes; default null, no limit. */
+  quotaBytes?: number | null
   /** A client that sends or takes nothing for so long is gone; default 60 s. */
   idleTimeoutMs?: number
 }
@@ -57,6 +62,9 @@ export interface Registry {
   handle(request: IncomingMessage, response: ServerResponse, context: { client: Client }): Promise<void>
   /** Takes away links and bytes that nothing needs; see `garbage.ts`. One at a time. */
   collectGarbage(options: { graceMs: number; signal: AbortSignal }): Promise<Collected>
+  /** What collecting garbage would take now; nothing is changed. */
+  previewGarbage(options: { graceMs: number }): Promise<GarbagePreview>
+  garbageProgress(): GarbageProgress
   /** What garbage collection knows of the disk. */
   storage(): StorageTotals
   /** Drops uploads that were left alone for `idleMs`, default a day. */
@@ -72,23 +80,33 @@ export function createRegistry(options: RegistryOptions): Registry {
   const realm = new URL('/v2/token', options.publicUrl).href
   const issuer = createTokenIssuer({ secret: options.secret, service })
   const access = createAccess({ ...options, issuer, realm, service, now })
-  const token = createTokenEndpoint({ access, issuer, realm, now, idleTimeoutMs })
+  const token = createTokenEndpoint({
+    access,
+    issuer,
+    realm,
+    now,
+    idleTimeoutMs,
+    isPublic: (name) => isPublic(store, name),
+  })
   const sessions = createUploadSessions(options)
   const bytes = createManifestBytes({ blobs })
   const guard = createDigestGuard()
+  const quota = createQuota({ store, limits: { quotaBytes: options.quotaBytes ?? null } })
   const manifests = createManifestRoutes({
     store,
     blobs,
     bytes,
     guard,
+    quota,
     host: service,
     announce,
     now,
     idleTimeoutMs,
   })
   const blobRoutes = createBlobRoutes({ store, blobs, idleTimeoutMs })
-  const uploads = createUploadRoutes({ store, blobs, sessions, guard, idleTimeoutMs })
+  const uploads = createUploadRoutes({ store, blobs, sessions, guard, quota, idleTimeoutMs })
   const garbage = createGarbageCollector({ store, blobs, guard, log, now })
+  const previewGarbage = createGarbagePreview({ store, blobs, now })
   const lists = createListRoutes({ store })
 
   function announce(push: Push): void {
@@ -163,6 +181,8 @@ export function createRegistry(options: RegistryOptions): Registry {
   return {
     handle,
     collectGarbage: garbage.collect,
+    previewGarbage,
+    garbageProgress: garbage.progress,
     storage: garbage.totals,
     sweepUploads: ({ idleMs = dayMs } = {}) => blobs.sweepUploads({ idleMs }),
   }

@@ -1,10 +1,10 @@
 import { blobLinkKind, type Image, imageKind, type Manifest, manifestKind, tagKind } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
-import { ensureImage, withVersions } from '../images/index.ts'
+import { countIn, countOut, ensureImage, showUsage, withoutVersions, withVersions } from '../images/index.ts'
 import { findCondemned, pardon, pardonLinks } from './condemned.ts'
-import { applyDeletion, type Deletion, planDeletion } from './deletion.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
+import { quotaError } from './quota-error.ts'
 
 /** How many missing parts a refusal names. */
 const namedMissing = 20
@@ -20,6 +20,7 @@ export interface ManifestPush {
   platforms: readonly string[]
   /** RFC 3339, UTC. */
   at: string
+  limits: Limits
 }
 
 const at = (repository: string, digest: string) => `${repository}@${digest}`
@@ -41,11 +42,24 @@ export async function repositoryExists(reads: Reads, repository: string): Promis
   return (await reads.list(manifestKind, { where, limit: 1 })).items.length > 0
 }
 
-/** Makes a stored blob readable through the repository. The caller holds the digest since before the bytes were stored. */
+/** True where anybody may pull from it, signed in or not. */
+export async function isPublic(reads: Reads, repository: string): Promise<boolean> {
+  return (await reads.find(imageKind, 'name', repository))?.data.anonymousPull === true
+}
+
+/** What all repositories together may hold; null: no limit. */
+export interface Limits {
+  quotaBytes: number | null
+}
+
+/**
+ * Makes a stored blob readable through the repository. The caller holds the digest since before the bytes were stored.
+ * Throws `quota-exceeded`.
+ */
 export async function linkBlob(
   store: Store,
   actor: Actor,
-  link: { repository: string; digest: string; sizeBytes: number },
+  link: { repository: string; digest: string; sizeBytes: number; limits: Limits },
 ): Promise<void> {
   await store.transaction(actor, (transaction) => addLink(transaction, link))
 }
@@ -65,34 +79,43 @@ export async function renewLink(
   })
 }
 
-/** Links a blob of `from` into `repository`; false where `from` has none such. */
+/** Links a blob of `from` into `repository`; false where `from` has none such. Throws `quota-exceeded`. */
 export async function mountBlob(
   store: Store,
   actor: Actor,
-  mount: { repository: string; digest: string; from: string },
+  mount: { repository: string; digest: string; from: string; limits: Limits },
 ): Promise<boolean> {
-  const { repository, digest, from } = mount
+  const { repository, digest, from, limits } = mount
   return store.transaction(actor, async (transaction) => {
     const source = await findLink(transaction, from, digest)
     if (source === undefined) return false
-    await addLink(transaction, { repository, digest, sizeBytes: source.data.size })
+    await addLink(transaction, { repository, digest, sizeBytes: source.data.size, limits })
     return true
   })
 }
 
 async function addLink(
   transaction: Transaction,
-  { repository, digest, sizeBytes }: { repository: string; digest: string; sizeBytes: number },
+  { repository, digest, sizeBytes, limits }: { repository: string; digest: string; sizeBytes: number; limits: Limits },
 ): Promise<void> {
   await pardon(transaction, { repository, digest })
   await pardon(transaction, { repository: null, digest })
   if ((await findLink(transaction, repository, digest)) !== undefined) return
+  await charge(transaction, { repository, digest, sizeBytes, limits })
   await transaction.create(blobLinkKind, { data: { repository, digest, size: sizeBytes } })
+}
+
+async function charge(
+  transaction: Transaction,
+  { limits, ...held }: { repository: string; digest: string; sizeBytes: number; limits: Limits },
+): Promise<void> {
+  const passed = await countIn(transaction, held, limits)
+  if (passed !== undefined) throw quotaError(passed)
 }
 
 /**
  * The push itself, one transaction: everything the manifest needs is there, its row, its tags, and the image's status
- * with tag and digest. The caller holds the digest since before the bytes were stored. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`.
+ * with tag and digest. The caller holds the digest since before the bytes were stored. Throws `manifest-blob-unknown` naming what is missing, `size-invalid`, `name-taken`, `quota-exceeded`.
  */
 export async function pushManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
   await store.transaction(actor, async (transaction) => {
@@ -103,6 +126,7 @@ export async function pushManifest(store: Store, actor: Actor, push: ManifestPus
     await putRow(transaction, actor, push)
     for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
     if (push.tags.length > 0) await recordPush(transaction, actor, { push, image, children })
+    await showUsage(transaction, push.repository)
   })
 }
 
@@ -170,19 +194,26 @@ async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush
     platforms: platformsOf(push),
     pushedBy: known?.data.pushedBy ?? actor.name,
   }
-  if (known === undefined) await transaction.create(manifestKind, { data })
-  else await transaction.update(manifestKind, known.id, { data })
+  if (known !== undefined) await transaction.update(manifestKind, known.id, { data })
+  else {
+    await charge(transaction, push)
+    await transaction.create(manifestKind, { data })
+  }
 }
 
 async function putTag(
   transaction: Transaction,
   actor: Actor,
-  { repository, tag, digest }: { repository: string; tag: string; digest: string },
+  push: { repository: string; tag: string; digest: string; at: string },
 ): Promise<void> {
+  const { repository, tag, digest } = push
   const data = { repository, name: tag, digest, pushedBy: actor.name }
   const known = await findTag(transaction, repository, tag)
   if (known === undefined) await transaction.create(tagKind, { data })
-  else if (known.data.digest !== digest) await transaction.update(tagKind, known.id, { data })
+  else if (known.data.digest !== digest) {
+    await transaction.update(tagKind, known.id, { data })
+    await markUntagged(transaction, { repository, digest: known.data.digest, at: push.at })
+  }
 }
 
 async function recordPush(
@@ -215,46 +246,6 @@ function contentBytes(push: ManifestPush, children: readonly Manifest[]): number
   return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
 }
 
-/** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it). */
-export function deleteTag(
-  store: Store,
-  actor: Actor,
-  { repository, tag, host }: { repository: string; tag: string; host: string },
-): Promise<void> {
-  return deleteAsked(store, actor, { repository, host, tags: [tag], digests: [], others: 'ignore' })
-}
-
-/**
- * Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it),
- * `still-served` (a service's revision runs it).
- */
-export function deleteManifest(
-  store: Store,
-  actor: Actor,
-  { repository, digest, host }: { repository: string; digest: string; host: string },
-): Promise<void> {
-  return deleteAsked(store, actor, { repository, host, tags: [], digests: [digest], others: 'ignore' })
-}
-
-const refusalCodes = {
-  'in-use': 'still-served',
-  'named-by-index': 'still-referenced',
-  'not-found': 'manifest-unknown',
-  'too-many': 'unsupported',
-} as const
-
-async function deleteAsked(store: Store, actor: Actor, deletion: Deletion): Promise<void> {
-  await store.transaction(actor, async (transaction) => {
-    const plan = await planDeletion(transaction, deletion)
-    const [refusal] = plan.refusals
-    if (refusal !== undefined) {
-      const { reason, message, services } = refusal
-      throw new RegistryError(refusalCodes[reason], message, services.length === 0 ? {} : { detail: { services } })
-    }
-    await applyDeletion(transaction, deletion.repository, plan)
-  })
-}
-
 /** Takes a blob out of a repository. Throws `blob-unknown`, `still-referenced` (a manifest names it). */
 export async function unlinkBlob(store: Store, actor: Actor, repository: string, digest: string): Promise<void> {
   await store.transaction(actor, async (transaction) => {
@@ -262,6 +253,8 @@ export async function unlinkBlob(store: Store, actor: Actor, repository: string,
     if (found === undefined) throw new RegistryError('blob-unknown', `${repository} has no blob ${digest}.`)
     await refuseWhileNamed(transaction, repository, ({ blobs }) => blobs.some((blob) => blob.digest === digest))
     await transaction.delete(blobLinkKind, found.id)
+    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
+    await showUsage(transaction, repository)
   })
 }
 
@@ -284,4 +277,24 @@ async function refuseWhileNamed(
     }
     cursor = page.nextCursor
   } while (cursor !== null)
+}
+
+/** Says since when a manifest may count as untagged; retention reads it. */
+export async function markUntagged(
+  transaction: Transaction,
+  { repository, digest, at: untaggedAt }: { repository: string; digest: string; at: string },
+): Promise<void> {
+  const manifest = await findManifest(transaction, repository, digest)
+  if (manifest !== undefined) await transaction.setStatus(manifestKind, manifest.id, { untaggedAt })
+}
+
+/** Takes tags out of the image's status. */
+export async function forgetVersions(
+  transaction: Transaction,
+  repository: string,
+  tags: readonly string[],
+): Promise<void> {
+  const image = await transaction.find(imageKind, 'name', repository)
+  if (image === undefined) return
+  await transaction.setStatus(imageKind, image.id, withoutVersions(image.status, tags))
 }

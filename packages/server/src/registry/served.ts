@@ -11,24 +11,23 @@ import type { Reads } from '@freehold/store'
 /** Revisions read at once. */
 const pageSize = 100
 
-export interface ServedImage {
-  repository: string
-  digest: string
-  /** How revisions name this registry. */
-  host: string
-}
-
 export interface Serving {
   service: Service
   /** The newest of the service's revisions that run the digest. */
   revision: Revision
 }
 
+interface Place {
+  repository: string
+  /** How revisions name this registry. */
+  host: string
+}
+
 /**
  * The services of which a revision runs this manifest, each once, the newest revisions first, at most `limit`. Every
  * revision is kept so that a service can go back to it.
  */
-export async function servingOf(reads: Reads, image: ServedImage, limit: number): Promise<Serving[]> {
+export async function servingOf(reads: Reads, image: Place & { digest: string }, limit: number): Promise<Serving[]> {
   const serving = new Map<string, Serving>()
   const seen = new Set<string>()
   const imageId = await idOfImage(reads, image.repository)
@@ -61,4 +60,47 @@ export async function servingOf(reads: Reads, image: ServedImage, limit: number)
 async function idOfImage(reads: Reads, repository: string): Promise<string | undefined> {
   const image = await reads.find(imageKind, 'name', repository)
   return image?.data.location.internal === true ? image.id : undefined
+}
+
+/**
+ * What services need of a repository, each with the reason for people: digests that any of their revisions runs, digests
+ * they are pinned to, and tags they name.
+ */
+export async function servedOf(
+  reads: Reads,
+  place: Place,
+): Promise<{ digests: Map<string, string>; tags: Map<string, string> }> {
+  const { revisions, services } = await usersOf(reads, place)
+  const digests = new Map<string, string>()
+  const tags = new Map<string, string>()
+  const names = new Map(services.map((service) => [service.id, service.data.name]))
+  for (const { data } of revisions) {
+    if (data.imageDigest === null) continue
+    if (!names.has(data.serviceId)) {
+      const service = await reads.get(serviceKind, data.serviceId)
+      names.set(data.serviceId, service?.data.name ?? data.serviceId)
+    }
+    digests.set(data.imageDigest, `revision ${data.number} of the service ${names.get(data.serviceId)} runs it`)
+  }
+  for (const { data } of services) {
+    const version = data.imageVersion
+    if (version.includes(':')) digests.set(version, `the service ${data.name} is pinned to it`)
+    else tags.set(version, `the service ${data.name} names it`)
+  }
+  return { digests, tags }
+}
+
+/** Revisions made while this server was reached under another name say another host; their services know the image. */
+async function usersOf(
+  reads: Reads,
+  { repository, host }: Place,
+): Promise<{ revisions: Revision[]; services: Service[] }> {
+  const revisions = await reads.all(revisionKind, { where: { repository: `${host}/${repository}` } })
+  const image = await reads.find(imageKind, 'name', repository)
+  if (image?.data.location.internal !== true) return { revisions, services: [] }
+  const services = await reads.all(serviceKind, { where: { imageId: image.id } })
+  for (const service of services) {
+    revisions.push(...(await reads.all(revisionKind, { where: { serviceId: service.id } })))
+  }
+  return { revisions, services }
 }

@@ -1,19 +1,22 @@
-import { type Access, grant, type RegistryUser } from './access.ts'
+import type { Actor } from '@freehold/store'
+import { type Access, grant, grantAnonymous, type RegistryUser } from './access.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, readBody, sendJson } from './exchange.ts'
-import { parseScopes, scopeText } from './scope.ts'
+import { parseScopes, type Scope, scopeText } from './scope.ts'
 import type { TokenIssuer } from './token.ts'
 
 /** How long a token lasts: below 60 s the Docker client does not believe it. */
 const tokenLifetimeMs = 5 * 60_000
 const formLimitBytes = 64 * 1024
+const anonymous: Actor = { type: 'user', id: 'anonymous', name: 'anonymous' }
 
 type Arrival = Pick<Exchange, 'request' | 'response' | 'query' | 'client'>
 
 /**
  * `/v2/token`. GET takes HTTP Basic (Docker Registry, "Token Authentication Specification"); POST takes a form with
  * `grant_type=password`, or `refresh_token` where the value is a machine token ("OAuth2 Token Authentication").
- * The token grants what may be granted of the scopes asked for, which may be nothing.
+ * The token grants what may be granted of the scopes asked for, which may be nothing. Without credentials it grants
+ * pulling from public repositories; where none is among the scopes, be they private or not there, it asks to sign in.
  */
 export function createTokenEndpoint(options: {
   access: Access
@@ -21,15 +24,24 @@ export function createTokenEndpoint(options: {
   realm: string
   now: () => number
   idleTimeoutMs: number
+  isPublic: (repository: string) => Promise<boolean>
 }) {
-  const { access, issuer, now } = options
+  const { access, issuer, now, isPublic } = options
 
   async function answer(arrival: Arrival, user: RegistryUser, scopes: readonly string[]): Promise<void> {
     const granted = await grant(user, parseScopes(scopes))
+    const { expiresAt } = user.identity
+    const endsAt = expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt)
+    hand(arrival, { actor: user.actor, granted, endsAt })
+  }
+
+  function hand(
+    arrival: Arrival,
+    { actor, granted, endsAt }: { actor: Actor; granted: Scope[]; endsAt: number },
+  ): void {
     const issuedAt = now()
-    const ends = user.identity.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(user.identity.expiresAt)
-    const expiresAt = Math.min(issuedAt + tokenLifetimeMs, ends)
-    const token = issuer.issue({ actor: user.actor, access: granted, now: issuedAt, expiresAt })
+    const expiresAt = Math.min(issuedAt + tokenLifetimeMs, endsAt)
+    const token = issuer.issue({ actor, access: granted, now: issuedAt, expiresAt })
     const body = {
       token,
       access_token: token,
@@ -48,8 +60,11 @@ export function createTokenEndpoint(options: {
 
   async function get(arrival: Arrival): Promise<void> {
     const user = await access.basicUser(arrival.request, arrival.client)
-    if (user === undefined) throw refuse('Send user name and password, or a machine token as the password.')
-    await answer(arrival, user, arrival.query.getAll('scope'))
+    const scopes = arrival.query.getAll('scope')
+    if (user !== undefined) return answer(arrival, user, scopes)
+    const granted = await grantAnonymous(parseScopes(scopes), isPublic)
+    if (granted.length === 0) throw refuse('Send user name and password, or a machine token as the password.')
+    hand(arrival, { actor: anonymous, granted, endsAt: Number.POSITIVE_INFINITY })
   }
 
   async function post(arrival: Arrival): Promise<void> {

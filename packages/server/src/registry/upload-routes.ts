@@ -5,6 +5,7 @@ import type { DigestGuard } from './digest-guard.ts'
 import { parseDigestText, parseRepository } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, hasBody, sendEmpty, whileReceiving } from './exchange.ts'
+import type { Quota } from './quota.ts'
 import { parseChunkRange, uploadRange } from './ranges.ts'
 import { linkBlob, mountBlob } from './repository.ts'
 import type { UploadSessions } from './upload-session.ts'
@@ -18,9 +19,11 @@ export function createUploadRoutes(options: {
   blobs: BlobStore
   sessions: UploadSessions
   guard: DigestGuard
+  quota: Quota
   idleTimeoutMs: number
 }) {
-  const { store, blobs, sessions, guard, idleTimeoutMs } = options
+  const { store, blobs, sessions, guard, quota, idleTimeoutMs } = options
+  const { limits } = quota
 
   const uploadHeaders = (repository: string, id: string, sizeBytes: number) => ({
     location: `/v2/${repository}/blobs/uploads/${sessions.seal(repository, id)}`,
@@ -49,10 +52,12 @@ export function createUploadRoutes(options: {
 
   async function receiveWhole(exchange: Exchange, repository: string, digest: string): Promise<void> {
     const { request, visitor } = exchange
-    await guard.hold(digest, async () => {
-      const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.put(digest, request))
-      await linkBlob(store, visitor.actor, { repository, digest, sizeBytes })
-    })
+    await quota.receive({ repository, digest, heldBytes: 0, request }, (source) =>
+      guard.hold(digest, async () => {
+        const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.put(digest, source))
+        await linkBlob(store, visitor.actor, { repository, digest, sizeBytes, limits })
+      }),
+    )
     sendCreated(exchange, repository, digest)
   }
 
@@ -63,7 +68,7 @@ export function createUploadRoutes(options: {
     if ((await blobs.stat(digest)) === undefined) return false
     for (const from of sources) {
       if (!(await visitor.may('pull', from))) continue
-      if (await mountBlob(store, visitor.actor, { repository, digest, from })) return true
+      if (await mountBlob(store, visitor.actor, { repository, digest, from, limits })) return true
     }
     return false
   }
@@ -75,7 +80,7 @@ export function createUploadRoutes(options: {
 
   async function append(exchange: Exchange, { repository, session }: Target): Promise<void> {
     const id = sessions.unseal(repository, session)
-    const sizeBytes = await receiveChunk(exchange, repository, id)
+    const sizeBytes = await receiveChunk(exchange, { repository, id, digest: null })
     sendEmpty(exchange, 202, uploadHeaders(repository, id, sizeBytes))
   }
 
@@ -83,16 +88,22 @@ export function createUploadRoutes(options: {
     const { query, request, visitor } = exchange
     const id = sessions.unseal(repository, session)
     const digest = parseDigestText(query.get('digest') ?? '')
-    if (hasBody(request)) await receiveChunk(exchange, repository, id)
-    await guard.hold(digest, async () => {
-      const { sizeBytes } = await blobs.finishUpload(id, digest)
-      await linkBlob(store, visitor.actor, { repository, digest, sizeBytes })
-    })
+    if (hasBody(request)) await receiveChunk(exchange, { repository, id, digest })
+    const sizeBytes = async () => (await blobs.uploadStatus(id)).sizeBytes
+    await quota.reserve({ repository, digest, sizeBytes, onRefusal: () => blobs.cancelUpload(id) }, () =>
+      guard.hold(digest, async () => {
+        const stored = await blobs.finishUpload(id, digest)
+        await linkBlob(store, visitor.actor, { repository, digest, sizeBytes: stored.sizeBytes, limits })
+      }),
+    )
     sendCreated(exchange, repository, digest)
   }
 
   /** Without a Content-Range the chunk goes where the upload stands. Answers the size after it. */
-  async function receiveChunk({ request }: Exchange, repository: string, id: string): Promise<number> {
+  async function receiveChunk(
+    { request }: Exchange,
+    { repository, id, digest }: { repository: string; id: string; digest: string | null },
+  ): Promise<number> {
     const current = (await blobs.uploadStatus(id)).sizeBytes
     const expected = expectedRange(request.headers)
     if (expected !== undefined && expected.start !== current) {
@@ -104,7 +115,10 @@ export function createUploadRoutes(options: {
         },
       )
     }
-    const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.appendUpload(id, current, request))
+    const { sizeBytes } = await quota.receive(
+      { repository, digest, heldBytes: current, request, onRefusal: () => blobs.cancelUpload(id) },
+      (source) => whileReceiving(request, idleTimeoutMs, () => blobs.appendUpload(id, current, source)),
+    )
     if (expected !== undefined && sizeBytes !== expected.end + 1) {
       throw new RegistryError('size-invalid', 'The chunk has another length than its Content-Range says.', {
         headers: uploadHeaders(repository, id, sizeBytes),

@@ -1,0 +1,215 @@
+import {
+  FreeholdError,
+  type Image,
+  imageKind,
+  manifestKind,
+  type Retention,
+  type RetentionReport,
+  type RetentionStep,
+  tagKind,
+} from '@freehold/contracts'
+import type { Actor, Reads, Store, Transaction } from '@freehold/store'
+import { countOut, showUsage } from '../images/index.ts'
+import { pagesOf } from './pages.ts'
+import { findManifest, findTag, forgetVersions, markUntagged } from './repository.ts'
+import type { ManifestState, RepositoryState } from './retention-graph.ts'
+import { reportOf } from './retention-report.ts'
+import { describeKeeping, planRetention, type RetentionPlan } from './retention-rules.ts'
+import { servedOf } from './served.ts'
+
+/** Steps one transaction takes, but for a group that belongs together; pushes wait for no longer than that takes. */
+const stepsAtOnce = 100
+
+export interface RetentionLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export interface Retainer {
+  /** What would go now, by the rules given or else by those that hold. Throws `conflict` for an external image. */
+  preview(image: Image, retention?: Retention): Promise<RetentionReport>
+  /** Removes what goes now, and says what that was. Throws `conflict` for an external image. */
+  apply(image: Image, signal: AbortSignal): Promise<RetentionReport>
+  /** One pass over every repository that has rules; what fails is logged and passed over. */
+  run(signal: AbortSignal): Promise<{ tags: number; manifests: number }>
+}
+
+/**
+ * Carries retention out. A plan is only a reason to look closer: each transaction reads the repository, its rules and
+ * what services need anew, plans again, and takes the first steps of that. So whatever was pushed, tagged or deployed
+ * in between has been seen, and nothing can come between the last look and the delete.
+ */
+export function createRetainer(options: {
+  store: Store
+  /** How revisions name this registry. */
+  host: () => string
+  /** For images without rules of their own; null: everything stays. */
+  defaultRetention: Retention | null
+  now: () => number
+  log: RetentionLog
+}): Retainer {
+  const { store, host, defaultRetention, now, log } = options
+
+  async function planned(reads: Reads, image: Image, given?: Retention) {
+    const { name: repository } = image.data
+    const retention = given ?? image.data.retention ?? defaultRetention
+    const state = await readRepository(reads, { repository, host: host() })
+    const atMs = now()
+    return { repository, retention, state, atMs, plan: planRetention(state, retention, atMs) }
+  }
+
+  function sourceOf(image: Image, given?: Retention): RetentionReport['source'] {
+    if (given !== undefined) return 'request'
+    if (image.data.retention !== undefined) return 'image'
+    return defaultRetention === null ? 'none' : 'default'
+  }
+
+  async function preview(image: Image, given?: Retention): Promise<RetentionReport> {
+    refuseExternal(image)
+    return reportOf({ ...(await planned(store, image, given)), source: sourceOf(image, given) })
+  }
+
+  async function apply(image: Image, signal: AbortSignal): Promise<RetentionReport> {
+    const report = await preview(image)
+    const done: RetentionStep[] = []
+    for (const part of ['tags', 'groups'] as const) {
+      let taken: RetentionStep[] = []
+      do {
+        if (signal.aborted) break
+        taken = await takeSteps(image.id, part)
+        done.push(...taken)
+      } while (taken.length > 0)
+    }
+    if (done.length > 0)
+      log.info({ repository: image.data.name, removed: done.length }, 'retention removed tags and manifests')
+    const [tags, manifests] = [done.filter(isTag).length, done.filter((step) => !isTag(step)).length]
+    return {
+      ...report,
+      tags: { ...report.tags, delete: tags },
+      manifests: { ...report.manifests, delete: manifests },
+      steps: [...done, ...report.steps.filter((step) => step.action === 'keep')].slice(0, report.steps.length),
+    }
+  }
+
+  /** The first steps of a plan made in the transaction itself; none are left where it answers none. */
+  async function takeSteps(imageId: string, part: 'tags' | 'groups'): Promise<RetentionStep[]> {
+    const rules = (await store.get(imageKind, imageId))?.data.retention ?? defaultRetention
+    if (rules === null) return []
+    return store.transaction(actorOf(rules, part), async (transaction) => {
+      const image = await transaction.get(imageKind, imageId)
+      if (image === undefined) return []
+      const { repository, plan, retention } = await planned(transaction, image)
+      // The log entry names the rules, so it must be these that are carried out.
+      if (JSON.stringify(retention) !== JSON.stringify(rules)) return []
+      const steps = firstSteps(plan, part)
+      await carryOut(transaction, { repository, steps, at: new Date(now()).toISOString() })
+      return steps
+    })
+  }
+
+  async function run(signal: AbortSignal): Promise<{ tags: number; manifests: number }> {
+    const removed = { tags: 0, manifests: 0 }
+    for await (const page of pagesOf(store, imageKind)) {
+      for (const image of page) {
+        const hasRules = image.data.location.internal && (image.data.retention ?? defaultRetention) !== null
+        if (signal.aborted || !hasRules) continue
+        try {
+          const { tags, manifests } = await apply(image, signal)
+          removed.tags += tags.delete
+          removed.manifests += manifests.delete
+        } catch (error) {
+          log.warn({ err: error, repository: image.data.name }, 'retention passed a repository over')
+        }
+      }
+    }
+    return removed
+  }
+
+  return { preview, apply, run }
+}
+
+/** Everything about a repository that retention looks at. */
+async function readRepository(
+  reads: Reads,
+  { repository, host }: { repository: string; host: string },
+): Promise<RepositoryState> {
+  const served = await servedOf(reads, { repository, host })
+  const image = await reads.find(imageKind, 'name', repository)
+  // A tag that is pushed again with what it names already does not change; the image's versions know of the push.
+  const pushes = new Map(image?.status.versions.map((version) => [version.versionString, version.createdAt]))
+  const tags = (await reads.all(tagKind, { where: { repository } })).map(({ data, updatedAt }) => {
+    const pushedAt = latest(updatedAt, pushes.get(data.name) ?? updatedAt)
+    return { name: data.name, digest: data.digest, pushedAt }
+  })
+  const manifests: ManifestState[] = []
+  for await (const page of pagesOf(reads, manifestKind, { repository })) {
+    for (const { data, status, createdAt } of page) {
+      manifests.push({
+        digest: data.digest,
+        pushedAt: createdAt,
+        untaggedAt: status.untaggedAt,
+        children: data.manifests,
+        subject: data.subject,
+        sizeBytes: data.size,
+        blobs: data.blobs,
+      })
+    }
+  }
+  return { tags, manifests, needed: served.digests, namedTags: served.tags }
+}
+
+function firstSteps(plan: RetentionPlan, part: 'tags' | 'groups'): RetentionStep[] {
+  if (part === 'tags') return plan.tags.slice(0, stepsAtOnce)
+  const steps: RetentionStep[] = []
+  for (const group of plan.groups) {
+    steps.push(...group)
+    if (steps.length >= stepsAtOnce) break
+  }
+  return steps
+}
+
+async function carryOut(
+  transaction: Transaction,
+  { repository, steps, at }: { repository: string; steps: readonly RetentionStep[]; at: string },
+): Promise<void> {
+  if (steps.length === 0) return
+  for (const { tag, digest } of steps) {
+    if (tag !== null) {
+      const found = await findTag(transaction, repository, tag)
+      if (found !== undefined) await transaction.delete(tagKind, found.id)
+      await markUntagged(transaction, { repository, digest, at })
+      continue
+    }
+    const found = await findManifest(transaction, repository, digest)
+    if (found === undefined) continue
+    await transaction.delete(manifestKind, found.id)
+    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
+  }
+  await forgetVersions(
+    transaction,
+    repository,
+    steps.flatMap(({ tag }) => (tag === null ? [] : [tag])),
+  )
+  await showUsage(transaction, repository)
+}
+
+/** Who the audit log names, with the rule that was carried out. */
+function actorOf(retention: Retention, part: 'tags' | 'groups'): Actor {
+  const after = retention.deleteUntaggedAfterDays ?? 0
+  const rule =
+    part === 'tags'
+      ? `keeps ${describeKeeping(retention)}`
+      : `removes what was untagged for ${after} ${after === 1 ? 'day' : 'days'}`
+  return { type: 'system', id: 'registry-retention', name: `registry retention: ${rule}` }
+}
+
+function refuseExternal({ data }: Image): void {
+  if (data.location.internal) return
+  throw new FreeholdError(
+    'conflict',
+    `${data.name} is an external image; retention is for repositories of this registry.`,
+  )
+}
+
+const latest = (one: string, other: string) => (one < other ? other : one)
+const isTag = (step: RetentionStep) => step.kind === 'tag'
