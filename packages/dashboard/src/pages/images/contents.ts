@@ -1,5 +1,5 @@
 import type { DeletionPlan, ImageManifest, ImageSummary, ImageTag } from '@freehold/contracts'
-import { type InfiniteData, keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { type InfiniteData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useMemo } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { contentsKey } from '../../app/queries.ts'
@@ -77,9 +77,9 @@ export interface Wanted {
 /** What a delete would do now. */
 export function useDeletionPreview(id: string, wanted: Wanted, cascade: boolean) {
   const client = useClient()
-  return useQuery({
+  return useQuery<DeletionPlan>({
     queryKey: [...contentsKey, 'deletion', id, wanted, cascade],
-    placeholderData: keepPreviousData<DeletionPlan>,
+    placeholderData: (before) => before,
     gcTime: 0,
     queryFn: ({ signal }) =>
       client.images.deletions({ params: { id }, body: { ...wanted, cascade, preview: true }, signal }),

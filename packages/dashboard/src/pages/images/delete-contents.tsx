@@ -1,6 +1,6 @@
 import type { DeletionPlan } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { Button } from '../../components/button.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
@@ -95,7 +95,10 @@ function Plan({ plan, isStale }: { plan: DeletionPlan; isStale: boolean }) {
           </div>
         </div>
       )}
-      <Rows title={`Goes: ${plural(plan.tags.length, 'tag')}, ${plural(plan.manifests.length, 'manifest')}`}>
+      <Rows
+        title={`Goes: ${plural(plan.tags.length, 'tag')}, ${plural(plan.manifests.length, 'manifest')}`}
+        isEmpty={plan.tags.length + plan.manifests.length === 0}
+      >
         {plan.tags.map(({ tag, digest }) => (
           <Row key={tag} name={tag} digest={digest} mark="tag" />
         ))}
@@ -122,9 +125,11 @@ function Plan({ plan, isStale }: { plan: DeletionPlan; isStale: boolean }) {
           ))}
         </Rows>
       )}
-      <p className="text-sm text-muted" role="status">
-        Garbage collection then frees <span className="font-medium text-ink">{bytes(plan.freedBytes)}</span>.
-      </p>
+      {plan.refusals.length === 0 && (
+        <p className="text-sm text-muted" role="status">
+          Garbage collection then frees <span className="font-medium text-ink">{bytes(plan.freedBytes)}</span>.
+        </p>
+      )}
     </div>
   )
 }
@@ -136,7 +141,8 @@ const reasons: Record<DeletionPlan['manifests'][number]['because'], string> = {
   referrer: 'refers to what goes',
 }
 
-function Rows({ title, children }: { title: string; children: React.ReactNode }) {
+function Rows({ title, isEmpty = false, children }: { title: string; isEmpty?: boolean; children: ReactNode }) {
+  if (isEmpty) return null
   return (
     <section aria-label={title} className="flex flex-col gap-1.5">
       <h3 className="text-xs font-medium text-muted">{title}</h3>

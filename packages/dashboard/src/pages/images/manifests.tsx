@@ -66,7 +66,7 @@ function columnsOf(imageId: string): Column<ImageManifest>[] {
         tags.length === 0 ? (
           <span className="text-muted">none</span>
         ) : (
-          <code className="font-mono text-xs break-all">
+          <code className="inline-block min-w-20 font-mono text-xs break-all">
             {tags.slice(0, 3).join(', ')}
             {tags.length > 3 && <span className="text-muted"> and {tags.length - 3} more</span>}
           </code>
@@ -92,7 +92,7 @@ function columnsOf(imageId: string): Column<ImageManifest>[] {
       align: 'right',
       from: 'sm',
       cell: ({ pushedAt, pushedBy }) => (
-        <span className="text-muted">
+        <span className="whitespace-nowrap text-muted">
           <Ago at={pushedAt} />
           <span className="max-lg:hidden"> by {pushedBy}</span>
         </span>

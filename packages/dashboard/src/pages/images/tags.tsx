@@ -50,15 +50,16 @@ export function Tags({ image }: { image: Image }) {
   )
   if (!tags.isPending && tags.items.length === 0 && wanted === '' && tags.error === null) {
     return (
-      <Empty title="Nothing has been pushed yet.">
+      <>
+        <Empty title="Nothing has been pushed yet.">Tags appear here as they are pushed.</Empty>
         <PushHelp name={name} />
-      </Empty>
+      </>
     )
   }
   return (
     <>
       <div className="flex flex-wrap items-center justify-between gap-3">
-        <search>
+        <search className="max-sm:w-full">
           <SearchField label="Search tags" value={search} onChange={setSearch} />
         </search>
         <span role="status" className="text-sm break-all text-muted sm:mr-auto">
@@ -122,7 +123,7 @@ function columnsOf(imageId: string): Column<ImageTag>[] {
     {
       id: 'tag',
       header: 'Tag',
-      cell: ({ tag, digest, attachments, purpose }) => (
+      cell: ({ tag, digest, attachments, purpose, deployments }) => (
         <span className="flex flex-wrap items-center gap-x-2 gap-y-1">
           <Link
             to="/images/$id/$digest"
@@ -133,6 +134,11 @@ function columnsOf(imageId: string): Column<ImageTag>[] {
           </Link>
           <Purpose purpose={purpose} />
           <Attached attachments={attachments} />
+          {deployments.length > 0 && (
+            <span className="basis-full text-xs sm:hidden">
+              <Deployments deployments={deployments} />
+            </span>
+          )}
         </span>
       ),
     },
@@ -165,7 +171,7 @@ function columnsOf(imageId: string): Column<ImageTag>[] {
       header: 'Pushed',
       align: 'right',
       cell: ({ pushedAt, pushedBy }) => (
-        <span className="text-muted">
+        <span className="whitespace-nowrap text-muted">
           <Ago at={pushedAt} />
           <span className="max-md:hidden"> by {pushedBy}</span>
         </span>
