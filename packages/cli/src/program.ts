@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
-import { addImageCommands } from './commands/images.ts'
+import { addImageContentCommands } from './commands/image-contents.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addSignIn } from './commands/sign-in.ts'
 import { addStatus } from './commands/status.ts'
@@ -31,7 +31,7 @@ export function createProgram(environment: Environment): Command {
   addStatus(program, environment)
   addNouns(program, environment)
   addServiceCommands(program, environment)
-  addImageCommands(program, environment)
+  addImageContentCommands(program, environment)
   addDocuments(program, environment)
   addCompletion(program, environment)
   return program

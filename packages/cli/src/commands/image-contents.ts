@@ -11,7 +11,7 @@ import { openImage, parseReference } from './image-reference.ts'
 const pageRows = 100
 
 /** Adds to `images` what a repository holds: `overview`, `tags`, `manifests`, `inspect`, `delete-tag`, `delete-manifest`. */
-export function addImageCommands(program: Command, environment: Environment): void {
+export function addImageContentCommands(program: Command, environment: Environment): void {
   const images = program.commands.find((command) => command.name() === 'images')
   if (images === undefined) throw new CliError(exitCodes.failed, 'The contract has no images.')
   addOverview(images, environment)
