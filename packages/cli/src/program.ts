@@ -3,6 +3,7 @@ import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
 import { addImageContentCommands } from './commands/image-contents.ts'
+import { addRegistryCommands } from './commands/registry.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addSignIn } from './commands/sign-in.ts'
 import { addStatus } from './commands/status.ts'
@@ -32,6 +33,7 @@ export function createProgram(environment: Environment): Command {
   addNouns(program, environment)
   addServiceCommands(program, environment)
   addImageContentCommands(program, environment)
+  addRegistryCommands(program, environment)
   addDocuments(program, environment)
   addCompletion(program, environment)
   return program

@@ -138,7 +138,8 @@ export const tagKind = defineKind({
   name: 'tag',
   plural: 'tags',
   data: z.strictObject({ repository: repositorySchema, name: z.string(), digest: digestSchema, pushedBy: z.string() }),
-  status: z.object({}),
+  /** `pushedAt`: last, be it with the digest it had; absent on tags from before this was kept. */
+  status: z.object({ pushedAt: z.iso.datetime().optional() }),
   initialStatus: {},
   indexes: { repository: (tag) => tag.data.repository, manifest: (tag) => `${tag.data.repository}@${tag.data.digest}` },
   unique: { reference: (tag) => `${tag.data.repository}:${tag.data.name}` },

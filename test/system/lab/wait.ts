@@ -1,8 +1,13 @@
+import { randomInt } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+
+const lowestPort = 20_000
+/** Linux: net.ipv4.ip_local_port_range. */
+const lowestEphemeralPort = 32_768
 
 /**
  * Waits until `condition` answers something other than undefined and false, and returns that. A condition that throws
@@ -35,17 +40,21 @@ export async function waitFor<T>(
   }
 }
 
-/** A TCP port of 127.0.0.1 that nothing listens on now. */
+/**
+ * A TCP port that nothing listens on now. It lies below those the system gives to outgoing connections, which would
+ * otherwise take it now and then while what shall listen on it is being replaced.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('The system gave no port.')
-  return address.port
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = randomInt(lowestPort, lowestEphemeralPort)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)))
+    })
+    if (isFree) return port
+  }
+  throw new Error('A hundred ports were tried and all were taken.')
 }
 
 export interface TemporaryFolder {

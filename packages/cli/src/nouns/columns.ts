@@ -72,6 +72,7 @@ const columns: Record<string, Column[]> = {
     { title: 'VERSIONS', cell: ({ status: { versions } }) => String(list(versions).length) },
     { title: 'NEWEST', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'versionString')) },
     { title: 'SIZE', cell: ({ status: { versions } }) => size(field(list(versions)[0], 'size')) },
+    { title: 'USED', cell: ({ status: { usedBytes } }) => size(usedBytes) },
     { title: 'PUSHED', cell: ({ status: { lastPushAt } }, { now }) => ago(lastPushAt, now) },
     { title: 'BY', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'pushedBy')) },
   ],

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Data } from '../input/assign.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Noun } from './noun.ts'
+import { addImageRetentionFlags, readImageRetentionFlags } from './retention-flags.ts'
 import { addServiceFlags, readServiceFlags } from './service-flags.ts'
 
 interface ExtraFlags {
@@ -13,14 +14,19 @@ interface ExtraFlags {
 const extraFlags: Record<string, ExtraFlags> = {
   services: { add: addServiceFlags, read: readServiceFlags },
   images: {
-    add: (command) =>
-      void command.option(
+    add: (command, verb) => {
+      command.option(
         '--external <image>',
         'pulled from elsewhere, such as docker.io/library/nginx, instead of pushed here',
-      ),
-    read: async (_, options) => {
+      )
+      addImageRetentionFlags(command, verb)
+    },
+    read: async (_, options, verb) => {
       const { external } = options as { external?: string }
-      return external === undefined ? {} : { location: { internal: false, externalImage: external } }
+      return {
+        ...(external === undefined ? {} : { location: { internal: false, externalImage: external } }),
+        ...readImageRetentionFlags(options, verb),
+      }
     },
   },
 }

@@ -19,7 +19,13 @@ describe('commands made from the contract', () => {
     for (const [plural, verbs] of expected) {
       const command = program.commands.find((each) => each.name() === plural)
       const has = command?.commands.map((each) => each.name()) ?? []
-      const special = { deploy: 'deploy', logs: 'logs', registryTarget: 'push-help' } as Record<string, string>
+      const special = {
+        deploy: 'deploy',
+        logs: 'logs',
+        registryTarget: 'push-help',
+        previewRetention: 'retention',
+        applyRetention: 'retention',
+      } as Record<string, string>
       const top = program.commands.map((each) => each.name())
       for (const verb of Object.keys(verbs)) expect([...has, ...top]).toContain(special[verb] ?? verb)
       expect(has).toEqual(expect.arrayContaining(['list', 'get', 'watch']))

@@ -150,6 +150,8 @@ function counted(request: IncomingMessage, take: (sizeBytes: number) => void): R
       }
     },
   })
+  // It may fail before anybody reads it; who then does is told, because the stream remembers its error.
+  through.on('error', () => request.unpipe(through))
   finished(request, { writable: false }, (error) => {
     if (error) through.destroy(error)
   })

@@ -208,9 +208,14 @@ async function putTag(
 ): Promise<void> {
   const { repository, tag, digest } = push
   const data = { repository, name: tag, digest, pushedBy: actor.name }
+  const status = { pushedAt: push.at }
   const known = await findTag(transaction, repository, tag)
-  if (known === undefined) await transaction.create(tagKind, { data })
-  else if (known.data.digest !== digest) {
+  if (known === undefined) {
+    await transaction.create(tagKind, { data, status })
+    return
+  }
+  await transaction.setStatus(tagKind, known.id, status)
+  if (known.data.digest !== digest) {
     await transaction.update(tagKind, known.id, { data })
     await markUntagged(transaction, { repository, digest: known.data.digest, at: push.at })
   }

@@ -134,13 +134,12 @@ async function readRepository(
   { repository, host }: { repository: string; host: string },
 ): Promise<RepositoryState> {
   const served = await servedOf(reads, { repository, host })
-  const image = await reads.find(imageKind, 'name', repository)
-  // A tag that is pushed again with what it names already does not change; the image's versions know of the push.
-  const pushes = new Map(image?.status.versions.map((version) => [version.versionString, version.createdAt]))
-  const tags = (await reads.all(tagKind, { where: { repository } })).map(({ data, updatedAt }) => {
-    const pushedAt = latest(updatedAt, pushes.get(data.name) ?? updatedAt)
-    return { name: data.name, digest: data.digest, pushedAt }
-  })
+  const tags: { name: string; digest: string; pushedAt: string }[] = []
+  for await (const page of pagesOf(reads, tagKind, { repository })) {
+    for (const { data, status, updatedAt } of page) {
+      tags.push({ name: data.name, digest: data.digest, pushedAt: status.pushedAt ?? updatedAt })
+    }
+  }
   const manifests: ManifestState[] = []
   for await (const page of pagesOf(reads, manifestKind, { repository })) {
     for (const { data, status, createdAt } of page) {
@@ -211,5 +210,4 @@ function refuseExternal({ data }: Image): void {
   )
 }
 
-const latest = (one: string, other: string) => (one < other ? other : one)
 const isTag = (step: RetentionStep) => step.kind === 'tag'

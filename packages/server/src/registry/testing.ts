@@ -48,6 +48,7 @@ export interface TestRegistryOptions {
   wrapBlobs?: (blobs: BlobStore) => BlobStore
   onPush?: (push: Push) => void | Promise<void>
   port?: number
+  quotaBytes?: number
 }
 
 export async function startTestRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
@@ -78,6 +79,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     authenticateBearer: async (token) => (token.startsWith('session-') ? testUser(token.slice(8)) : null),
     onPush: options.onPush ?? ((push) => void pushes.push(push)),
     clock: { now: () => clock.ms },
+    ...(options.quotaBytes === undefined ? {} : { quotaBytes: options.quotaBytes }),
     ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
   })
   server.on('request', (request, response) => {

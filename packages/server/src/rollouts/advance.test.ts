@@ -16,6 +16,7 @@ let reads = 0
 let nowMs = Date.now()
 
 beforeEach(async () => {
+  nowMs = Date.now()
   directory = await mkdtemp(join(tmpdir(), 'freehold-advance-'))
   store = await openSqliteStore({ directory, kinds: Object.values(kinds) })
 })
@@ -38,7 +39,7 @@ async function startRollouts(count: number): Promise<Service[]> {
   })
 }
 
-function advancerOf(connected: boolean) {
+function advancerOf(connected: boolean, current = false) {
   const counted: Store = {
     ...store,
     get: (...asked) => {
@@ -49,7 +50,7 @@ function advancerOf(connected: boolean) {
   return createRolloutAdvancer({
     store: counted,
     now: () => nowMs,
-    observe: () => ({ connected, current: false, provenAtMs: nowMs, tasks: [], replicas: new Map() }),
+    observe: () => ({ connected, current, provenAtMs: nowMs, tasks: [], replicas: new Map() }),
     settle: async () => {},
     onError: (error) => {
       throw error
@@ -89,4 +90,20 @@ it('looks again within a second at a rollout agents report on', async () => {
   await startRollouts(1)
   const { checkAfterMs } = await advancerOf(true).run(signal)
   expect(checkAfterMs).toBeLessThanOrEqual(1000)
+})
+
+it('counts only the time it watched: a clock that is set, or a machine that slept, is no deadline missed', async () => {
+  await startRollouts(1)
+  const advancer = advancerOf(true, true)
+  const phaseAfter = async (ms: number) => {
+    nowMs += ms
+    await advancer.run(signal)
+    return (await store.all(rolloutKind))[0]?.status.phase
+  }
+  expect(await phaseAfter(0)).toBe('starting')
+  expect(await phaseAfter(3_600_000)).toBe('starting')
+  expect(await phaseAfter(-3_600_000)).toBe('starting')
+  for (let second = 0; second < 110; second += 1) expect(await phaseAfter(1_000)).toBe('starting')
+  for (let second = 0; second < 10; second += 1) await phaseAfter(1_000)
+  expect(await phaseAfter(1_000)).not.toBe('starting')
 })

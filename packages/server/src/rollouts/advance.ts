@@ -5,6 +5,8 @@ import { advance, isFinal, type Observation, type RolloutStatus, type RolloutVie
 /** A rollout nobody reports on is looked at again this often, even if nothing about it changed. */
 const unseenIntervalMs = 60_000
 const shortestCheckMs = 50
+/** Two proofs further apart than this are no watching: the machine slept in between, or its clock was set. */
+const longestGapMs = 10_000
 const actor: Actor = { type: 'system', id: 'rollouts', name: 'rollout reconciler' }
 
 export interface RolloutAdvancer {
@@ -27,7 +29,7 @@ export function createRolloutAdvancer(options: {
   onError: (error: unknown, rollout: Rollout) => void
 }): RolloutAdvancer {
   const { store, now, observe, settle, onError } = options
-  const watch = createWatch()
+  const watch = createWatch(now)
   const unseen = createUnseenMemory(now)
 
   const step = async (found: Rollout, observation: Observation): Promise<void> => {
@@ -148,10 +150,24 @@ function createUnseenMemory(now: () => number) {
 }
 
 /**
+ * What a proof adds to the time that was watched, and from where the next one counts: never from later than now, even if
+ * the clock was set back. Before the first proof nothing was watched. A proof may be older than the one before it, where
+ * another machine is concerned.
+ */
+function passed(
+  provenAt: number | null,
+  from: { lastAt: number | null; phaseSince: number; now: number },
+): { passedMs: number; lastAt: number | null } {
+  if (provenAt === null) return { passedMs: 0, lastAt: null }
+  const lastAt = Math.min(from.lastAt ?? Math.max(provenAt, from.phaseSince), from.now)
+  return { passedMs: Math.min(Math.max(provenAt - lastAt, 0), longestGapMs), lastAt: Math.max(provenAt, lastAt) }
+}
+
+/**
  * How long each rollout was in its phase while agents proved what they see; `starting` goes on where it was left. A
  * link that only seems to be alive proves nothing, so nothing is decided from its silence.
  */
-function createWatch() {
+function createWatch(now: () => number) {
   interface Entry {
     phase: string
     startingMs: number
@@ -167,11 +183,14 @@ function createWatch() {
       const entry = entries.get(rollout.id) ?? { phase, startingMs: 0, phaseMs: 0, lastAt: null }
       entries.set(rollout.id, entry)
       if (entry.phase !== phase) Object.assign(entry, { phase, phaseMs: 0, lastAt: null })
-      const at = provenAt === null ? null : Math.max(provenAt, Date.parse(rollout.status.phaseSince), entry.lastAt ?? 0)
-      const passedMs = entry.lastAt === null || at === null ? 0 : at - entry.lastAt
+      const { passedMs, lastAt } = passed(provenAt, {
+        lastAt: entry.lastAt,
+        phaseSince: Date.parse(rollout.status.phaseSince),
+        now: now(),
+      })
       if (phase === 'starting') entry.startingMs += passedMs
       else entry.phaseMs += passedMs
-      entry.lastAt = at
+      entry.lastAt = lastAt
       return watched(entry)
     },
     keep(rollouts: readonly Rollout[]): void {
