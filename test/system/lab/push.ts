@@ -61,7 +61,11 @@ export async function pushReferrer(target: PushTarget, subject: Pushed, artifact
   })
 }
 
-async function pushManifest(target: PushTarget, tag: string | undefined, manifest: Record<string, unknown> & { mediaType: string }) {
+async function pushManifest(
+  target: PushTarget,
+  tag: string | undefined,
+  manifest: Record<string, unknown> & { mediaType: string },
+) {
   const body = JSON.stringify(manifest)
   const digest = digestOf(body)
   const path = `/v2/${target.repository}/manifests/${tag ?? digest}`

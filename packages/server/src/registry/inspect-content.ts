@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { purposeOf } from './purpose.ts'
 
 /** Layers and children of an answer, and entries of a config's lists. */
-export const partLimit = 200
+const partLimit = 200
 const listLimit = 100
 const textLimit = 1024
 

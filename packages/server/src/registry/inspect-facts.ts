@@ -146,7 +146,7 @@ async function childrenOf(reads: Reads, row: Manifest): Promise<Manifest[]> {
 }
 
 /** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
-export function contentBytes(row: Pick<Manifest, 'data'>, children: readonly Pick<Manifest, 'data'>[]): number {
+function contentBytes(row: Pick<Manifest, 'data'>, children: readonly Pick<Manifest, 'data'>[]): number {
   const blobs = new Map<string, number>()
   for (const { data } of [row, ...children]) for (const blob of data.blobs) blobs.set(blob.digest, blob.size)
   const manifests = children.reduce((sum, child) => sum + child.data.size, row.data.size)
