@@ -78,7 +78,8 @@ export async function buildTown(seed: number): Promise<Town> {
       registryFor: (cluster) => pull.of(cluster),
     })
     const onFailure = ({ job, error }: { job: string; error: unknown }) => failures.push(`${job}: ${String(error)}`)
-    const reconcilers = createReconcilers({ store, clock, random, hub, rules, onFailure })
+    const judge = () => Promise.reject(new Error('No service here demands a signature.'))
+    const reconcilers = createReconcilers({ store, clock, random, hub, rules, judge, onFailure })
     reconcilers.start()
     return { store, hub, reconcilers }
   }

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { imageKind } from '@freehold/contracts'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { imageKind } from '../../packages/contracts/src/index.ts'
 import {
   ociManifest,
   pushBlob,

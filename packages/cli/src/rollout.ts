@@ -9,7 +9,7 @@ import type { Runtime } from './runtime.ts'
 interface RolloutStatus {
   phase: RolloutPhase
   message: string
-  failure: { logTail: string[] } | null
+  failure: { logTail: string[]; refused?: true } | null
   history: { at: string; message: string }[]
 }
 
@@ -73,7 +73,11 @@ function tellOutcome({ output }: Runtime, rollout: AnyResource, serviceName: str
   const logTail = status.failure?.logTail ?? []
   if (logTail.length > 0) output.note('  Its last log lines:')
   for (const line of logTail) output.note(`    ${plain(line)}`)
-  output.note(`  → \`freehold logs ${serviceName}\` shows more; correct the service or its image and deploy again.`)
+  output.note(
+    status.failure?.refused === true
+      ? `  → Sign the image, then \`freehold deploy ${serviceName}\` again; \`freehold services get ${serviceName}\` shows the keys.`
+      : `  → \`freehold logs ${serviceName}\` shows more; correct the service or its image and deploy again.`,
+  )
   return exitCodes.failed
 }
 

@@ -74,8 +74,12 @@ export const rolloutData = z.strictObject({
   abortRequested: z.boolean(),
 })
 
-/** `succeeded`, `failed`, `aborted` and `superseded` are final. */
+/**
+ * `verifying` comes first where the service's admission demands a signature; nothing of the revision is started in it.
+ * `succeeded`, `failed`, `aborted` and `superseded` are final.
+ */
 export const rolloutPhases = [
+  'verifying',
   'starting',
   'settling',
   'retiring',
@@ -94,7 +98,12 @@ export const rolloutStatus = z.object({
   message: z.string(),
   /** Why it failed or was aborted; null otherwise. Kept through `reverting`. */
   failure: z
-    .object({ outcome: z.enum(['failed', 'aborted', 'superseded']), reason: z.string(), logTail: z.array(z.string()) })
+    .object({
+      outcome: z.enum(['failed', 'aborted', 'superseded']),
+      reason: z.string(),
+      logTail: z.array(z.string()),
+      refused: z.literal(true).optional().describe('Admission refused the image: nothing of it was started'),
+    })
     .nullable(),
   /** After a failure: whether the previous revision serves (again); null while unknown or with none before. */
   previousServes: z.boolean().nullable(),

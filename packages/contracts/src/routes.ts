@@ -11,6 +11,7 @@ import {
   repositoryUsageKind,
   tagKind,
 } from './images.ts'
+import { installationKind } from './installation.ts'
 import { planRoutes } from './plan.ts'
 import { registryRoutes } from './registry.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
@@ -49,6 +50,7 @@ export const kinds = {
   tag: tagKind,
   blobLink: blobLinkKind,
   condemned: condemnedKind,
+  installation: installationKind,
   repositoryUsage: repositoryUsageKind,
 }
 

@@ -47,6 +47,33 @@ const imageVersionSchema = z
   .string()
   .regex(/^([A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64})$/, 'a tag or a sha256 digest')
 
+/**
+ * What an image must show before a rollout starts anything of it. Absent: any image may run. Keys are public keys as
+ * `cosign generate-key-pair` writes them; the server reads them and says what is wrong with one.
+ */
+export const admissionSchema = z.strictObject({
+  /** PEM; a signature by any one of them is enough. */
+  signedBy: z
+    .array(
+      z
+        .string()
+        .max(8192)
+        .regex(/^\s*-----BEGIN (RSA )?PUBLIC KEY-----\r?\n[A-Za-z0-9+/=\r\n]+-----END (RSA )?PUBLIC KEY-----\s*$/, {
+          error: 'a public key in PEM (-----BEGIN PUBLIC KEY-----), such as cosign.pub',
+        }),
+    )
+    .max(20)
+    .default([]),
+  /** What the signature itself must say, as `cosign sign -a key=value` writes it; all of them. */
+  annotations: z
+    .record(z.string().min(1).max(256), z.string().max(1024))
+    .refine((annotations) => Object.keys(annotations).length <= 20, 'at most 20 annotations')
+    .default({}),
+  /** imageVersion must be a digest, so that nothing but an edit of it changes the image. */
+  requireDigest: z.boolean().default(false),
+})
+export type Admission = z.output<typeof admissionSchema>
+
 /** The fields of record `IService` that a Swarm honours, and what a truthful rollout needs besides. */
 export const serviceData = z.strictObject({
   name: nameSchema,
@@ -106,6 +133,7 @@ export const serviceData = z.strictObject({
     })
     .default({ strategy: 'auto', deadlineSeconds: 120, settleSeconds: 3 }),
   stopGraceSeconds: z.int().min(0).max(3600).default(10),
+  admission: admissionSchema.optional(),
 })
 
 /** One container as the Swarm and its node's agent see it. */
@@ -143,6 +171,8 @@ export const serviceStatus = z.object({
   tasks: z.array(taskSchema),
   /** The newest first, at most 20. */
   drift: z.array(driftSchema),
+  /** A pushed digest that is not rolled out because admission does not accept its signatures (yet); else absent. */
+  awaitingSignature: z.object({ digest: z.string(), message: z.string() }).optional(),
 })
 
 export const serviceKind = defineKind({

@@ -4,6 +4,7 @@ import type { Retention } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
+import { createJudge } from './admission/index.ts'
 import { createAgentHub, createAgentUpgrade } from './agents/index.ts'
 import { createChangesNoun, type Feed } from './changes/index.ts'
 import {
@@ -23,6 +24,7 @@ import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers } from './reconcilers/index.ts'
 import {
   createImageContentHandlers,
+  createRegistryContent,
   createRegistryHandlers,
   createRetainer,
   createRetentionHandlers,
@@ -103,6 +105,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     random: systemRandom,
     hub,
     rules,
+    judge: createJudge({ content: createRegistryContent({ reads: store, blobs }), registryHost }),
     garbage: {
       periodMs: options.registryGarbage.periodMs,
       collect: (signal) => registry.collectGarbage({ graceMs: options.registryGarbage.graceMs, signal }),

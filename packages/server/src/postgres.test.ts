@@ -9,7 +9,10 @@ if ('skipped' in postgres) console.warn(`The server on PostgreSQL was not tested
 
 describe.skipIf('skipped' in postgres)('on PostgreSQL', () => {
   const { url } = postgres as RunningPostgres
-  const start = () => startTestServer({ environment: { FREEHOLD_STORE_URL: url } })
+  const start = () =>
+    startTestServer({
+      environment: { FREEHOLD_STORE_URL: url, APP_SECRET: 'the-same-on-every-control-plane-of-a-store' },
+    })
   let server: TestServer
   let token = ''
 

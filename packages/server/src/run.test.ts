@@ -152,3 +152,15 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
     expect(status.storeVersion).toBe(outcome === 201 ? before + 1 : before)
   },
 )
+
+test('another secret than the one the store was made with stops the start, unless it is accepted', async () => {
+  const first = start()
+  await urlOf(first)
+  first.child.kill('SIGTERM')
+  expect(await first.ended).toBe(0)
+  const other = { APP_SECRET: 'another-secret-of-more-than-32-characters' }
+  const refused = start(other)
+  expect(await refused.ended).toBe(1)
+  expect(refused.output()).toMatch(/cannot start: APP_SECRET.*FREEHOLD_ACCEPT_NEW_SECRET=on/)
+  await urlOf(start({ ...other, FREEHOLD_ACCEPT_NEW_SECRET: 'on' }))
+})

@@ -16,7 +16,7 @@ import { createIdentityNoun } from './identity/index.ts'
 import { createLocalAgent, createLocalEnrolment } from './local-agent/index.ts'
 import { createNouns } from './nouns.ts'
 import { openStore } from './open-store.ts'
-import { openServerSecret } from './secrets/index.ts'
+import { checkServerSecret, openServerSecret } from './secrets/index.ts'
 
 const hourMs = 3_600_000
 const closeLimitMs = 10_000
@@ -59,6 +59,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   const store = await openStore(config, log)
   starting.defer(() => store.close())
   const secret = await openServerSecret(config)
+  await checkServerSecret({ store, secret, acceptNew: config.acceptNewSecret, log })
   const feed = await createFeed({
     store,
     onError: (error) => log.warn({ err: error }, 'reading the change feed failed'),

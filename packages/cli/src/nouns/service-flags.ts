@@ -24,6 +24,10 @@ interface ServiceOptions {
   deadline?: string
   settle?: string
   command?: string
+  signedBy?: string[]
+  signatureAnnotation?: string[]
+  requireDigest?: boolean
+  admission?: boolean
 }
 
 /** Flags for the parts of a service that are not plain fields. */
@@ -52,10 +56,19 @@ export function addServiceFlags(command: Command, verb: 'create' | 'update'): vo
     .option('--deadline <seconds>', 'a new revision must be healthy within this time')
     .option('--settle <seconds>', 'how long it must stay healthy before the old one goes')
     .option('--command <array>', "replaces the image's entrypoint and arguments; a YAML array or one word")
+    .option(
+      '--signed-by <file>',
+      'run only images signed by this public key, such as cosign.pub (repeatable: any one of them; replaces all)',
+      collect,
+    )
+    .option('--signature-annotation <key=value>', 'what the signature must say (repeatable)', collect)
+    .option('--require-digest', 'the image version must be a digest')
   if (verb === 'create') return
   command
     .option('--unset-env <KEY>', 'remove a variable (repeatable)', collect)
     .option('--no-health-check', 'forget the declared health check')
+    .option('--no-require-digest', 'the image version may be a tag')
+    .option('--no-admission', 'run any image, signed or not')
 }
 
 /** What the flags say, as a part of a service's `data` (for update: of its merge patch). */
@@ -73,12 +86,14 @@ export async function readServiceFlags(runtime: Runtime, given: object, verb: 'c
   if (options.deadline !== undefined) rollout.deadlineSeconds = numberOf('--deadline', options.deadline)
   if (options.settle !== undefined) rollout.settleSeconds = numberOf('--settle', options.settle)
   const healthCheck = readHealthCheck(options, verb)
+  const admission = await readAdmission(runtime, options, verb)
   return {
     ...unlessEmpty('environment', environment),
     ...unlessEmpty('ports', ports),
     ...unlessEmpty('resources', resources),
     ...unlessEmpty('rollout', rollout),
     ...(healthCheck === undefined ? {} : { healthCheck }),
+    ...(admission === undefined ? {} : { admission }),
     ...(options.volume === undefined ? {} : { volumes: options.volume.map(parseVolume) }),
     ...(options.command === undefined ? {} : { command: words('--command', options.command) }),
   }
@@ -125,6 +140,37 @@ function readHealthCheck(options: ServiceOptions, verb: 'create' | 'update'): Da
   }
   if (options.healthPort === undefined) return undefined
   return verb === 'update' ? port : { type: 'tcp', ...port }
+}
+
+async function readAdmission(
+  runtime: Runtime,
+  options: ServiceOptions,
+  verb: 'create' | 'update',
+): Promise<Data | null | undefined> {
+  const { signedBy, signatureAnnotation, requireDigest } = options
+  const admission: Data = {}
+  if (signedBy !== undefined) {
+    const keys: string[] = []
+    for (const file of signedBy) keys.push((await readSource(runtime.io, file)).text)
+    admission.signedBy = keys
+  }
+  if (signatureAnnotation !== undefined) admission.annotations = Object.fromEntries(signatureAnnotation.map(parsePair))
+  if (requireDigest !== undefined) admission.requireDigest = requireDigest
+  if (options.admission !== false) return Object.keys(admission).length === 0 ? undefined : admission
+  if (Object.keys(admission).length > 0) {
+    throw new CliError(
+      exitCodes.usage,
+      '--no-admission forgets the rule that the other flags give.',
+      'Give --no-admission alone, or leave it out.',
+    )
+  }
+  return verb === 'update' ? null : undefined
+}
+
+function parsePair(text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at < 1) throw new CliError(exitCodes.usage, `"${text}" is no annotation.`, 'Write key=value.')
+  return [text.slice(0, at), text.slice(at + 1)]
 }
 
 async function readEnvironment(runtime: Runtime, options: ServiceOptions): Promise<Data> {

@@ -4,7 +4,7 @@ const tones: Record<Tone, readonly string[]> = {
   good: ['running', 'online', 'succeeded', 'passing', 'complete'],
   warn: ['degraded', 'warning', 'reverting', 'expired'],
   bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error'],
-  moving: ['deploying', 'starting', 'settling', 'retiring', 'preparing', 'ready', 'accepted', 'assigned'],
+  moving: ['deploying', 'verifying', 'starting', 'settling', 'retiring', 'preparing', 'ready', 'accepted', 'assigned'],
   waiting: ['waiting', 'waiting-for-image', 'initializing', 'new', 'pending', 'allocated'],
   idle: ['stopped', 'aborted', 'superseded', 'revoked', 'shutdown', 'remove', 'disabled'],
   unknown: [],

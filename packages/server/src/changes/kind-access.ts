@@ -16,6 +16,7 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   tag: 'images:read',
   blobLink: 'images:read',
   condemned: 'images:read',
+  installation: 'audit:read',
   repositoryUsage: 'images:read',
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readConfig, settingsReference } from './index.ts'
+import { readConfig, retentionOf, settingsReference } from './index.ts'
 import { settings } from './settings.ts'
 import { publicUrlOf } from './url.ts'
 
@@ -37,6 +37,28 @@ test('times of the garbage collection are whole numbers within their bounds', ()
     expect(faultsOf(grace(text))[0], text).toMatch(/GRACE_HOURS is ".+" and must be a whole number from 1 to 8760/)
   }
   expect(faultsOf(period('10081'))).toHaveLength(1)
+})
+
+test('rules of the registry are whole only where they can be meant', () => {
+  expect(retentionOf(good({}))).toBeNull()
+  expect(good({})).toMatchObject({ registryQuotaBytes: undefined })
+  const rules = good({
+    FREEHOLD_REGISTRY_QUOTA_GIB: '2',
+    FREEHOLD_REGISTRY_RETENTION_KEEP_LAST: '5',
+    FREEHOLD_REGISTRY_RETENTION_KEEP_TAGS: 'v*, latest',
+    FREEHOLD_REGISTRY_RETENTION_UNTAGGED_DAYS: '14',
+  })
+  expect(rules.registryQuotaBytes).toBe(2 * 1024 ** 3)
+  expect(retentionOf(rules)).toEqual({ keepLastTags: 5, keepTags: ['v*', 'latest'], deleteUntaggedAfterDays: 14 })
+  const wrong = {
+    FREEHOLD_REGISTRY_QUOTA_GIB: '0',
+    FREEHOLD_REGISTRY_RETENTION_KEEP_LAST: '0',
+    FREEHOLD_REGISTRY_RETENTION_KEEP_TAGS: 'v*,,latest',
+    FREEHOLD_REGISTRY_RETENTION_KEEP_DAYS: 'week',
+    FREEHOLD_REGISTRY_RETENTION_UNTAGGED_DAYS: '1.5',
+  }
+  const faults = faultsOf(wrong).map((fault) => fault.split(' ')[0])
+  expect([...new Set(faults)].toSorted()).toEqual(Object.keys(wrong).toSorted())
 })
 
 test('every fault is named at once, each with its variable', () => {

@@ -37,6 +37,13 @@ function wholeNumber({ from, to }: { from: number; to: number }) {
     .refine((value) => value >= from && value <= to, fault)
 }
 
+function onOrOff(preset: boolean) {
+  return z
+    .enum(['on', 'off'], { error: 'must be on or off' })
+    .transform((value) => value === 'on')
+    .default(preset)
+}
+
 /** Reads `username:password`; the password may hold colons. */
 const account = z
   .string()
@@ -159,16 +166,21 @@ export const settings = {
       .max(1024)
       .optional(),
   }),
+  acceptNewSecret: setting({
+    variable: 'FREEHOLD_ACCEPT_NEW_SECRET',
+    meaning:
+      'Set to `on` for one start when the secret of this installation is lost for good. Credentials kept encrypted must be entered again.',
+    default: 'off',
+    unit: 'on | off',
+    schema: onOrOff(false),
+  }),
   localCluster: setting({
     variable: 'FREEHOLD_LOCAL_CLUSTER',
     meaning:
       'Whether the Docker engine of this machine becomes a cluster named `local`, by a cluster agent that is started along; a Swarm is initialised where there is none.',
     default: 'on',
     unit: 'on | off',
-    schema: z
-      .enum(['on', 'off'], { error: 'must be on or off' })
-      .transform((value) => value === 'on')
-      .default(true),
+    schema: onOrOff(true),
   }),
   dockerHost: setting({
     variable: 'DOCKER_HOST',

@@ -1,5 +1,7 @@
+import type { Service } from '@freehold/contracts'
 import { type Clock, createDriver, type Driver, type Random } from '@freehold/reconcile'
-import type { Store } from '@freehold/store'
+import type { Store, Transaction } from '@freehold/store'
+import type { Judge } from '../admission/index.ts'
 import type { AgentHub } from '../agents/index.ts'
 import { createRolloutAdvancer } from '../rollouts/index.ts'
 import { createPushReconciler, refreshService, type ServiceRules } from '../services/index.ts'
@@ -26,6 +28,8 @@ export function createReconcilers(options: {
   random: Random
   hub: AgentHub
   rules: ServiceRules
+  /** Whether an image may run. */
+  judge: Judge
   /** Garbage collection of the registry's blobs; absent where there is no registry. */
   garbage?: { periodMs: number; collect: (signal: AbortSignal) => Promise<unknown> }
   /** Retention of the registry's tags and manifests; absent where there is no registry. */
@@ -35,19 +39,21 @@ export function createReconcilers(options: {
   /** A job that failed; it is tried again. `job` names it. */
   onFailure: (failure: { job: string; error: unknown }) => void
 }): Reconcilers {
-  const { store, clock, random, hub, rules, garbage, retention, onFailure, logKeptMs = 400 * day } = options
-  const pushes = createPushReconciler({ store, rules })
+  const { store, clock, random, hub, rules, judge, garbage, retention, onFailure, logKeptMs = 400 * day } = options
+  const settle = (transaction: Transaction, service: Service): Promise<void> =>
+    refreshService(transaction, {
+      serviceId: service.id,
+      clusterId: service.data.clusterId,
+      sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
+      registryHost: rules.registryHost(),
+    })
+  const pushes = createPushReconciler({ store, rules, judge, settle })
   const advancer = createRolloutAdvancer({
     store,
     now: () => clock.now(),
     observe: (rollout) => hub.observe(rollout),
-    settle: (transaction, service) =>
-      refreshService(transaction, {
-        serviceId: service.id,
-        clusterId: service.data.clusterId,
-        sight: hub.sightOf({ id: service.id, clusterId: service.data.clusterId }),
-        registryHost: rules.registryHost(),
-      }),
+    judge,
+    settle,
     onError: (error, rollout) => onFailure({ job: `rollout ${rollout.id}`, error }),
   })
   const loop = (job: string, periodMs: number, run: Run, timeLimitMs = 60_000): Driver =>

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type BlobStore, createFileBlobs } from '@freehold/blobs'
 import {
   type Cluster,
   clusterKind,
@@ -18,10 +19,12 @@ import {
 } from '@freehold/contracts'
 import { createRandom, systemClock } from '@freehold/reconcile'
 import { type Actor, openSqliteStore, type Store } from '@freehold/store'
+import { createJudge } from '../admission/index.ts'
 import { clusterReport, connectAgent, makeKey, type TestAgent } from '../agents/agent.testing.ts'
 import { type AgentHub, createAgentHub } from '../agents/index.ts'
 import { createPullCredentials } from '../clusters/index.ts'
 import type { Caller } from '../http/handler.ts'
+import { createRegistryContent } from '../registry/index.ts'
 import { createService, type ServiceRules } from '../services/index.ts'
 import { createReconcilers, type Reconcilers } from './reconcilers.ts'
 
@@ -40,6 +43,7 @@ export interface World {
   store: Store
   rules: ServiceRules
   hub: AgentHub
+  blobs: BlobStore
   failures: unknown[]
   /** Ends this control plane as kill -9 would, as far as memory goes, and starts another on the same store. */
   restart(): Promise<void>
@@ -52,6 +56,7 @@ export async function openWorld(): Promise<World> {
   const open = () => openSqliteStore({ directory, kinds: Object.values(kinds) })
   const rules: ServiceRules = { registryHost: () => registryHost, now: () => systemClock.now() }
   const failures: unknown[] = []
+  const blobs = await createFileBlobs({ directory: join(directory, 'blobs') })
   let parts = await start(await open())
 
   async function start(store: Store): Promise<{ store: Store; hub: AgentHub; reconcilers: Reconcilers }> {
@@ -69,6 +74,7 @@ export async function openWorld(): Promise<World> {
       random: createRandom(1),
       hub,
       rules,
+      judge: createJudge({ content: createRegistryContent({ reads: store, blobs }), registryHost: rules.registryHost }),
       onFailure: ({ job, error }) => failures.push(job, error),
     })
     reconcilers.start()
@@ -88,6 +94,7 @@ export async function openWorld(): Promise<World> {
       return parts.hub
     },
     rules,
+    blobs,
     failures,
     async restart() {
       await stop()

@@ -14,6 +14,7 @@
  */
 export type { RegistryUser } from './access.ts'
 export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
+export { createRegistryContent, type RegistryContent } from './content.ts'
 export { createImageContentHandlers } from './inspect.ts'
 export { createRegistry, type Registry } from './registry.ts'
-export { createRetainer, type Retainer } from './retention.ts'
+export { createRetainer } from './retention.ts'

@@ -34,6 +34,19 @@ export function reportOf(input: {
   }
 }
 
+/** The report of what was really done; in between more may have come or gone than was announced. */
+export function withDone(report: RetentionReport, done: readonly RetentionStep[]): RetentionReport {
+  const count = (kind: RetentionStep['kind']) => done.filter((step) => step.kind === kind).length
+  const kept = report.steps.filter((step) => step.action === 'keep')
+  return {
+    ...report,
+    tags: { ...report.tags, delete: count('tag') },
+    manifests: { ...report.manifests, delete: count('manifest') },
+    steps: [...done, ...kept].slice(0, stepLimit),
+    truncated: report.truncated || done.length + kept.length > stepLimit,
+  }
+}
+
 function releasedBytes(state: RepositoryState, going: readonly RetentionStep[]): number {
   const gone = new Set(going.flatMap((step) => (step.kind === 'manifest' ? [step.digest] : [])))
   const released = new Map<string, number>()

@@ -13,7 +13,7 @@ import { countOut, showUsage } from '../images/index.ts'
 import { pagesOf } from './pages.ts'
 import { findManifest, findTag, forgetVersions, markUntagged } from './repository.ts'
 import type { ManifestState, RepositoryState } from './retention-graph.ts'
-import { reportOf } from './retention-report.ts'
+import { reportOf, withDone } from './retention-report.ts'
 import { describeKeeping, planRetention, type RetentionPlan } from './retention-rules.ts'
 import { servedOf } from './served.ts'
 
@@ -71,6 +71,7 @@ export function createRetainer(options: {
 
   async function apply(image: Image, signal: AbortSignal): Promise<RetentionReport> {
     const report = await preview(image)
+    if (report.tags.delete + report.manifests.delete === 0) return report
     const done: RetentionStep[] = []
     for (const part of ['tags', 'groups'] as const) {
       let taken: RetentionStep[] = []
@@ -82,13 +83,7 @@ export function createRetainer(options: {
     }
     if (done.length > 0)
       log.info({ repository: image.data.name, removed: done.length }, 'retention removed tags and manifests')
-    const [tags, manifests] = [done.filter(isTag).length, done.filter((step) => !isTag(step)).length]
-    return {
-      ...report,
-      tags: { ...report.tags, delete: tags },
-      manifests: { ...report.manifests, delete: manifests },
-      steps: [...done, ...report.steps.filter((step) => step.action === 'keep')].slice(0, report.steps.length),
-    }
+    return withDone(report, done)
   }
 
   /** The first steps of a plan made in the transaction itself; none are left where it answers none. */
@@ -209,5 +204,3 @@ function refuseExternal({ data }: Image): void {
     `${data.name} is an external image; retention is for repositories of this registry.`,
   )
 }
-
-const isTag = (step: RetentionStep) => step.kind === 'tag'

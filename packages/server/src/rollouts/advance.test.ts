@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createService, type ServiceRules, updateService } from '../services/index.ts'
 import { createRolloutAdvancer } from './advance.ts'
+import { abortRollout } from './service.ts'
 
 const actor = { type: 'system', id: 'test', name: 'test' } as const
 const rules: ServiceRules = { registryHost: () => 'registry.test', now: () => Date.now() }
@@ -39,7 +41,11 @@ async function startRollouts(count: number): Promise<Service[]> {
   })
 }
 
-function advancerOf(connected: boolean, current = false) {
+const failing = (error: unknown): void => {
+  throw error
+}
+
+function advancerOf(connected: boolean, current = false, onError = failing) {
   const counted: Store = {
     ...store,
     get: (...asked) => {
@@ -51,10 +57,9 @@ function advancerOf(connected: boolean, current = false) {
     store: counted,
     now: () => nowMs,
     observe: () => ({ connected, current, provenAtMs: nowMs, tasks: [], replicas: new Map() }),
+    judge: () => Promise.reject(new Error('No service here demands a signature.')),
     settle: async () => {},
-    onError: (error) => {
-      throw error
-    },
+    onError,
   })
 }
 
@@ -84,6 +89,26 @@ it('gives up on a rollout nobody reports on after a day', async () => {
   await advancer.run(signal)
   const [ended] = await store.all(rolloutKind)
   expect(ended?.status.phase).toBe('failed')
+})
+
+it('goes on with a rollout whose signatures cannot be read: it waits, says so in the log, and can be aborted', async () => {
+  const [web] = await startRollouts(1)
+  if (web === undefined) throw new Error('no service')
+  const { publicKey } = generateKeyPairSync('ed25519')
+  const signedBy = [publicKey.export({ type: 'spki', format: 'pem' }).toString()]
+  const admission = { signedBy, annotations: {}, requireDigest: false }
+  await store.transaction(actor, (transaction) =>
+    updateService(transaction, { id: web.id, data: { ...web.data, admission, imageVersion: 'v2' } }, rules),
+  )
+  const newest = async () => (await store.all(rolloutKind)).at(-1)
+  const errors: unknown[] = []
+  const advancer = advancerOf(false, false, (error) => void errors.push(error))
+  await advancer.run(signal)
+  expect(await newest()).toMatchObject({ status: { phase: 'verifying' } })
+  expect(errors.map(String)).toEqual([expect.stringContaining('demands a signature')])
+  await store.transaction(actor, async (transaction) => abortRollout(transaction, (await newest())?.id ?? ''))
+  await advancer.run(signal)
+  expect(await newest()).toMatchObject({ status: { phase: 'aborted' } })
 })
 
 it('looks again within a second at a rollout agents report on', async () => {

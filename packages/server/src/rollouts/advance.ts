@@ -1,6 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Revision, type Rollout, revisionKind, rolloutKind, type Service, serviceKind } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
-import { advance, isFinal, type Observation, type RolloutStatus, type RolloutView } from './kind.ts'
+import type { Judge } from '../admission/index.ts'
+import { advance, type Observation, type RolloutView } from './kind.ts'
+import { isFinal, type RolloutStatus } from './status.ts'
 
 /** A rollout nobody reports on is looked at again this often, even if nothing about it changed. */
 const unseenIntervalMs = 60_000
@@ -25,15 +28,17 @@ export function createRolloutAdvancer(options: {
   store: Store
   now: () => number
   observe: (rollout: Rollout) => Observation
+  judge: Judge
   settle: (transaction: Transaction, service: Service) => Promise<void>
   onError: (error: unknown, rollout: Rollout) => void
 }): RolloutAdvancer {
-  const { store, now, observe, settle, onError } = options
+  const { store, now, observe, judge, settle, onError } = options
   const watch = createWatch(now)
   const unseen = createUnseenMemory(now)
 
   const step = async (found: Rollout, observation: Observation): Promise<void> => {
     const watchedMs = watch.tick(found, observation.connected ? observation.provenAtMs : null)
+    if (found.status.phase === 'verifying') return verify(found, { observation, watchedMs })
     if (observation.connected) return decideAndWrite(found, { observation, watchedMs })
     const service = await store.get(serviceKind, found.data.serviceId)
     if (service === undefined || unseen.isKnown(found, service)) return
@@ -41,14 +46,30 @@ export function createRolloutAdvancer(options: {
     unseen.note(found, service)
   }
 
+  /** Signatures are read before the transaction; the verdict holds only for the rule it was made by. */
+  const verify = async (found: Rollout, seen: Pick<RolloutView, 'observation' | 'watchedMs'>): Promise<void> => {
+    const parts = await partsOf(store, found.id)
+    if (parts === undefined) return
+    const { admission } = parts.service.data
+    const { spec, imageDigest: digest } = parts.revision.data
+    const verdict = await judge({ admission, reference: spec.image, digest }).catch((error: unknown) => {
+      onError(error, found)
+      return null
+    })
+    await decideAndWrite(found, { ...seen, verdict, rule: admission })
+  }
+
   const decideAndWrite = async (
     found: Rollout,
-    { observation, watchedMs }: Pick<RolloutView, 'observation' | 'watchedMs'>,
+    seen: Pick<RolloutView, 'observation' | 'watchedMs'> &
+      Partial<Pick<RolloutView, 'verdict'>> & { rule?: Service['data']['admission'] },
   ): Promise<void> => {
+    const { observation, watchedMs, verdict = null, rule } = seen
     const decide = async (reads: Reads): Promise<{ view: RolloutView; next: RolloutStatus } | undefined> => {
       const parts = await partsOf(reads, found.id)
       if (parts === undefined || parts.rollout.status.phase !== found.status.phase) return undefined
-      const view = { ...parts, observation, watchedMs, now: new Date(now()) }
+      const holds = isDeepStrictEqual(parts.service.data.admission, rule)
+      const view = { ...parts, observation, watchedMs, verdict: holds ? verdict : null, now: new Date(now()) }
       return { view, next: advance(view) }
     }
     const outlook = await decide(store)

@@ -8,7 +8,8 @@
  * Not here: what a service is made of (`services`), how agents are told and heard (`agents`).
  */
 export { createRolloutAdvancer } from './advance.ts'
-export { isFinal, type Observation, settledWorkloads, workloadsOf } from './kind.ts'
+export { type Observation, settledWorkloads, workloadsOf } from './kind.ts'
 export { createRevisionHandlers, createRolloutHandlers } from './routes.ts'
-export { activeRollout, makeRevision, newestRevision, startRollout } from './service.ts'
+export { activeRollout, isRefused, makeRevision, newestRevision, startRollout } from './service.ts'
+export { isFinal } from './status.ts'
 export { causeOf, containers, countTasks, replicasOf } from './tasks.ts'

@@ -1,8 +1,9 @@
 import { finalPhases, type Rollout, type Workload } from '@freehold/contracts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isFinal, workloadsOf } from './kind.ts'
+import { workloadsOf } from './kind.ts'
 import { revision, rollout, service, step, task } from './rollout.testing.ts'
+import { isFinal } from './status.ts'
 
 /** A little Swarm: it does what is desired, sooner or later, and containers fare as the run says. */
 type Turn = {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { isFinal, strategyFor, superseded, workloadsOf } from './kind.ts'
+import { strategyFor, workloadsOf } from './kind.ts'
 import { revision, rollout, service, startAt, step, task } from './rollout.testing.ts'
+import { isFinal, superseded } from './status.ts'
 import { replicasOf } from './tasks.ts'
 
 describe('a rollout', () => {

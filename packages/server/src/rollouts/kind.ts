@@ -1,13 +1,5 @@
-import {
-  finalPhases,
-  type Revision,
-  type Rollout,
-  type RolloutPhase,
-  type Service,
-  type Task,
-  type Workload,
-  type WorkloadSpec,
-} from '@freehold/contracts'
+import type { Revision, Rollout, RolloutPhase, Service, Task, Workload, WorkloadSpec } from '@freehold/contracts'
+import { entered, isFinal, type RolloutStatus } from './status.ts'
 import { broken, causeOf, containers, countTasks, isHealthy, placeOf, replicasOf } from './tasks.ts'
 
 /** What the agents see of one service now. */
@@ -32,25 +24,18 @@ export interface RolloutView {
   /** What served before; null for the first, and where it is the same revision. */
   previous: Revision | null
   observation: Observation
+  /** While verifying: what admission says of its image; null where that is not known yet. */
+  verdict: { admitted: boolean; message: string } | null
   /** How long this rollout was in its present phase while an agent reported. */
   watchedMs: number
   now: Date
 }
 
-/** The next status of a rollout; `next` equal to the present one means: wait. */
-export type RolloutStatus = Rollout['status']
-
 const failuresUntilVerdict = 3
 /** An agent that never comes back must not keep a rollout open for ever. */
 const absenceLimitMs = 24 * 60 * 60 * 1000
 const removalGraceMs = 30_000
-const historyLimit = 50
 const sentenceLimit = 600
-
-/** Whether a rollout has reached a phase it never leaves. */
-export function isFinal(phase: RolloutPhase): boolean {
-  return finalPhases.includes(phase)
-}
 
 /** `recreate` where the service asks for it, or where a port of the node or a volume cannot be held by both. */
 export function strategyFor(
@@ -83,6 +68,11 @@ export function workloadsOf(view: Pick<RolloutView, 'rollout' | 'service' | 'rev
   const { strategy, supersededRevisionId } = rollout.data
   const next = workload(service, revision)
   switch (rollout.status.phase) {
+    case 'verifying': {
+      if (previous === null) return []
+      const startAfterRevisionId = strategy === 'recreate' ? supersededRevisionId : null
+      return [{ ...workload(service, previous), startAfterRevisionId }]
+    }
     case 'starting':
     case 'settling': {
       if (strategy === 'beside') return previous === null ? [next] : [workload(service, previous), next]
@@ -114,6 +104,7 @@ export function advance(view: RolloutView): RolloutStatus {
   const { rollout, observation } = view
   const { phase } = rollout.status
   if (isFinal(phase)) return rollout.status
+  if (phase === 'verifying') return advanceVerifying(view)
   if (replicasOf(view.service, view.revision.data.spec) === 0 && phase !== 'reverting') return stopped(view)
   if (rollout.data.abortRequested && phase !== 'reverting') {
     return revert(view, 'aborted', 'A person asked to stop it.', [])
@@ -139,32 +130,6 @@ export function advance(view: RolloutView): RolloutStatus {
   }
 }
 
-/** The end of a rollout that a newer one takes over from. */
-export function superseded(status: RolloutStatus, options: { by: number; now: Date }): RolloutStatus {
-  const reason = `Revision ${options.by} took over.`
-  return entered(
-    { ...status, failure: { outcome: 'superseded', reason, logTail: [] } },
-    { phase: 'superseded', message: reason, now: options.now },
-  )
-}
-
-/** The status a rollout begins with. */
-export function begun(options: { now: Date; message: string }): RolloutStatus {
-  const at = options.now.toISOString()
-  return {
-    phase: 'starting',
-    message: options.message,
-    failure: null,
-    previousServes: null,
-    phaseSince: at,
-    startedAt: at,
-    finishedAt: null,
-    healthy: 0,
-    wanted: 0,
-    history: [{ at, message: options.message }],
-  }
-}
-
 function workload(service: Service, revision: Revision): Workload {
   return {
     serviceId: service.id,
@@ -180,6 +145,36 @@ function workload(service: Service, revision: Revision): Workload {
 function seenOf(view: RolloutView, revision: Revision) {
   const { service, observation } = view
   return countTasks({ service, revision, tasks: observation.tasks, replicas: observation.replicas })
+}
+
+/** Nothing of the revision runs yet, so no agent has a part in this, and ending it leaves everything as it is. */
+function advanceVerifying(view: RolloutView): RolloutStatus {
+  const { rollout, verdict } = view
+  if (rollout.data.abortRequested) return unstarted(view, { outcome: 'aborted', reason: 'A person asked to stop it.' })
+  if (verdict?.admitted === true) return enter(view, 'starting', verdict.message)
+  if (verdict !== null) return unstarted(view, { outcome: 'failed', reason: verdict.message, refused: true })
+  const isOverdue = view.now.getTime() - Date.parse(rollout.status.startedAt) > absenceLimitMs
+  return isOverdue
+    ? unstarted(view, { outcome: 'failed', reason: 'Its signatures could not be read for a day.' })
+    : rollout.status
+}
+
+function unstarted(
+  view: RolloutView,
+  failure: { outcome: 'failed' | 'aborted'; reason: string; refused?: true },
+): RolloutStatus {
+  const { previous, observation } = view
+  const reason = failure.reason.slice(0, sentenceLimit)
+  const seesIt = previous !== null && observation.connected && observation.current && seenOf(view, previous).complete
+  const ending =
+    previous === null
+      ? 'Nothing of it was started, and there was no revision before it.'
+      : `Nothing of it was started; revision ${previous.data.number} ${seesIt ? 'serves' : 'was left as it was'}.`
+  const failed = {
+    ...view,
+    rollout: { ...view.rollout, status: { ...view.rollout.status, failure: { ...failure, reason, logTail: [] } } },
+  }
+  return finish(failed, failure.outcome, { message: `${reason} ${ending}`, previousServes: seesIt ? true : null })
 }
 
 function advanceStarting(view: RolloutView): RolloutStatus {
@@ -336,20 +331,6 @@ function finish(
 
 function enter(view: RolloutView, phase: RolloutPhase, message: string): RolloutStatus {
   return entered({ ...view.rollout.status, ...countsOf(view) }, { phase, message, now: view.now })
-}
-
-function entered(status: RolloutStatus, step: { phase: RolloutPhase; message: string; now: Date }): RolloutStatus {
-  const at = step.now.toISOString()
-  const history = [...status.history, { at, message: step.message }]
-  return {
-    ...status,
-    phase: step.phase,
-    message: step.message,
-    phaseSince: at,
-    finishedAt: isFinal(step.phase) ? at : null,
-    /** The first entry says how it began, so it stays. */
-    history: history.length <= historyLimit ? history : [...history.slice(0, 1), ...history.slice(1 - historyLimit)],
-  }
 }
 
 /** Says what it waits for; the very same status where that has not changed. */

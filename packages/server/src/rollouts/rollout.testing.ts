@@ -1,6 +1,7 @@
 import { type Revision, type Rollout, type Service, serviceData, serviceKind, type Task } from '@freehold/contracts'
 import { specOf } from '../services/index.ts'
-import { advance, begun } from './kind.ts'
+import { advance, type RolloutView } from './kind.ts'
+import { begun } from './status.ts'
 
 export const startAt = Date.parse('2026-01-01T00:00:00.000Z')
 const meta = { generation: 1, version: 1, labels: {}, createdAt: '', updatedAt: '' }
@@ -86,7 +87,15 @@ export function task(of: Revision, part: Partial<Task> = {}): Task {
 export function step(
   of: Service,
   now: { rollout: Rollout; next: Revision; previous: Revision | null },
-  seen: { tasks: Task[]; connected?: boolean; current?: boolean; watchedMs?: number; atMs?: number; nodes?: number },
+  seen: {
+    tasks: Task[]
+    connected?: boolean
+    current?: boolean
+    watchedMs?: number
+    atMs?: number
+    nodes?: number
+    verdict?: RolloutView['verdict']
+  },
 ): Rollout {
   const status = advance({
     rollout: now.rollout,
@@ -100,6 +109,7 @@ export function step(
       tasks: seen.tasks,
       replicas: new Map([[now.next.id, seen.nodes ?? 1]]),
     },
+    verdict: seen.verdict ?? null,
     watchedMs: seen.watchedMs ?? 0,
     now: new Date(startAt + (seen.atMs ?? 1000)),
   })

@@ -8,7 +8,9 @@ import {
   serviceKind,
 } from '@freehold/contracts'
 import type { Reads, Transaction } from '@freehold/store'
-import { begun, isFinal, strategyFor, superseded } from './kind.ts'
+import { demandsSignature } from '../admission/index.ts'
+import { strategyFor } from './kind.ts'
+import { begun, isFinal, superseded } from './status.ts'
 
 const revisionsKept = 10
 const rolloutsKept = 20
@@ -44,8 +46,16 @@ export async function makeRevision(
   })
 }
 
+/** Whether admission refused the newest rollout of a service, and it was of this revision. */
+export async function isRefused(reads: Reads, service: Service, revision: Revision): Promise<boolean> {
+  const { rolloutId, currentRevisionId } = service.status
+  if (rolloutId === null || currentRevisionId === revision.id) return false
+  const rollout = await reads.get(rolloutKind, rolloutId)
+  return rollout?.data.revisionId === revision.id && rollout.status.failure?.refused === true
+}
+
 /**
- * Begins to move a service to a revision. A rollout under way is superseded: the new one goes back, if it must, to the
+ * Begins to move a service to a revision; where the service demands a signature, by verifying it. A rollout under way is superseded: the new one goes back, if it must, to the
  * last revision that proved itself. Old revisions and rollouts are pruned in the same transaction.
  */
 export async function startRollout(
@@ -57,6 +67,7 @@ export async function startRollout(
   if (active !== undefined) {
     await transaction.setStatus(rolloutKind, active.id, superseded(active.status, { by: revision.data.number, now }))
   }
+  const isVerified = demandsSignature(service.data)
   const previousId = service.status.currentRevisionId === revision.id ? null : service.status.currentRevisionId
   const supersededId = active?.data.revisionId ?? null
   const others = await Promise.all(
@@ -79,7 +90,11 @@ export async function startRollout(
       settleSeconds: service.data.rollout.settleSeconds,
       abortRequested: false,
     },
-    status: begun({ now, message: `Rolling out revision ${revision.data.number} (${sentences[trigger]}).` }),
+    status: begun({
+      now,
+      message: `Rolling out revision ${revision.data.number} (${sentences[trigger]})${isVerified ? '; verifying its signature' : ''}.`,
+      phase: isVerified ? 'verifying' : 'starting',
+    }),
   })
   await prune(transaction, { service, keep: [revision.id, previousId, rollout.data.supersededRevisionId] })
   await transaction.setStatus(serviceKind, service.id, {

@@ -9,6 +9,7 @@ import {
   type Task,
   type WorkloadSpec,
 } from '@freehold/contracts'
+import { checkAdmission } from '../admission/index.ts'
 import { causeOf, containers, countTasks, isFinal, replicasOf } from '../rollouts/index.ts'
 
 type Data = Service['data']
@@ -43,6 +44,7 @@ export function checkService(data: Data): void {
   for (const path of repeated(data.volumes.map((volume) => volume.path))) {
     fault('volumes', `two volumes are mounted at ${path}`)
   }
+  for (const { path, message } of checkAdmission(data)) fault(path, message)
   const [first] = faults
   if (first === undefined) return
   throw new FreeholdError('invalid-input', `${first.path}: ${first.message}.`, { details: faults })

@@ -21,14 +21,19 @@ export async function refreshService(
   const next = isRolling ? await transaction.get(revisionKind, rollout.data.revisionId) : undefined
   const { imageId, imageVersion } = service.data
   const image = imageId === undefined ? undefined : await transaction.get(imageKind, imageId)
-  const isMissing =
-    image !== undefined &&
-    (await findImage(transaction, { image, imageVersion, registryHost: options.registryHost })) === null
+  const found =
+    image === undefined
+      ? undefined
+      : await findImage(transaction, { image, imageVersion, registryHost: options.registryHost })
+  const { awaitingSignature } = service.status
+  const isMissing = image !== undefined && found === null
   const waiting = isMissing
     ? `No image ${options.registryHost}/${image.data.name}:${imageVersion} has been pushed yet.`
-    : rollout === undefined && image?.data.location.internal === true
-      ? 'An image is there, and deployOnPush is off: deploy the service to run it.'
-      : null
+    : awaitingSignature !== undefined && awaitingSignature.digest === found?.digest
+      ? awaitingSignature.message
+      : rollout === undefined && image?.data.location.internal === true
+        ? 'An image is there, and deployOnPush is off: deploy the service to run it.'
+        : null
   await transaction.setStatus(
     serviceKind,
     service.id,

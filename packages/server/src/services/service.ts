@@ -14,7 +14,7 @@ import {
 } from '@freehold/contracts'
 import type { Reads, Transaction } from '@freehold/store'
 import { ensureServiceImage } from '../images/index.ts'
-import { activeRollout, makeRevision, newestRevision, startRollout } from '../rollouts/index.ts'
+import { activeRollout, isRefused, makeRevision, newestRevision, startRollout } from '../rollouts/index.ts'
 import { findImage } from './image.ts'
 import { checkPorts, checkService, sameWorkload, specOf } from './kind.ts'
 
@@ -110,19 +110,49 @@ export async function rollOut(
   if (found === null) return undefined
   const newest = await newestRevision(transaction, service.id)
   if (newest === undefined && trigger === 'update' && image.data.location.internal && !deployOnPush) return undefined
-  const keepsDigest =
-    !deployOnPush &&
-    !force &&
-    newest?.data.imageVersion === imageVersion &&
-    repositoryOfReference(newest.data.spec.image) === repositoryOfReference(found.reference)
-  const { reference, digest } = keepsDigest
-    ? { reference: newest.data.spec.image, digest: newest.data.imageDigest }
-    : found
+  const kept = force ? undefined : await keptImage(transaction, { service, newest, trigger, found })
+  const { reference, digest } = kept ?? found
   const spec = specOf(service, reference)
-  if (!force && newest !== undefined && sameWorkload(newest.data.spec, spec)) return undefined
+  const served = kept?.revision ?? newest
+  if (!force && served !== undefined && sameWorkload(served.data.spec, spec)) {
+    const isRetry = trigger === 'push' && (await isRefused(transaction, service, served))
+    if (!isRetry) return undefined
+    return begin(transaction, { service, revision: served, trigger }, rules)
+  }
   const revision = await makeRevision(transaction, { service, spec, imageVersion, imageDigest: digest })
-  const rollout = await startRollout(transaction, { service, revision, trigger, now: new Date(rules.now()) })
-  return { rollout, revision }
+  return begin(transaction, { service, revision, trigger }, rules)
+}
+
+async function begin(
+  transaction: Transaction,
+  options: { service: Service; revision: Revision; trigger: Trigger },
+  rules: ServiceRules,
+): Promise<Started> {
+  const rollout = await startRollout(transaction, { ...options, now: new Date(rules.now()) })
+  return { rollout, revision: options.revision }
+}
+
+/**
+ * The image an edit stays with although its tag means another digest now: where pushes do not deploy, and where the
+ * pushed one still waits for its signature. Undefined where the edit takes what the tag means.
+ */
+async function keptImage(
+  transaction: Transaction,
+  edit: {
+    service: Service
+    newest: Revision | undefined
+    trigger: Trigger
+    found: { reference: string; digest: string | null }
+  },
+): Promise<{ reference: string; digest: string | null; revision: Revision } | undefined> {
+  const { service, newest, trigger, found } = edit
+  const { currentRevisionId, awaitingSignature } = service.status
+  const isHeld =
+    trigger === 'update' && found.digest !== null && awaitingSignature?.digest === found.digest && currentRevisionId
+  const revision = isHeld ? await transaction.get(revisionKind, isHeld) : service.data.deployOnPush ? undefined : newest
+  if (revision === undefined || revision.data.imageVersion !== service.data.imageVersion) return undefined
+  if (repositoryOfReference(revision.data.spec.image) !== repositoryOfReference(found.reference)) return undefined
+  return { reference: revision.data.spec.image, digest: revision.data.imageDigest, revision }
 }
 
 /** Rolls out as described now, another version of the image, or an earlier revision. */
@@ -140,6 +170,7 @@ export async function deployService(
   let service = await current(transaction, input.id)
   if (input.imageVersion !== undefined && input.imageVersion !== service.data.imageVersion) {
     const data = serviceKind.data.parse({ ...service.data, imageVersion: input.imageVersion })
+    checkService(data)
     service = await transaction.update(serviceKind, service.id, { data })
   }
   const started = await rollOut(transaction, { service, trigger: 'manual', force: true }, rules)
@@ -162,13 +193,14 @@ export async function registryTargetOf(reads: Reads, id: string, rules: ServiceR
     )
   }
   const tag = service.data.imageVersion
-  if (tag.startsWith('sha256:')) {
-    throw new FreeholdError(
-      'conflict',
-      'This service is pinned to a digest. Set imageVersion to a tag to deploy by pushing.',
-    )
-  }
   const registry = rules.registryHost()
+  if (tag.startsWith('sha256:')) {
+    const advice =
+      service.data.admission?.requireDigest === true
+        ? `Push to any tag of ${registry}/${image.data.name}, then set imageVersion to the digest of what you pushed.`
+        : 'Set imageVersion to a tag to deploy by pushing.'
+    throw new FreeholdError('conflict', `This service is pinned to a digest. ${advice}`)
+  }
   return { target: `${registry}/${image.data.name}:${tag}`, registry, repository: image.data.name, tag }
 }
 
@@ -191,13 +223,14 @@ async function goBack(
     const advice = active === undefined ? '' : ' Abort the rollout under way to stay with it.'
     throw new FreeholdError('conflict', `Revision ${number} serves already.${advice}`)
   }
-  const rollout = await startRollout(transaction, {
-    service,
-    revision,
-    trigger: 'rollback',
-    now: new Date(rules.now()),
-  })
-  return { rollout, revision }
+  if (service.data.admission?.requireDigest === true && revision.data.imageDigest === null) {
+    const { imageVersion } = revision.data
+    throw new FreeholdError(
+      'conflict',
+      `Revision ${number} ran the tag ${imageVersion} of another registry, and admission.requireDigest wants a digest. Set imageVersion to one instead.`,
+    )
+  }
+  return begin(transaction, { service, revision, trigger: 'rollback' }, rules)
 }
 
 async function checkCluster(reads: Reads, data: Service['data'], ownId?: string): Promise<void> {

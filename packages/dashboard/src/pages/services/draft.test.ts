@@ -21,10 +21,14 @@ const full = serviceData.parse({
   volumes: [{ name: 'data', path: '/data' }],
   healthCheck: { type: 'http', path: '/healthz', port: 9000 },
 })
+const keyOf = (text: string) => `-----BEGIN PUBLIC KEY-----\n${text}\n-----END PUBLIC KEY-----\n`
+const rule = { signedBy: [keyOf('AAAA'), keyOf('BBBB')], annotations: { stage: 'production' }, requireDigest: false }
 
 test.each([
   ['a minimal service', minimal],
   ['a full service', full],
+  ['an admission rule', { ...full, admission: rule }],
+  ['an empty admission rule', { ...full, admission: { signedBy: [], annotations: {}, requireDigest: false } }],
   ['a command check', { ...full, healthCheck: { type: 'command' as const, command: ['true'], timeoutSeconds: 9 } }],
   ['a tcp check', { ...full, healthCheck: { type: 'tcp' as const, timeoutSeconds: 1 } }],
 ])('opening and saving %s unchanged changes nothing', (_, data) => {
@@ -35,6 +39,16 @@ test('what is emptied is removed, what the form does not show stays', () => {
   const draft = { ...draftOf(full), web: '', cpuLimit: '', command: '', health: 'none' as const }
   const patch = mergeDiff(full, applyDraft(full, draft))
   expect(patch).toEqual({ ports: { web: null }, resources: { cpuLimit: null }, command: null, healthCheck: null })
+})
+
+test('keys are added and removed one by one, and a rule without any is none', () => {
+  const data = { ...full, admission: rule }
+  const signedBy = `${keyOf('BBBB')}\n${keyOf('CCCC')}no key`
+  expect(mergeDiff(data, applyDraft(data, { ...draftOf(data), signedBy }))).toEqual({
+    admission: { signedBy: [keyOf('BBBB'), keyOf('CCCC').trim(), 'no key'] },
+  })
+  const empty = { ...draftOf(data), signedBy: ' ', annotations: '' }
+  expect(mergeDiff(data, applyDraft(data, empty))).toEqual({ admission: null })
 })
 
 test('another kind of health check leaves nothing of the old one behind', () => {

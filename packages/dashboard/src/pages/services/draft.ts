@@ -31,6 +31,11 @@ export interface Draft {
   deadlineSeconds: string
   settleSeconds: string
   stopGraceSeconds: string
+  /** Public keys in PEM, one after another. */
+  signedBy: string
+  /** `key=value`, one a line. */
+  annotations: string
+  requireDigest: boolean
 }
 
 export function draftOf(data: Service['data']): Draft {
@@ -64,6 +69,11 @@ export function draftOf(data: Service['data']): Draft {
     deadlineSeconds: String(data.rollout.deadlineSeconds),
     settleSeconds: String(data.rollout.settleSeconds),
     stopGraceSeconds: String(data.stopGraceSeconds),
+    signedBy: data.admission?.signedBy.map((key) => key.trim()).join('\n') ?? '',
+    annotations: Object.entries(data.admission?.annotations ?? {})
+      .map(([key, value]) => `${key}=${value}`)
+      .join('\n'),
+    requireDigest: data.admission?.requireDigest ?? false,
   }
 }
 
@@ -89,6 +99,7 @@ export function applyDraft(data: Service['data'], draft: Draft): ServiceInput {
       settleSeconds: numberOf(draft.settleSeconds),
     },
     stopGraceSeconds: numberOf(draft.stopGraceSeconds),
+    admission: admissionOf(data.admission, draft),
   }
 }
 
@@ -116,6 +127,29 @@ export function parseEnvironment(text: string): { name: string; value: string }[
     const quoted = /^(["'])(.*)\1$/.exec(value)
     return [{ name: match[1] ?? '', value: quoted?.[2] ?? value }]
   })
+}
+
+/** Public keys out of a text with one after another; what is none is kept, so that the server says what is wrong. */
+function splitKeys(text: string): string[] {
+  return text
+    .split(/(?<=-----END [A-Z ]+-----)/)
+    .map((key) => key.trim())
+    .filter((key) => key !== '')
+}
+
+/** A rule that demands nothing is none; keys that were not touched stay as they are stored. */
+function admissionOf(stored: Service['data']['admission'], draft: Draft): ServiceInput['admission'] {
+  const signedBy = splitKeys(draft.signedBy).map((key) => stored?.signedBy.find((one) => one.trim() === key) ?? key)
+  const annotations = Object.fromEntries(
+    (linesOf(draft.annotations) ?? []).map((line) => {
+      const at = line.indexOf('=')
+      return at < 0 ? [line.trim(), ''] : [line.slice(0, at), line.slice(at + 1)]
+    }),
+  )
+  const rule = { signedBy, annotations, requireDigest: draft.requireDigest }
+  const isNothing = signedBy.length === 0 && Object.keys(annotations).length === 0 && !draft.requireDigest
+  const wasNothing = stored !== undefined && stored.signedBy.length === 0 && !stored.requireDigest
+  return isNothing && !wasNothing ? undefined : rule
 }
 
 function healthCheckOf(draft: Draft): ServiceInput['healthCheck'] {

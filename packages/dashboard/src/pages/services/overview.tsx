@@ -18,6 +18,11 @@ export function ServiceOverview({ service }: { service: Service }) {
   const takesPush = image?.data.location.internal === true
   return (
     <>
+      {status.awaitingSignature !== undefined && (
+        <p role="status" className="rounded-md bg-warn-soft px-3 py-2 text-sm break-words">
+          {status.awaitingSignature.message}
+        </p>
+      )}
       {takesPush && isWaiting && <HowToPush service={service} />}
       {status.rolloutId !== null && <RolloutCard rolloutId={status.rolloutId} service={service} />}
       <Section title="Now">
@@ -52,6 +57,7 @@ export function ServiceOverview({ service }: { service: Service }) {
               </code>,
             ],
             ['Deploys on push', data.deployOnPush ? 'yes' : 'no'],
+            ['Admission', admissionText(data.admission)],
             ['Changed', <Ago key="changed" at={service.updatedAt} />],
             ['Description', data.description === '' ? '–' : data.description],
           ]}
@@ -64,6 +70,15 @@ export function ServiceOverview({ service }: { service: Service }) {
       {takesPush && !isWaiting && <HowToPush service={service} />}
     </>
   )
+}
+
+/** What an image must show to run. */
+function admissionText(rule: Service['data']['admission']): string {
+  const keys = rule?.signedBy.length ?? 0
+  const said = Object.entries(rule?.annotations ?? {}).map(([key, value]) => `${key}=${value}`)
+  const signed = keys === 0 ? [] : [`signed by ${keys === 1 ? 'one key' : `one of ${keys} keys`}`]
+  const parts = [...signed, ...said, ...(rule?.requireDigest === true ? ['a digest'] : [])]
+  return parts.length === 0 ? 'any image' : parts.join(', ')
 }
 
 const taskColumns = defineColumns<Task>([

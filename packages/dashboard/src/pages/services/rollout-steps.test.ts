@@ -12,6 +12,12 @@ test('on its way a rollout has done what is behind it and stands at one step', (
   expect(states({ phase: 'succeeded' })).toEqual(['done', 'done', 'done'])
 })
 
+test('one that is verified stands before its first step, and a refused one says so and no more', () => {
+  expect(states({ phase: 'verifying' })).toEqual(['now', 'next', 'next', 'next'])
+  const failure = { outcome: 'failed' as const, reason: 'No signature.', logTail: [], refused: true as const }
+  expect(stepsOf(status({ phase: 'failed', failure }))).toEqual([{ label: 'Refused', state: 'failed' }])
+})
+
 test('a failed one never shows a step forward as done', () => {
   const failure = { outcome: 'failed' as const, reason: 'Never healthy.', logTail: [] }
   expect(stepsOf(status({ phase: 'reverting', failure }))).toEqual([

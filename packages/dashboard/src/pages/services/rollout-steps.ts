@@ -14,6 +14,13 @@ const forward: readonly { phase: RolloutPhase; label: string }[] = [
 /** A rollout as the few steps people follow; one that failed as what became of it and the way back. */
 export function stepsOf({ status }: Pick<Rollout, 'status'>): Step[] {
   const { phase, failure, previousServes } = status
+  if (phase === 'verifying') {
+    return [
+      { label: 'Verify the signature', state: 'now' },
+      ...forward.map(({ label }): Step => ({ label, state: 'next' })),
+    ]
+  }
+  if (failure?.refused === true) return [{ label: 'Refused', state: 'failed' }]
   const at = forward.findIndex((step) => step.phase === phase)
   if (phase === 'superseded' || failure?.outcome === 'superseded') {
     return [{ label: 'Replaced by a newer rollout', state: 'next' }]

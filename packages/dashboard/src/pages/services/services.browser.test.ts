@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Dashboard, faultsOf, startDashboard } from '../../dashboard.testing.ts'
@@ -81,6 +82,25 @@ test('settings send only what was changed, and a change from elsewhere appears w
   await page.getByText('Changed elsewhere').waitFor()
   await dashboard.client.services.update({ params: { id }, body: { data: { imageVersion: 'v7' } } })
   await page.getByText('v7', { exact: true }).waitFor()
+})
+
+test('a key that is none is said beside its field, and one that is given is shown on the overview', async () => {
+  const id = await serviceId('web')
+  const page = await dashboard.open(`/services/${id}?tab=settings`)
+  const field = page.getByLabel('Signed by')
+  await field.fill('ssh-ed25519 AAAA')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('a public key in PEM').first().waitFor()
+  expect(await field.getAttribute('aria-invalid')).toBe('true')
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  await field.fill(publicKey.export({ type: 'spki', format: 'pem' }).toString())
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('Saved.').waitFor()
+  expect(await faultsOf(page)).toEqual([])
+  await page.getByRole('tab', { name: 'Overview' }).click()
+  await page.getByText('signed by one key').waitFor()
+  await dashboard.client.services.update({ params: { id }, body: { data: { admission: null } } })
+  await page.getByText('any image').waitFor()
 })
 
 test('without an agent the logs say why there are none', async () => {

@@ -11,6 +11,7 @@ import { Warning } from '../../components/field.tsx'
 import { Card } from '../../components/page.tsx'
 import { applyDraft, type Draft, draftOf, replicasOf } from './draft.ts'
 import { crowding } from './reach.ts'
+import { AdmissionFields } from './settings-admission.tsx'
 import { EnvironmentFields } from './settings-environment.tsx'
 import { HealthFields, ImageFields, PortFields, ReplicaFields, RolloutFields } from './settings-fields.tsx'
 
@@ -32,6 +33,7 @@ const shownPaths = [
   'data.resources',
   'data.rollout',
   'data.stopGraceSeconds',
+  'data.admission',
 ]
 
 /** Everything about a service that may be changed. Only what was changed here is sent. */
@@ -86,6 +88,7 @@ export function Settings({ service }: { service: Service }) {
         <PortFields {...fields} />
         <HealthFields {...fields} />
         <RolloutFields {...fields} />
+        <AdmissionFields {...fields} />
         <ErrorNote error={save.error} shownPaths={shownPaths} />
         <div className="sticky bottom-0 -mx-4 -mb-4 flex flex-col gap-3 rounded-b-lg border-t border-line bg-surface px-4 py-3">
           <Warning>{patch === undefined ? undefined : crowded}</Warning>
