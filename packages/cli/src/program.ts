@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
+import { addImageContentCommands } from './commands/image-contents.ts'
 import { addRegistryCommands } from './commands/registry.ts'
 import { addScrub } from './commands/scrub.ts'
 import { addServiceCommands } from './commands/services.ts'
@@ -33,6 +34,7 @@ export function createProgram(environment: Environment): Command {
   addNouns(program, environment)
   addServiceCommands(program, environment)
   addScrub(program, environment)
+  addImageContentCommands(program, environment)
   addRegistryCommands(program, environment)
   addDocuments(program, environment)
   addCompletion(program, environment)

@@ -53,7 +53,7 @@ export const imageVersionSchema = z.object({
 })
 
 export const imageStatus = z.object({
-  /** Newest first, at most 1,000. */
+  /** Newest first, at most 100; `images.tags` lists all. */
   versions: z.array(imageVersionSchema),
   lastPushAt: z.iso.datetime().nullable(),
   /** Of all blobs and manifests its repository holds, each once, as of the last push, delete or garbage collection. */
@@ -117,6 +117,8 @@ export const manifestKind = defineKind({
     /** Manifests it names: an index's children. */
     manifests: z.array(digestSchema),
     subject: digestSchema.nullable(),
+    /** `os/architecture[/variant]`, of an index those it names; absent where it was pushed before this was kept. */
+    platforms: z.array(z.string()).optional(),
     pushedBy: z.string(),
   }),
   /** `untaggedAt`: when a tag last went from it, deleted or moved; absent where that never happened. */
@@ -125,6 +127,8 @@ export const manifestKind = defineKind({
   indexes: {
     repository: (manifest) => manifest.data.repository,
     digest: (manifest) => manifest.data.digest,
+    /** Only those that name manifests: what a delete of another manifest must look at. */
+    indexOf: (manifest) => (manifest.data.manifests.length > 0 ? manifest.data.repository : undefined),
     subject: (manifest) =>
       manifest.data.subject === null ? undefined : `${manifest.data.repository}@${manifest.data.subject}`,
   },

@@ -41,6 +41,8 @@ export const revisionKind = defineKind({
     serviceId: (revision) => revision.data.serviceId,
     /** The image without tag and digest: who may pull it, and what must be kept. */
     repository: (revision) => repositoryOfReference(revision.data.spec.image),
+    /** Who runs a digest, and may therefore not lose it. */
+    imageDigest: (revision) => revision.data.imageDigest ?? undefined,
   },
   unique: { number: (revision) => `${revision.data.serviceId}/${revision.data.number}` },
 })

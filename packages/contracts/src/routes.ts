@@ -1,6 +1,7 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
+import { imageContentRoutes } from './image-contents.ts'
 import {
   blobLinkKind,
   condemnedKind,
@@ -28,6 +29,7 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...imageRoutes,
+  images: { ...imageRoutes.images, ...imageContentRoutes },
   ...scrubRoutes,
   ...registryRoutes,
   ...planRoutes,

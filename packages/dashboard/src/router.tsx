@@ -59,7 +59,15 @@ const images = createRoute({
 })
 const image = createRoute({
   ...page('/images/$id'),
+  validateSearch: (search): { tab?: ImageTab } => {
+    const tab = imageTabs.find((name) => name === search.tab)
+    return tab === undefined ? {} : { tab }
+  },
   component: lazyRouteComponent(() => import('./pages/images/image.tsx'), 'ImagePage'),
+})
+const digest = createRoute({
+  ...page('/images/$id/$digest'),
+  component: lazyRouteComponent(() => import('./pages/images/digest.tsx'), 'DigestPage'),
 })
 const account = createRoute({
   ...page('/account'),
@@ -78,10 +86,26 @@ const audit = createRoute({
 export const serviceTabs = ['overview', 'revisions', 'logs', 'settings'] as const
 export type ServiceTab = (typeof serviceTabs)[number]
 
+export const imageTabs = ['tags', 'manifests', 'push', 'policy'] as const
+export type ImageTab = (typeof imageTabs)[number]
+
 const tree = root.addChildren([
   signIn,
   setup,
-  shell.addChildren([overview, clusters, cluster, services, newService, service, images, image, account, users, audit]),
+  shell.addChildren([
+    overview,
+    clusters,
+    cluster,
+    services,
+    newService,
+    service,
+    images,
+    image,
+    digest,
+    account,
+    users,
+    audit,
+  ]),
 ])
 
 /** The addresses of the dashboard. A page is loaded when someone points at a link to it. */

@@ -22,6 +22,7 @@ import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers, type Reconcilers } from './reconcilers/index.ts'
 import {
+  createImageContentHandlers,
   createRegistryContent,
   createRegistryHandlers,
   createRetainer,
@@ -128,7 +129,11 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),
     agents: createAgentHandlers({ store, now }),
     ...createScrubHandlers({ store, scrub: registry.scrub, wake: () => reconcilers.wakeScrub() }),
-    images: { ...createImageHandlers({ store }), ...createRetentionHandlers({ store, retainer }) },
+    images: {
+      ...createImageHandlers({ store }),
+      ...createImageContentHandlers({ store, blobs, registryHost, onDamage: registry.scrub.suspect, now }),
+      ...createRetentionHandlers({ store, retainer }),
+    },
     registry: createRegistryHandlers({
       store,
       registry,

@@ -71,6 +71,7 @@ export function createRegistryMount(options: {
     scrub: {
       run: (signal) => registry().scrub.run(signal),
       request: () => registry().scrub.request(),
+      suspect: (digest) => registry().scrub.suspect(digest),
       state: () => registry().scrub.state(),
       totals: () => made?.scrub.totals() ?? { damagedBlobs: 0, scrubbedBytes: 0 },
     },

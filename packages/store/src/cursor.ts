@@ -3,7 +3,7 @@ import { FreeholdError } from '@freehold/contracts'
 
 const sealBytes = 16
 
-/** A cursor is the last id of a page, sealed for one kind and one set of filters with a key only the store knows. */
+/** A cursor is the last id (or version) of a page, sealed for one kind and one set of filters with a key only the store knows. */
 export function encodeCursor(key: string, scope: string, id: string): string {
   return Buffer.concat([seal(key, scope, id), Buffer.from(id)]).toString('base64url')
 }

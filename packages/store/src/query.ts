@@ -9,7 +9,9 @@ export interface Query {
   kind: string
   filters: (Key & { table: 'entry' | 'unique_key' })[]
   search: string | undefined
-  /** Only ids greater than this. */
+  /** By id, the smallest first, or by version, the greatest first. */
+  order: 'created' | 'changed'
+  /** The id, or the version, that the page before ended with; empty for the first page. */
   after: string
   /** Undefined for all. */
   limit: number | undefined
@@ -30,7 +32,7 @@ const defaultPage = 100
 export function queryOf(kind: AnyKind, options: ListOptions, cursorKey: string): Query {
   const limit = checkLimit(options.limit ?? defaultPage)
   const after = options.cursor === undefined ? '' : decodeCursor(cursorKey, scopeOf(kind, options), options.cursor)
-  return { ...unpagedQueryOf(kind, options), after, limit }
+  return { ...unpagedQueryOf(kind, options), order: options.order ?? 'created', after, limit }
 }
 
 /** The limit itself; a `TypeError` where it is not 1 to 500. */
@@ -39,7 +41,7 @@ export function checkLimit(limit: number): number {
   throw new TypeError(`A page has 1 to ${maxPage} rows, not ${limit}.`)
 }
 
-export function unpagedQueryOf(kind: AnyKind, options: Omit<ListOptions, 'limit' | 'cursor'>): Query {
+export function unpagedQueryOf(kind: AnyKind, options: Omit<ListOptions, 'limit' | 'cursor' | 'order'>): Query {
   const filters: Query['filters'] = Object.entries(options.where ?? {}).map(([name, key]) =>
     whereFilter(kind, name, key),
   )
@@ -47,12 +49,18 @@ export function unpagedQueryOf(kind: AnyKind, options: Omit<ListOptions, 'limit'
     filters.push({ table: 'entry', name: labelEntry(options.label.key), key: keyText(options.label.value) })
   }
   const search = options.search === undefined || options.search === '' ? undefined : searchText(options.search)
-  return { kind: kind.name, filters, search, after: '', limit: undefined }
+  return { kind: kind.name, filters, search, order: 'created', after: '', limit: undefined }
 }
 
 /** What a cursor is bound to. */
 export function scopeOf(kind: AnyKind, options: ListOptions): string {
-  return canonicalJson([kind.name, options.where ?? {}, options.label ?? null, options.search ?? ''])
+  const scope = [kind.name, options.where ?? {}, options.label ?? null, options.search ?? '']
+  return canonicalJson(options.order === 'changed' ? [...scope, 'changed'] : scope)
+}
+
+/** What the cursor after this row holds. */
+export function cursorValue(row: { id: string; version: number }, options: ListOptions): string {
+  return options.order === 'changed' ? String(row.version) : row.id
 }
 
 function whereFilter(kind: AnyKind, name: string, key: string): Query['filters'][number] {
@@ -75,8 +83,21 @@ const rowColumns = [
 ]
 export const rowSelection = rowColumns.join(', ')
 
-/** The statement that answers a query, rows in order of id, and its parameters. */
-export function selectRows(query: Query, dialect: Dialect): { sql: string; parameters: (string | number)[] } {
+interface Statement {
+  sql: string
+  parameters: (string | number)[]
+}
+
+/** The columns a page is in order of, of a selection under this name. */
+export const orderOf = ({ order }: Pick<Query, 'order'>, name: string) =>
+  order === 'changed' ? `${name}.version DESC` : `${name}.id`
+
+/** The statement that answers a query, rows in its order, and its parameters. */
+export function selectRows(query: Query, dialect: Dialect): Statement {
+  return query.order === 'changed' ? selectLastChanged(query, dialect) : selectInOrderOfId(query, dialect)
+}
+
+function selectInOrderOfId(query: Query, dialect: Dialect): Statement {
   const { condition, driver, parameters } = conditions(query, dialect)
   const selection = rowColumns.map((column) => `r.${column}`).join(', ')
   let sql = `SELECT ${selection} FROM ${driver}${condition} ORDER BY ${query.filters.length > 0 ? 'f' : 'r'}.id`
@@ -117,8 +138,28 @@ export function selectByKey(query: KeyQuery, dialect: Dialect): { sql: string; p
   return { sql, parameters: [query.kind, query.name, query.from, query.below, query.limit] }
 }
 
+/** Every row that fits is looked at, but only its version, which stands early in it; data is read of the page alone. */
+function selectLastChanged(query: Query, dialect: Dialect): Statement {
+  const { condition, driver, parameters } = conditions(query, dialect)
+  const place = (value: string | number): string => dialect.parameter(parameters.push(value))
+  const selection = rowColumns.map((column) => `r.${column}`).join(', ')
+  const before = query.after === '' ? '' : ` AND r.version < ${place(Number(query.after))}`
+  const limit = query.limit === undefined ? '' : ` LIMIT ${place(query.limit)}`
+  const page = `SELECT r.id, r.version FROM ${driver}${condition}${before} ORDER BY r.version DESC${limit}`
+  const sql =
+    `SELECT ${selection} FROM (${page}) page CROSS JOIN resource r` +
+    ` WHERE r.kind = ${place(query.kind)} AND r.id = page.id ORDER BY page.version DESC`
+  return { sql, parameters }
+}
+
 /** As `selectRows`, but only how many there are, as `count`. */
-export function countRows(query: Query, dialect: Dialect): { sql: string; parameters: (string | number)[] } {
+export function countRows(query: Query, dialect: Dialect): Statement {
+  const [filter, ...others] = query.filters
+  if (filter !== undefined && others.length === 0 && query.search === undefined) {
+    const [kind, name, key] = [1, 2, 3].map((position) => dialect.parameter(position))
+    const sql = `SELECT count(*) AS count FROM ${filter.table} f WHERE f.kind = ${kind} AND f.name = ${name} AND f.key = ${key}`
+    return { sql, parameters: [query.kind, filter.name, filter.key] }
+  }
   const { condition, driver, parameters } = conditions(query, dialect)
   return { sql: `SELECT count(*) AS count FROM ${driver}${condition}`, parameters }
 }
@@ -127,16 +168,19 @@ export function countRows(query: Query, dialect: Dialect): { sql: string; parame
 function conditions(query: Query, dialect: Dialect) {
   const parameters: (string | number)[] = []
   const place = (value: string): string => dialect.parameter(parameters.push(value))
+  const byId = query.order === 'created'
   const [first, ...others] = query.filters
   let driver = 'resource r'
   let condition: string
   if (first === undefined) {
-    condition = ` WHERE r.kind = ${place(query.kind)} AND r.id > ${place(query.after)}`
+    condition = ` WHERE r.kind = ${place(query.kind)}`
+    if (byId) condition += ` AND r.id > ${place(query.after)}`
   } else {
     driver = `${first.table} f CROSS JOIN resource r`
     condition =
       ` WHERE f.kind = ${place(query.kind)} AND f.name = ${place(first.name)} AND f.key = ${place(first.key)}` +
-      ` AND f.id > ${place(query.after)} AND r.kind = f.kind AND r.id = f.id`
+      ' AND r.kind = f.kind AND r.id = f.id'
+    if (byId) condition += ` AND f.id > ${place(query.after)}`
   }
   for (const filter of others) {
     condition +=

@@ -1,6 +1,6 @@
 import { encodeCursor } from './cursor.ts'
 import type { Lookups } from './engine.ts'
-import { maxPage, type Query, queryOf, scopeOf, unpagedQueryOf } from './query.ts'
+import { cursorValue, maxPage, type Query, queryOf, scopeOf, unpagedQueryOf } from './query.ts'
 import { keyText, resourceOf } from './row.ts'
 import type { AnyKind, ListOptions, Page, Stored } from './store.ts'
 
@@ -17,13 +17,17 @@ export async function listPage<K extends AnyKind>(
   const items = rows.slice(0, limit).map((row) => resourceOf(row) as Stored<K>)
   const last = items.at(-1)
   const more = rows.length > limit && last !== undefined
-  return { items, nextCursor: more ? encodeCursor(cursorKey, scopeOf(kind, options), last.id) : null, version }
+  return {
+    items,
+    nextCursor: more ? encodeCursor(cursorKey, scopeOf(kind, options), cursorValue(last, options)) : null,
+    version,
+  }
 }
 
 export async function listAll<K extends AnyKind>(
   lookups: Lookups,
   kind: K,
-  options: Omit<ListOptions, 'limit' | 'cursor'>,
+  options: Omit<ListOptions, 'limit' | 'cursor' | 'order'>,
 ): Promise<Stored<K>[]> {
   const { rows } = await lookups.page(unpagedQueryOf(kind, options))
   return rows.map((row) => resourceOf(row) as Stored<K>)
@@ -33,7 +37,7 @@ export async function listAll<K extends AnyKind>(
 export function uniqueQuery(kind: AnyKind, unique: string, key: string): Query {
   checkUnique(kind, unique)
   const filters: Query['filters'] = [{ table: 'unique_key', name: unique, key: keyText(key) }]
-  return { kind: kind.name, filters, search: undefined, after: '', limit: 1 }
+  return { kind: kind.name, filters, search: undefined, order: 'created', after: '', limit: 1 }
 }
 
 export function checkUnique(kind: AnyKind, unique: string): void {

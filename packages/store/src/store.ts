@@ -27,10 +27,15 @@ export interface ListOptions {
   limit?: number
   /** From `nextCursor` of the page before; anything else is `invalid-cursor`. */
   cursor?: string
+  /**
+   * `created` (the default): in order of id, the oldest first. `changed`: what changed last first; what changes while
+   * one reads page after page is met at the front again, or not at all where it had not been read yet.
+   */
+  order?: 'created' | 'changed'
 }
 
 export interface Page<K extends AnyKind> {
-  /** In order of id, which is the order of creation. */
+  /** In order of id, which is the order of creation, unless asked for otherwise. */
   items: Stored<K>[]
   nextCursor: string | null
   /** The store version the page was read at: `changes(version)` misses nothing after it. */
@@ -43,8 +48,8 @@ export interface Reads {
   find<K extends AnyKind>(kind: K, unique: string, key: string): Promise<Stored<K> | undefined>
   list<K extends AnyKind>(kind: K, options?: ListOptions): Promise<Page<K>>
   /** Every resource that matches, page after page; for small sets such as "nodes of a cluster". */
-  all<K extends AnyKind>(kind: K, options?: Omit<ListOptions, 'limit' | 'cursor'>): Promise<Stored<K>[]>
-  count<K extends AnyKind>(kind: K, options?: Omit<ListOptions, 'limit' | 'cursor'>): Promise<number>
+  all<K extends AnyKind>(kind: K, options?: Omit<ListOptions, 'limit' | 'cursor' | 'order'>): Promise<Stored<K>[]>
+  count<K extends AnyKind>(kind: K, options?: Omit<ListOptions, 'limit' | 'cursor' | 'order'>): Promise<number>
   /** The version of the newest committed change, 0 for an empty store. */
   version(): Promise<number>
 }

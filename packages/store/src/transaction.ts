@@ -81,11 +81,11 @@ export class BatchedTransaction implements Transaction {
     return this.#search(kind, (lookups) => listPage(lookups, this.#tools.cursorKey, kind, options))
   }
 
-  all<K extends AnyKind>(kind: K, options: Omit<ListOptions, 'limit' | 'cursor'> = {}): Promise<Stored<K>[]> {
+  all<K extends AnyKind>(kind: K, options: Omit<ListOptions, 'limit' | 'cursor' | 'order'> = {}): Promise<Stored<K>[]> {
     return this.#search(kind, (lookups) => listAll(lookups, kind, options))
   }
 
-  count<K extends AnyKind>(kind: K, options: Omit<ListOptions, 'limit' | 'cursor'> = {}): Promise<number> {
+  count<K extends AnyKind>(kind: K, options: Omit<ListOptions, 'limit' | 'cursor' | 'order'> = {}): Promise<number> {
     return this.#search(kind, (lookups) => lookups.count(unpagedQueryOf(kind, options)))
   }
 

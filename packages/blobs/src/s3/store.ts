@@ -128,7 +128,7 @@ export class S3Blobs implements BlobStore {
   ): AsyncGenerator<BlobEntry> {
     const { onStrange } = options
     const { blobs } = this.#keys
-    const after = options.after === undefined ? undefined : this.#keys.blob(requireDigest(options.after))
+    const after = options.after ? this.#keys.blob(requireDigest(options.after)) : undefined
     try {
       for await (const { key, sizeBytes, modifiedAtMs } of this.#connection.list(blobs, after)) {
         const [algorithm, , hex] = key.slice(blobs.length).split('/')

@@ -1,4 +1,4 @@
-import { type ChangeEntry, routes } from '@freehold/contracts'
+import { type ChangeEntry, describeImageChange, routes } from '@freehold/contracts'
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../nouns/values.ts'
 import { age, plain } from '../output/text.ts'
@@ -73,16 +73,24 @@ function addAudit(program: Command, environment: Environment): void {
     }
     if (output.json) output.document(entries)
     else {
-      const rows = entries.map(({ version, at, actor, operation, kind, id }) => [
-        String(version),
-        at,
-        actor.name,
-        operation,
-        kind,
-        id,
+      const rows = entries.map((entry) => [
+        String(entry.version),
+        entry.at,
+        entry.actor.name,
+        entry.operation,
+        entry.kind,
+        entry.id,
+        whatOf(entry),
       ])
-      output.table({ columns: ['VERSION', 'AT', 'WHO', 'DID', 'KIND', 'ID'], rows })
+      output.table({ columns: ['VERSION', 'AT', 'WHO', 'DID', 'KIND', 'ID', 'WHAT'], rows })
     }
     return undefined
   })
+}
+
+/** The sentence for what happens in the registry, the name of everything else that has one. */
+function whatOf(entry: ChangeEntry): string {
+  const resource = (entry.after ?? entry.before) as { data?: { name?: unknown } } | null | undefined
+  const name = resource?.data?.name
+  return describeImageChange(entry) ?? (typeof name === 'string' ? name : '')
 }

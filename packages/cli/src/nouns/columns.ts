@@ -74,6 +74,7 @@ const columns: Record<string, Column[]> = {
     { title: 'SIZE', cell: ({ status: { versions } }) => size(field(list(versions)[0], 'size')) },
     { title: 'USED', cell: ({ status: { usedBytes } }) => size(usedBytes) },
     { title: 'PUSHED', cell: ({ status: { lastPushAt } }, { now }) => ago(lastPushAt, now) },
+    { title: 'BY', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'pushedBy')) },
   ],
   'damaged-blobs': [
     data('DIGEST', 'digest'),

@@ -5,7 +5,7 @@ import { useEffect, useState } from 'react'
 import { isSignedOut } from './cache.ts'
 import { useClient } from './client.tsx'
 import { patchList, patchOne } from './patch.ts'
-import { type Filters, type Noun, nounOfKind, type Page, statusKey, statusQuery } from './queries.ts'
+import { contentsKey, type Filters, type Noun, nounOfKind, type Page, statusKey, statusQuery } from './queries.ts'
 import { whileShown } from './while-shown.ts'
 
 /** Lists are read again at most this often, however many changes come. */
@@ -83,9 +83,14 @@ async function follow(options: {
   }
 }
 
+type Wanted = Noun | 'status' | 'audit' | 'contents'
+/** Kinds of which what the registry tells of its repositories is made. */
+const contentKinds: ReadonlySet<string> = new Set(['image', 'tag', 'manifest', 'service', 'revision'])
+
 /** Brings the cache to where the change left the store; `ask` wants a noun's lists read again. */
-function applyChange(cache: QueryClient, change: ChangeEntry, ask: (what: Noun | 'status' | 'audit') => void): void {
+function applyChange(cache: QueryClient, change: ChangeEntry, ask: (what: Wanted) => void): void {
   ask('audit')
+  if (contentKinds.has(change.kind)) ask('contents')
   const noun = nounOfKind(change.kind)
   if (noun === undefined) return
   ask('status')
@@ -102,18 +107,17 @@ function applyChange(cache: QueryClient, change: ChangeEntry, ask: (what: Noun |
 
 /** Collects what must be read again and does so together, at most every `refreshEveryMs`. */
 function createRefresh(cache: QueryClient) {
-  const wanted = new Set<Noun | 'status' | 'audit'>()
+  const wanted = new Set<Wanted>()
   let timer: ReturnType<typeof setTimeout> | undefined
   const run = () => {
     timer = undefined
     for (const what of wanted) {
-      const queryKey = what === 'status' ? statusKey : what === 'audit' ? ['audit'] : [what, 'list']
-      void cache.invalidateQueries({ queryKey })
+      void cache.invalidateQueries({ queryKey: keyOf(what) })
     }
     wanted.clear()
   }
   return {
-    ask(what: Noun | 'status' | 'audit') {
+    ask(what: Wanted) {
       wanted.add(what)
       timer ??= setTimeout(run, refreshEveryMs)
     },
@@ -121,4 +125,10 @@ function createRefresh(cache: QueryClient) {
       clearTimeout(timer)
     },
   }
+}
+
+function keyOf(what: Wanted): readonly unknown[] {
+  if (what === 'status') return statusKey
+  if (what === 'contents') return contentsKey
+  return what === 'audit' ? ['audit'] : [what, 'list']
 }

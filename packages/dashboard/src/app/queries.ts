@@ -31,6 +31,8 @@ export const wholePage = 500
 const listKey = (noun: Noun, filters: Filters = {}) => [noun, 'list', filters] as const
 const oneKey = (noun: Noun, id: string) => [noun, 'one', id] as const
 export const statusKey = ['status'] as const
+/** What the registry tells of repositories; read again when something in them, or a service, changes. */
+export const contentsKey = ['image-contents'] as const
 
 /** `service` → `services`; undefined for kinds no page shows. */
 export function nounOfKind(kind: string): Noun | undefined {

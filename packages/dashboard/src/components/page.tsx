@@ -10,7 +10,7 @@ export function Page(props: {
   lead?: ReactNode
   actions?: ReactNode
   /** The list this is one of. */
-  parent?: { to: '/clusters' | '/services' | '/images'; label: string }
+  parent?: { to: '/clusters' | '/services' | '/images' | '/images/$id'; params?: { id: string }; label: string }
   children: ReactNode
 }) {
   const { title, parent } = props
@@ -22,8 +22,8 @@ export function Page(props: {
       <header className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
         <div className="flex min-w-0 flex-col gap-1">
           {parent !== undefined && (
-            <nav aria-label="Breadcrumb" className="flex items-center gap-1 text-xs text-muted">
-              <Link to={parent.to} className="hover:text-ink hover:underline">
+            <nav aria-label="Breadcrumb" className="flex items-center gap-1 text-xs break-all text-muted">
+              <Link to={parent.to} params={parent.params ?? {}} className="hover:text-ink hover:underline">
                 {parent.label}
               </Link>
               <ChevronIcon width="11" height="11" />

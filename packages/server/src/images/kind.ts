@@ -3,8 +3,11 @@ import type { Image } from '@freehold/contracts'
 type Status = Image['status']
 export type ImageVersion = Status['versions'][number]
 
-/** Tags remembered in an image's status; older ones still pull, they are only not listed there. */
-export const versionsLimit = 1000
+/**
+ * Tags remembered in an image's status, which every push writes and every watcher receives; older ones are listed by the
+ * image's tags alone.
+ */
+export const versionsLimit = 100
 
 /** What is told about a push before the status is known. */
 export interface Push {

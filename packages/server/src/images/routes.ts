@@ -5,11 +5,10 @@ import { mergedData } from '../http/merged.ts'
 import { getResource, listResources } from '../http/resources.ts'
 import { createImage, deleteImage, updateImage } from './service.ts'
 
-export function createImageHandlers({
-  store,
-}: {
-  store: Store
-}): Omit<Handlers<'images'>, 'previewRetention' | 'applyRetention'> {
+type Verbs = 'list' | 'get' | 'create' | 'update' | 'delete'
+
+/** Image records; what their repositories hold is the registry's to tell. */
+export function createImageHandlers({ store }: { store: Store }): Pick<Handlers<'images'>, Verbs> {
   return {
     list: ({ query }) => listResources(store, imageKind, query),
     get: ({ params }) => getResource(store, imageKind, params.id),

@@ -3,6 +3,7 @@ import { type BlobStore, parseDigest } from '@freehold/blobs'
 import type { Manifest } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import type { Damage } from './damage.ts'
+import { deleteManifest, deleteTag } from './deletion.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { parseTag, type Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
@@ -10,7 +11,7 @@ import { type Exchange, isKnown, readBody, sendEmpty } from './exchange.ts'
 import { manifestLimitBytes, type ParsedManifest, parseManifest, platformOfConfig } from './manifest.ts'
 import { digestOf, type ManifestBytes } from './manifest-bytes.ts'
 import type { Quota } from './quota.ts'
-import { deleteManifest, deleteTag, findLink, findManifest, findTag, pushManifest } from './repository.ts'
+import { findLink, findManifest, findTag, pushManifest } from './repository.ts'
 
 /** Tags one push may give beside its reference. */
 const tagLimit = 64
@@ -123,7 +124,7 @@ export function createManifestRoutes(options: {
     const { actor } = exchange.visitor
     const at = new Date(options.now()).toISOString()
     if (reference.kind === 'tag') await deleteTag(store, actor, { repository, tag: reference.tag, host, at })
-    else await deleteManifest(store, actor, { repository, digest: reference.digest, host })
+    else await deleteManifest(store, actor, { repository, digest: reference.digest, host, at })
     sendEmpty(exchange, 202, {})
   }
 

@@ -6,7 +6,6 @@ import { damagedAmong } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import type { Descriptor, ParsedManifest } from './manifest.ts'
 import { quotaError } from './quota-error.ts'
-import { refuseWhileServed } from './served.ts'
 
 /** How many missing parts a refusal names. */
 const namedMissing = 20
@@ -195,7 +194,7 @@ function requireSize({ digest, size }: Descriptor, storedBytes: number): void {
 async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush): Promise<void> {
   const { repository, digest, sizeBytes, manifest } = push
   const known = await findManifest(transaction, repository, digest)
-  if (known !== undefined && known.data.mediaType === manifest.mediaType) return
+  if (known?.data.mediaType === manifest.mediaType && known.data.platforms !== undefined) return
   const data: Manifest['data'] = {
     repository,
     digest,
@@ -206,7 +205,8 @@ async function putRow(transaction: Transaction, actor: Actor, push: ManifestPush
     blobs: manifest.blobs.map((blob) => ({ digest: blob.digest, size: blob.size })),
     manifests: manifest.manifests.map((child) => child.digest),
     subject: manifest.subject,
-    pushedBy: actor.name,
+    platforms: platformsOf(push),
+    pushedBy: known?.data.pushedBy ?? actor.name,
   }
   if (known !== undefined) await transaction.update(manifestKind, known.id, { data })
   else {
@@ -246,12 +246,16 @@ async function recordPush(
     digest,
     mediaType: manifest.mediaType,
     sizeBytes: contentBytes(push, children),
-    platforms: manifest.manifests.length > 0 ? manifest.platforms : push.platforms,
+    platforms: platformsOf(push),
     pushedBy: actor.name,
     at,
   })
   await transaction.setStatus(imageKind, image.id, status)
 }
+
+const platformsOf = ({ manifest, platforms }: ManifestPush): string[] => [
+  ...(manifest.manifests.length > 0 ? manifest.platforms : platforms),
+]
 
 /** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
 function contentBytes(push: ManifestPush, children: readonly Manifest[]): number {
@@ -259,49 +263,6 @@ function contentBytes(push: ManifestPush, children: readonly Manifest[]): number
   for (const child of children) for (const blob of child.data.blobs) blobs.set(blob.digest, blob.size)
   const manifests = children.reduce((sum, child) => sum + child.data.size, push.sizeBytes)
   return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
-}
-
-/** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it). */
-export async function deleteTag(
-  store: Store,
-  actor: Actor,
-  { repository, tag, host, at: deletedAt }: { repository: string; tag: string; host: string; at: string },
-): Promise<void> {
-  await store.transaction(actor, async (transaction) => {
-    const found = await findTag(transaction, repository, tag)
-    if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no tag ${tag}.`)
-    await refuseWhileServed(transaction, { repository, digest: found.data.digest, host })
-    await transaction.delete(tagKind, found.id)
-    await markUntagged(transaction, { repository, digest: found.data.digest, at: deletedAt })
-    await forgetVersions(transaction, repository, [tag])
-  })
-}
-
-/**
- * Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it),
- * `still-served` (a service's revision runs it).
- */
-export async function deleteManifest(
-  store: Store,
-  actor: Actor,
-  { repository, digest, host }: { repository: string; digest: string; host: string },
-): Promise<void> {
-  await store.transaction(actor, async (transaction) => {
-    const found = await findManifest(transaction, repository, digest)
-    if (found === undefined) throw new RegistryError('manifest-unknown', `${repository} has no manifest ${digest}.`)
-    await refuseWhileServed(transaction, { repository, digest, host })
-    await refuseWhileNamed(transaction, repository, (manifest) => manifest.manifests.includes(digest))
-    const tags = await transaction.all(tagKind, { where: { manifest: at(repository, digest) } })
-    for (const tag of tags) await transaction.delete(tagKind, tag.id)
-    await transaction.delete(manifestKind, found.id)
-    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
-    await forgetVersions(
-      transaction,
-      repository,
-      tags.map((tag) => tag.data.name),
-    )
-    await showUsage(transaction, repository)
-  })
 }
 
 /** Takes a blob out of a repository. Throws `blob-unknown`, `still-referenced` (a manifest names it). */

@@ -49,6 +49,8 @@ export interface RegistryScrub {
   run(signal: AbortSignal): Promise<{ againInMs: number }>
   /** The next run begins a pass if none is under way. */
   request(): void
+  /** The stored bytes of this blob came out wrong: it is looked at soon. */
+  suspect(digest: string): void
   state(): Promise<z.output<typeof scrubSchema>>
   totals(): ScrubTotals
 }
@@ -217,6 +219,7 @@ export function createScrub(options: {
     request: () => {
       requested = true
     },
+    suspect: (digest) => damage.suspect(digest),
     totals: () => ({ ...totals }),
     async state() {
       const scrub = await store.find(scrubKind, 'name', 'registry')

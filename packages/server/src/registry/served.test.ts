@@ -72,3 +72,15 @@ it('knows a revision that was made while the server was reached under another na
   await serve(registry, 'served/app', 'old-name.example:8080')
   expect(await refusalOf(registry, digest)).toMatchObject(denied)
 })
+
+it('runs a tag that is too old for the list in the image’s record', async () => {
+  const registry = await start()
+  const { digest } = await pushImage(registry, 'served/app', 'v1', 'layer one')
+  const image = await registry.store.find(imageKind, 'name', 'served/app')
+  if (image === undefined) throw new Error('The push made no image.')
+  await registry.store.transaction(tester, (transaction) =>
+    transaction.setStatus(imageKind, image.id, { ...image.status, versions: [] }),
+  )
+  await serve(registry, 'served/app')
+  expect((await registry.store.list(revisionKind)).items).toMatchObject([{ data: { imageDigest: digest } }])
+})

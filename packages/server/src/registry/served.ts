@@ -1,9 +1,21 @@
-import { imageKind, type Revision, revisionKind, type Service, serviceKind } from '@freehold/contracts'
-import type { Reads, Transaction } from '@freehold/store'
-import { RegistryError } from './errors.ts'
+import {
+  imageKind,
+  type Revision,
+  repositoryOfReference,
+  revisionKind,
+  type Service,
+  serviceKind,
+} from '@freehold/contracts'
+import type { Reads } from '@freehold/store'
 
-/** How many services a refusal names. */
-const namedServices = 5
+/** Revisions read at once. */
+const pageSize = 100
+
+export interface Serving {
+  service: Service
+  /** The newest of the service's revisions that run the digest. */
+  revision: Revision
+}
 
 interface Place {
   repository: string
@@ -12,28 +24,42 @@ interface Place {
 }
 
 /**
- * Throws `still-served` where a revision of a service runs this manifest: every revision is kept so that a service can
- * go back to it. Reads the revisions of the repository: deletes are rare.
+ * The services of which a revision runs this manifest, each once, the newest revisions first, at most `limit`. Every
+ * revision is kept so that a service can go back to it.
  */
-export async function refuseWhileServed(transaction: Transaction, image: Place & { digest: string }): Promise<void> {
-  const { digest } = image
-  const { revisions } = await usersOf(transaction, image)
-  const uses = new Map<string, Revision>()
-  for (const revision of revisions) {
-    if (revision.data.imageDigest === digest) uses.set(revision.data.serviceId, revision)
-  }
-  const named: { service: string; revision: number }[] = []
-  for (const [serviceId, { data }] of [...uses].slice(0, namedServices)) {
-    const service = await transaction.get(serviceKind, serviceId)
-    if (service !== undefined) named.push({ service: service.data.name, revision: data.number })
-  }
-  const [first] = named
-  if (first === undefined) return
-  throw new RegistryError(
-    'still-served',
-    `Revision ${first.revision} of the service ${first.service} runs ${digest}, and it is kept to go back to. Delete the service first.`,
-    { detail: { services: named } },
-  )
+export async function servingOf(reads: Reads, image: Place & { digest: string }, limit: number): Promise<Serving[]> {
+  const serving = new Map<string, Serving>()
+  const seen = new Set<string>()
+  const imageId = await idOfImage(reads, image.repository)
+  let cursor: string | null = null
+  do {
+    const page: { items: Revision[]; nextCursor: string | null } = await reads.list(revisionKind, {
+      where: { imageDigest: image.digest },
+      order: 'changed',
+      limit: pageSize,
+      ...(cursor === null ? {} : { cursor }),
+    })
+    for (const revision of page.items) {
+      const { serviceId, spec } = revision.data
+      if (seen.has(serviceId)) continue
+      const service = await reads.get(serviceKind, serviceId)
+      // Those made while this server was reached under another name say another host.
+      const isOurs =
+        repositoryOfReference(spec.image) === `${image.host}/${image.repository}` ||
+        (imageId !== undefined && service?.data.imageId === imageId)
+      if (service === undefined || !isOurs) continue
+      seen.add(serviceId)
+      serving.set(serviceId, { service, revision })
+      if (serving.size >= limit) return [...serving.values()]
+    }
+    cursor = page.nextCursor
+  } while (cursor !== null)
+  return [...serving.values()]
+}
+
+async function idOfImage(reads: Reads, repository: string): Promise<string | undefined> {
+  const image = await reads.find(imageKind, 'name', repository)
+  return image?.data.location.internal === true ? image.id : undefined
 }
 
 /**

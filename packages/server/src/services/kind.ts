@@ -69,8 +69,8 @@ export function imageOf(options: {
   image: Image
   imageVersion: string
   registryHost: string
-  /** Whether our registry holds the manifest of this digest, tagged or not; only asked of digests. */
-  holdsDigest?: boolean
+  /** What our registry says of a tag or a digest that the image's record does not list. */
+  heldDigest?: string | undefined
 }): { reference: string; digest: string | null } | null {
   const { image, imageVersion, registryHost } = options
   const byDigest = imageVersion.startsWith('sha256:')
@@ -81,7 +81,7 @@ export function imageOf(options: {
       : { reference: `${name}:${imageVersion}`, digest: null }
   }
   const tagged = image.status.versions.find((one) => (byDigest ? one.digest : one.versionString) === imageVersion)
-  const digest = tagged?.digest ?? (byDigest && options.holdsDigest === true ? imageVersion : undefined)
+  const digest = tagged?.digest ?? options.heldDigest
   return digest === undefined ? null : { reference: `${registryHost}/${image.data.name}@${digest}`, digest }
 }
 

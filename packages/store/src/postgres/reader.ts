@@ -1,6 +1,6 @@
 import type { LogEntry } from '../chain.ts'
 import type { FactWrite, Reader } from '../engine.ts'
-import { countRows, type Dialect, rowSelection, selectByKey, selectRows } from '../query.ts'
+import { countRows, type Dialect, orderOf, rowSelection, selectByKey, selectRows } from '../query.ts'
 import type { Row } from '../row.ts'
 import { createStatementNames, type Runner } from './connection.ts'
 import { guarded } from './errors.ts'
@@ -18,7 +18,7 @@ export function createPostgresReader(runner: Runner): Reader {
     get: async (kind, id) => (await all<Row>(selectRow, [kind, id]))[0],
     async page(query) {
       const { sql, parameters } = selectRows(query, dialect)
-      const text = `SELECT c.version AS "storeVersion", p.* FROM clock c LEFT JOIN LATERAL (${sql}) p ON true ORDER BY p.id`
+      const text = `SELECT c.version AS "storeVersion", p.* FROM clock c LEFT JOIN LATERAL (${sql}) p ON true ORDER BY ${orderOf(query, 'p')}`
       const rows = await all<Row & { id: string | null; storeVersion: number }>(text, parameters)
       return { rows: rows.filter((row) => row.id !== null), version: rows[0]?.storeVersion ?? 0 }
     },

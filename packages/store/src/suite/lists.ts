@@ -38,6 +38,28 @@ export function describeLists(make: MakeTestBed): void {
       expect(await store.count(service)).toBe(23)
     })
 
+    it('tells what changed last first where that is asked for, filtered or not, whatever the page size', async () => {
+      const store = await storeFor(make)
+      const ids = await fill(store, 12)
+      const moved = [ids[3], ids[8], ids[3]].filter((id) => id !== undefined)
+      for (const [index, id] of moved.entries()) {
+        await store.transaction(alice, (t) => t.setStatus(service, id, { phase: `p${index}` }))
+      }
+      const rest = ids.filter((id) => !moved.includes(id)).reverse()
+      const expected = [ids[3], ids[8], ...rest]
+      for (const limit of [1, 5, 11, 12, 500]) expect(await walk(store, { order: 'changed', limit })).toEqual(expected)
+      const even = expected.filter((id) => id !== undefined && ids.indexOf(id) % 2 === 0)
+      expect(await walk(store, { order: 'changed', where: { cluster: 'even' }, limit: 2 })).toEqual(even)
+      expect(await walk(store, { order: 'changed', where: { cluster: 'even' }, search: 'web-1' })).toEqual([ids[10]])
+      const { nextCursor } = await store.list(service, { order: 'changed', limit: 2 })
+      await expect(store.list(service, { cursor: nextCursor ?? '' })).rejects.toMatchObject({ code: 'invalid-cursor' })
+      const inside = await store.transaction(alice, async (t) => {
+        await t.setStatus(service, ids[0] ?? '', { phase: 'inside' })
+        return t.list(service, { order: 'changed', limit: 2 })
+      })
+      expect(inside.items.map(({ id }) => id)).toEqual([ids[0], ids[3]])
+    })
+
     it('filters by index, unique key, label and text, alone and together', async () => {
       const store = await storeFor(make)
       const ids = await fill(store, 30)

@@ -1,4 +1,4 @@
-import { type ChangeEntry, kinds } from '@freehold/contracts'
+import { type ChangeEntry, describeImageChange, kinds } from '@freehold/contracts'
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useState } from 'react'
@@ -92,13 +92,20 @@ export function AuditPage() {
 }
 
 function Entry({ entry }: { entry: ChangeEntry }) {
+  const inRegistry = describeImageChange(entry)
   return (
     <details className="group">
       <summary className="flex flex-wrap items-baseline gap-x-3 gap-y-0.5 px-4 py-2.5 text-sm hover:bg-sunken focus-visible:-outline-offset-2">
         <span className="min-w-0 flex-1 basis-64">
-          <span className="font-medium">{entry.actor.name}</span> {describeChange(entry)}{' '}
-          <span className="text-muted">{entry.kind}</span>{' '}
-          <span className="font-medium break-all">{nameOf(entry)}</span>
+          <span className="font-medium">{entry.actor.name}</span>{' '}
+          {inRegistry === undefined ? (
+            <>
+              {describeChange(entry)} <span className="text-muted">{entry.kind}</span>{' '}
+              <span className="font-medium break-all">{nameOf(entry)}</span>
+            </>
+          ) : (
+            <span className="break-all">{inRegistry}</span>
+          )}
         </span>
         <span className="text-xs text-muted">
           <Ago at={entry.at} />

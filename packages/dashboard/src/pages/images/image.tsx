@@ -1,24 +1,28 @@
 import { ApiError } from '@freehold/client'
-import type { Image, Service } from '@freehold/contracts'
+import type { Image, ImageSummary, Service } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
-import { useMemo, useState } from 'react'
+import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { Gone } from '../../app/fallbacks.tsx'
 import { useList, useOne, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
-import { CopyButton } from '../../components/copy.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { bytes, shortDigest } from '../../components/format.ts'
-import { Empty, Facts, Page, Quiet, Section, Skeleton } from '../../components/page.tsx'
+import { bytes } from '../../components/format.ts'
+import { Card, Facts, Page, Quiet, Section, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { TabPanel, Tabs } from '../../components/tabs.tsx'
 import { Ago } from '../../components/time.tsx'
+import type { ImageTab } from '../../router.tsx'
+import { useSummary } from './contents.ts'
+import { Manifests } from './manifests.tsx'
+import { Policy } from './policy.tsx'
+import { PushHelp } from './pull.tsx'
+import { Tags } from './tags.tsx'
 
 const route = getRouteApi('/shell/images/$id')
-type Version = Image['status']['versions'][number]
 
 export function ImagePage() {
   const { id } = route.useParams()
@@ -38,9 +42,8 @@ export function ImagePage() {
 }
 
 function Loaded({ image }: { image: Image }) {
-  const { data, status } = image
+  const { data } = image
   const mayWrite = useMay()('images:write')
-  const users = useList('services', { imageId: image.id, limit: wholePage })
   const [isDeleting, setDeleting] = useState(false)
   return (
     <Page
@@ -55,103 +58,116 @@ function Loaded({ image }: { image: Image }) {
         )
       }
     >
-      <Section title="About">
-        <Facts
-          facts={[
-            [
-              'Where it lives',
-              data.location.internal ? (
-                'this registry'
-              ) : (
-                <code key="where" className="font-mono text-xs break-all">
-                  {data.location.externalImage}
-                </code>
-              ),
-            ],
-            ['Last push', status.lastPushAt === null ? 'never' : <Ago key="push" at={status.lastPushAt} />],
-            ['Made', <Ago key="made" at={image.createdAt} />],
-          ]}
-        />
-      </Section>
-      {data.location.internal && (
-        <Section title="Versions" flush>
-          <Versions versions={status.versions} services={users.items} />
-        </Section>
-      )}
-      <Section title="Used by" flush>
-        {users.isPending ? <Skeleton rows={1} /> : <UsedBy services={users.items} />}
-      </Section>
+      {data.location.internal ? <Repository image={image} /> : <Elsewhere image={image} />}
       {isDeleting && <DeleteDialog image={image} onClose={() => setDeleting(false)} />}
     </Page>
   )
 }
 
-const versionId = (version: Version) => version.versionString
-
-function Versions({ versions, services }: { versions: Version[]; services: Service[] }) {
-  const columns = useMemo(() => versionColumns(services), [services])
-  if (versions.length === 0) {
-    return (
-      <Empty title="Nothing has been pushed yet.">The page of a service that uses this image has the commands.</Empty>
-    )
-  }
-  return <Table label="Versions" rows={versions} rowId={versionId} columns={columns} />
+/** A repository of ours, with all that is in it. */
+function Repository({ image }: { image: Image }) {
+  const { tab = 'tags' } = route.useSearch()
+  const navigate = route.useNavigate()
+  const mayWrite = useMay()('images:write')
+  const tabs: { name: ImageTab; label: string }[] = [
+    { name: 'tags', label: 'Tags' },
+    { name: 'manifests', label: 'Manifests' },
+    { name: 'push', label: 'How to push' },
+    ...(mayWrite ? [{ name: 'policy', label: 'Policy' } as const] : []),
+  ]
+  return (
+    <>
+      <Card>
+        <Contents image={image} />
+      </Card>
+      <Tabs
+        label="Image"
+        tabs={tabs}
+        open={tab}
+        onOpen={(name) => void navigate({ search: name === 'tags' ? {} : { tab: name }, replace: true })}
+      >
+        <TabPanel name="tags">
+          <Tags image={image} />
+        </TabPanel>
+        <TabPanel name="manifests">
+          <Manifests image={image} />
+        </TabPanel>
+        <TabPanel name="push">
+          <PushHelp name={image.data.name} />
+        </TabPanel>
+        <TabPanel name="policy">
+          <Policy key={image.id} image={image} />
+        </TabPanel>
+      </Tabs>
+    </>
+  )
 }
 
-function versionColumns(services: readonly Service[]) {
-  return defineColumns<Version>([
-    {
-      id: 'tag',
-      header: 'Tag',
-      value: ({ versionString }) => versionString,
-      cell: ({ versionString }) => <code className="font-mono text-xs font-semibold break-all">{versionString}</code>,
-    },
-    {
-      id: 'digest',
-      header: 'Digest',
-      from: 'sm',
-      cell: ({ digest, versionString }) => (
-        <span className="flex items-center gap-1">
-          <code className="font-mono text-xs text-muted" title={digest}>
-            {shortDigest(digest)}
-          </code>
-          <CopyButton text={digest} label={`Copy digest of ${versionString}`} />
-        </span>
-      ),
-    },
-    { id: 'size', header: 'Size', align: 'right', value: ({ size }) => size, cell: ({ size }) => bytes(size) },
-    {
-      id: 'platforms',
-      header: 'Platforms',
-      from: 'md',
-      cell: ({ platforms }) => <span className="text-muted">{platforms.join(', ') || '–'}</span>,
-    },
-    {
-      id: 'used',
-      header: 'Used by',
-      from: 'lg',
-      cell: ({ versionString, digest }) => {
-        const names = services.filter(({ data }) => data.imageVersion === versionString || data.imageVersion === digest)
-        return names.length === 0 ? (
-          <span className="text-muted">–</span>
-        ) : (
-          names.map(({ data }) => data.name).join(', ')
-        )
-      },
-    },
-    {
-      id: 'pushed',
-      header: 'Pushed',
-      align: 'right',
-      value: ({ createdAt }) => createdAt,
-      cell: ({ createdAt, pushedBy }) => (
-        <span className="text-muted">
-          <Ago at={createdAt} />
-          <span className="max-sm:hidden"> by {pushedBy}</span>
-        </span>
-      ),
-    },
-  ])
+function Contents({ image }: { image: Image }) {
+  const summary = useSummary(image.id)
+  const { lastPushAt, usedBytes } = image.status
+  const { quotaBytes } = image.data
+  const loaded = summary.data
+  return (
+    <Facts
+      facts={[
+        ['Tags', loaded ? loaded.tagCount.toLocaleString('en') : '…'],
+        ['Size', quotaBytes === undefined ? bytes(usedBytes) : `${bytes(usedBytes)} of ${bytes(quotaBytes)}`],
+        [
+          'Last push',
+          lastPushAt === null ? (
+            'never'
+          ) : (
+            <span key="push">
+              <Ago at={lastPushAt} />
+              {loaded?.lastPushBy && ` by ${loaded.lastPushBy}`}
+            </span>
+          ),
+        ],
+        ['Who may pull', image.data.anonymousPull === true ? 'anybody' : 'whoever is signed in'],
+        ['Used by', loaded ? <Users key="users" services={loaded.services} /> : '…'],
+      ]}
+    />
+  )
+}
+
+function Users({ services }: { services: ImageSummary['services'] }) {
+  if (services.length === 0) return <span className="text-muted">no service</span>
+  return (
+    <span className="flex flex-wrap gap-x-3">
+      {services.map(({ id, name }) => (
+        <Link key={id} to="/services/$id" params={{ id }} className="hover:underline">
+          {name}
+        </Link>
+      ))}
+    </span>
+  )
+}
+
+/** An image that lives in another registry. */
+function Elsewhere({ image }: { image: Image }) {
+  const users = useList('services', { imageId: image.id, limit: wholePage })
+  const { location } = image.data
+  return (
+    <>
+      <Section title="About">
+        <Facts
+          facts={[
+            [
+              'Where it lives',
+              <code key="where" className="font-mono text-xs break-all">
+                {location.internal ? '' : location.externalImage}
+              </code>,
+            ],
+            ['Made', <Ago key="made" at={image.createdAt} />],
+          ]}
+        />
+      </Section>
+      <Section title="Used by" flush>
+        {users.isPending ? <Skeleton rows={1} /> : <UsedBy services={users.items} />}
+      </Section>
+    </>
+  )
 }
 
 function UsedBy({ services }: { services: Service[] }) {
@@ -189,7 +205,9 @@ function DeleteDialog({ image, onClose }: { image: Image; onClose: () => void })
       onDone={() => void navigate({ to: '/images' })}
     >
       <p>
-        {image.data.location.internal ? 'Its tags and versions go with it.' : 'The image itself stays where it lives.'}
+        {image.data.location.internal
+          ? 'Its tags, manifests and layers go with it.'
+          : 'The image itself stays where it lives.'}
       </p>
     </Confirm>
   )

@@ -1,79 +1,101 @@
-import type { Image } from '@freehold/contracts'
+import type { ImageSummary } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
 import { useDeferredValue, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { TextField } from '../../components/field.tsx'
+import { bytes } from '../../components/format.ts'
 import { PlusIcon } from '../../components/icons.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
-import { Tag } from '../../components/state.tsx'
+import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
+import { useSummaries } from './contents.ts'
 
-const columns = defineColumns<Image>([
+const columns = defineColumns<ImageSummary>([
   {
     id: 'name',
     header: 'Name',
-    value: ({ data }) => data.name,
-    cell: ({ id, data }) => (
-      <Link to="/images/$id" params={{ id }} className="font-medium break-all hover:underline">
-        {data.name}
-      </Link>
+    cell: ({ id, name, externalImage }) => (
+      <span className="flex min-w-0 flex-col">
+        <Link to="/images/$id" params={{ id }} className="font-medium break-all hover:underline">
+          {name}
+        </Link>
+        {externalImage !== null && <code className="font-mono text-xs break-all text-muted">{externalImage}</code>}
+      </span>
     ),
   },
   {
-    id: 'where',
-    header: 'Where it lives',
+    id: 'tags',
+    header: 'Tags',
+    align: 'right',
     from: 'sm',
-    value: ({ data }) => (data.location.internal ? '' : data.location.externalImage),
-    cell: ({ data: { location } }) =>
-      location.internal ? (
-        <Tag tone="moving">this registry</Tag>
-      ) : (
-        <code className="font-mono text-xs break-all text-muted">{location.externalImage}</code>
-      ),
+    cell: ({ tagCount, externalImage }) => (externalImage === null ? tagCount.toLocaleString('en') : '–'),
   },
   {
-    id: 'versions',
-    header: 'Versions',
+    id: 'size',
+    header: 'Size',
     align: 'right',
-    value: ({ status }) => status.versions.length,
-    cell: ({ data, status }) => (data.location.internal ? status.versions.length : '–'),
+    cell: ({ sizeBytes, externalImage }) => (
+      <span className="whitespace-nowrap">{externalImage === null ? bytes(sizeBytes) : '–'}</span>
+    ),
+  },
+  {
+    id: 'used',
+    header: 'Used by',
+    from: 'md',
+    cell: ({ services }) => <UsedBy services={services} />,
   },
   {
     id: 'newest',
-    header: 'Newest',
-    from: 'md',
-    cell: ({ status }) => {
-      const newest = status.versions[0]
-      return newest === undefined ? '–' : <code className="font-mono text-xs">{newest.versionString}</code>
-    },
+    header: 'Newest tag',
+    from: 'lg',
+    cell: ({ newestTag }) =>
+      newestTag === null ? (
+        <span className="text-muted">–</span>
+      ) : (
+        <code className="font-mono text-xs break-all">{newestTag}</code>
+      ),
   },
   {
     id: 'pushed',
     header: 'Last push',
     align: 'right',
-    from: 'sm',
-    value: ({ status }) => status.lastPushAt ?? '',
-    cell: ({ status }) => (
-      <span className="text-muted">{status.lastPushAt === null ? 'never' : <Ago at={status.lastPushAt} />}</span>
+    cell: ({ lastPushAt, lastPushBy, externalImage }) => (
+      <span className="text-muted">
+        {lastPushAt === null ? externalImage === null ? 'never' : '–' : <Ago at={lastPushAt} />}
+        {lastPushBy !== null && <span className="max-sm:hidden"> by {lastPushBy}</span>}
+      </span>
     ),
   },
 ])
-const rowId = (image: Image) => image.id
+const rowId = (image: ImageSummary) => image.id
+
+function UsedBy({ services }: { services: ImageSummary['services'] }) {
+  if (services.length === 0) return <span className="text-muted">–</span>
+  return (
+    <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
+      {services.slice(0, 3).map(({ id, name, state }) => (
+        <Link key={id} to="/services/$id" params={{ id }} className="inline-flex items-center gap-1.5 hover:underline">
+          {name} <State state={state} />
+        </Link>
+      ))}
+      {services.length > 3 && <span className="text-muted">and {services.length - 3} more</span>}
+    </span>
+  )
+}
 
 export function ImagesPage() {
   const mayWrite = useMay()('images:write')
   const [search, setSearch] = useState('')
   const [isCreating, setCreating] = useState(false)
   const wanted = useDeferredValue(search.trim())
-  const images = useList('images', { search: wanted === '' ? undefined : wanted })
+  const images = useSummaries(wanted)
   return (
     <Page
       title="Images"
@@ -89,17 +111,11 @@ export function ImagesPage() {
       <search>
         <SearchField label="Search images" value={search} onChange={setSearch} />
       </search>
-      <ErrorNote error={images.error} />
+      <ErrorNote error={images.error} onRetry={images.retry} />
       {images.isPending ? (
         <Skeleton rows={6} />
       ) : images.items.length > 0 ? (
-        <Table
-          label="Images"
-          rows={images.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: images.hasMore, isLoading: images.isLoadingMore, load: images.more }}
-        />
+        <Table label="Images" rows={images.items} rowId={rowId} columns={columns} more={images.more} />
       ) : wanted !== '' ? (
         <Empty title="No image fits.">Search for another part of the name.</Empty>
       ) : (

@@ -1,0 +1,72 @@
+import { manifestKind, tagKind } from '@freehold/contracts'
+import type { Actor, Store, Transaction } from '@freehold/store'
+import { countOut, showUsage } from '../images/index.ts'
+import { type Deletion, type PlannedDeletion, planDeletion } from './deletion-plan.ts'
+import { RegistryError } from './errors.ts'
+import { forgetVersions, markUntagged } from './repository.ts'
+
+/** Carries out what was planned in the same transaction; `at` is now, RFC 3339. */
+export async function applyDeletion(
+  transaction: Transaction,
+  { repository, at }: { repository: string; at: string },
+  { tags, manifests }: PlannedDeletion,
+): Promise<void> {
+  const going = new Set(manifests.map(({ manifest }) => manifest.data.digest))
+  for (const tag of tags) {
+    const { digest } = tag.data
+    await transaction.delete(tagKind, tag.id)
+    if (!going.has(digest)) await markUntagged(transaction, { repository, digest, at })
+  }
+  for (const { manifest } of manifests) {
+    const { digest, size: sizeBytes } = manifest.data
+    await transaction.delete(manifestKind, manifest.id)
+    await countOut(transaction, { repository, digest, sizeBytes })
+  }
+  const names = tags.map((tag) => tag.data.name)
+  await forgetVersions(transaction, repository, names)
+  if (manifests.length > 0) await showUsage(transaction, repository)
+}
+
+interface Where {
+  repository: string
+  /** How revisions name this registry. */
+  host: string
+  /** Now, RFC 3339. */
+  at: string
+}
+
+/** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it). */
+export function deleteTag(store: Store, actor: Actor, { tag, at, ...place }: Where & { tag: string }): Promise<void> {
+  return deleteAsked(store, actor, { ...place, tags: [tag], digests: [], others: 'ignore' }, at)
+}
+
+/**
+ * Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it),
+ * `still-served` (a service's revision runs it).
+ */
+export function deleteManifest(
+  store: Store,
+  actor: Actor,
+  { digest, at, ...place }: Where & { digest: string },
+): Promise<void> {
+  return deleteAsked(store, actor, { ...place, tags: [], digests: [digest], others: 'ignore' }, at)
+}
+
+const refusalCodes = {
+  'in-use': 'still-served',
+  'named-by-index': 'still-referenced',
+  'not-found': 'manifest-unknown',
+  'too-many': 'unsupported',
+} as const
+
+async function deleteAsked(store: Store, actor: Actor, deletion: Deletion, at: string): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    const plan = await planDeletion(transaction, deletion)
+    const [refusal] = plan.refusals
+    if (refusal !== undefined) {
+      const { reason, message, services } = refusal
+      throw new RegistryError(refusalCodes[reason], message, services.length === 0 ? {} : { detail: { services } })
+    }
+    await applyDeletion(transaction, { repository: deletion.repository, at }, plan)
+  })
+}

@@ -1,0 +1,192 @@
+import {
+  type Attachments,
+  attachedLimit,
+  type Deployment,
+  type ImageManifest,
+  type ImageTag,
+  type Manifest,
+  type ManifestPurpose,
+  manifestKind,
+  type Referrer,
+  revisionKind,
+  serviceKind,
+  type Tag,
+  tagKind,
+} from '@freehold/contracts'
+import type { Reads } from '@freehold/store'
+import { attachingTags, purposeOf } from './purpose.ts'
+import { findManifest, findTag } from './repository.ts'
+import { servingOf } from './served.ts'
+
+/** Children of an index that are added up. */
+const childLimit = 200
+/** Services of an image whose present revision is looked at. */
+const serviceLimit = 200
+
+export interface Repository {
+  name: string
+  imageId: string
+  /** How revisions name this registry. */
+  host: string
+}
+
+export interface Attached {
+  row: Manifest
+  purpose: ManifestPurpose
+  /** The tag that attaches it; null where its `subject` does. */
+  tag: string | null
+}
+
+/**
+ * Tells of manifests what people want to know, for one answer: what it learns of a digest it keeps, so that a hundred
+ * tags of the same image cost as much as one. Everything is read by key; nothing grows with the repository.
+ */
+export function createFacts(reads: Reads, repository: Repository) {
+  const remembered = new Map<string, Promise<Awaited<ReturnType<typeof learn>>>>()
+  let current: Promise<Map<string, Deployment[]>> | undefined
+
+  const factsOf = (row: Manifest, tags: readonly string[] = []) => {
+    const known = remembered.get(row.data.digest) ?? learn(row)
+    remembered.set(row.data.digest, known)
+    return known.then((facts) => ({ ...facts, purpose: purposeOf(row.data, tags) }))
+  }
+
+  async function learn(row: Manifest) {
+    const { digest, mediaType, artifactType } = row.data
+    const children = await childrenOf(reads, row)
+    const attached = await attachedTo(reads, repository.name, digest)
+    return {
+      digest,
+      mediaType,
+      artifactType,
+      platforms: [...(row.data.platforms ?? [])].filter((platform) => !platform.startsWith('unknown/')),
+      sizeBytes: contentBytes(row, children),
+      deployments: await deploymentsOf(digest),
+      attachments: countAttached([
+        ...attached.map(({ purpose }) => purpose),
+        ...children.map((child) => purposeOf(child.data)).filter((purpose) => purpose === 'attestation'),
+      ]),
+    }
+  }
+
+  /** Those that run it now first, then the newest revision of each service that is kept to go back to. */
+  async function deploymentsOf(digest: string): Promise<Deployment[]> {
+    current ??= currentDeployments(reads, repository.imageId)
+    const running = (await current).get(digest) ?? []
+    const serving = await servingOf(
+      reads,
+      { repository: repository.name, host: repository.host, digest },
+      attachedLimit,
+    )
+    const kept = serving.flatMap(({ service, revision }) => {
+      if (running.some(({ serviceId }) => serviceId === service.id)) return []
+      const isCurrent = service.status.currentRevisionId === revision.id
+      return [
+        {
+          serviceId: service.id,
+          serviceName: service.data.name,
+          revisionId: revision.id,
+          revisionNumber: revision.data.number,
+          current: isCurrent,
+        },
+      ]
+    })
+    return [...running, ...kept].sort((a, b) => Number(b.current) - Number(a.current)).slice(0, attachedLimit)
+  }
+
+  return {
+    async tag(tag: Tag): Promise<ImageTag | undefined> {
+      const row = await findManifest(reads, repository.name, tag.data.digest)
+      if (row === undefined) return undefined
+      const facts = await factsOf(row, [tag.data.name])
+      return { ...facts, tag: tag.data.name, pushedBy: tag.data.pushedBy, pushedAt: tag.updatedAt }
+    },
+    async manifest(row: Manifest): Promise<ImageManifest> {
+      const page = await reads.list(tagKind, {
+        where: { manifest: `${repository.name}@${row.data.digest}` },
+        order: 'changed',
+        limit: attachedLimit,
+      })
+      const tags = page.items.map((tag) => tag.data.name)
+      const { pushedBy, subject } = row.data
+      return { ...(await factsOf(row, tags)), tags, subject, pushedBy, pushedAt: row.createdAt }
+    },
+  }
+}
+
+/** What services of the image run right now, by digest. */
+async function currentDeployments(reads: Reads, imageId: string): Promise<Map<string, Deployment[]>> {
+  const { items } = await reads.list(serviceKind, { where: { imageId }, limit: serviceLimit })
+  const byDigest = new Map<string, Deployment[]>()
+  for (const service of items) {
+    const { currentRevisionId } = service.status
+    const revision = currentRevisionId === null ? undefined : await reads.get(revisionKind, currentRevisionId)
+    const digest = revision?.data.imageDigest
+    if (revision === undefined || digest === null || digest === undefined) continue
+    const known = byDigest.get(digest) ?? []
+    byDigest.set(digest, known)
+    known.push({
+      serviceId: service.id,
+      serviceName: service.data.name,
+      revisionId: revision.id,
+      revisionNumber: revision.data.number,
+      current: true,
+    })
+  }
+  return byDigest
+}
+
+async function childrenOf(reads: Reads, row: Manifest): Promise<Manifest[]> {
+  const children: Manifest[] = []
+  for (const digest of row.data.manifests.slice(0, childLimit)) {
+    const child = await findManifest(reads, row.data.repository, digest)
+    if (child !== undefined) children.push(child)
+  }
+  return children
+}
+
+/** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
+function contentBytes(row: Pick<Manifest, 'data'>, children: readonly Pick<Manifest, 'data'>[]): number {
+  const blobs = new Map<string, number>()
+  for (const { data } of [row, ...children]) for (const blob of data.blobs) blobs.set(blob.digest, blob.size)
+  const manifests = children.reduce((sum, child) => sum + child.data.size, row.data.size)
+  return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
+}
+
+/** What refers to a manifest: by `subject`, and by cosign's tags; at most 20 by `subject`. */
+export async function attachedTo(reads: Reads, repository: string, digest: string): Promise<Attached[]> {
+  const page = await reads.list(manifestKind, {
+    where: { subject: `${repository}@${digest}` },
+    order: 'changed',
+    limit: attachedLimit,
+  })
+  const attached = page.items.map((row): Attached => ({ row, purpose: purposeOf(row.data), tag: null }))
+  for (const { tag, purpose } of attachingTags(digest)) {
+    const found = await findTag(reads, repository, tag)
+    const row = found && (await findManifest(reads, repository, found.data.digest))
+    if (row === undefined || attached.some((known) => known.row.id === row.id)) continue
+    attached.push({ row, purpose, tag })
+  }
+  return attached
+}
+
+export function referrerOf({ row, purpose, tag }: Attached): Referrer {
+  const { digest, artifactType, mediaType, annotations, pushedBy } = row.data
+  return {
+    digest,
+    purpose,
+    artifactType,
+    mediaType,
+    sizeBytes: contentBytes(row, []),
+    annotations,
+    tag,
+    pushedBy,
+    pushedAt: row.createdAt,
+  }
+}
+
+function countAttached(purposes: readonly ManifestPurpose[]): Attachments {
+  const count = (wanted: ManifestPurpose) => purposes.filter((purpose) => purpose === wanted).length
+  const [signatures, sboms, attestations] = [count('signature'), count('sbom'), count('attestation')]
+  return { signatures, sboms, attestations, others: purposes.length - signatures - sboms - attestations }
+}
