@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
+import { addImageCommands } from './commands/images.ts'
 import { addRegistryCommands } from './commands/registry.ts'
 import { addScrub } from './commands/scrub.ts'
 import { addServiceCommands } from './commands/services.ts'
@@ -34,6 +35,7 @@ export function createProgram(environment: Environment): Command {
   addServiceCommands(program, environment)
   addScrub(program, environment)
   addRegistryCommands(program, environment)
+  addImageCommands(program, environment)
   addDocuments(program, environment)
   addCompletion(program, environment)
   return program

@@ -1,5 +1,6 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
+import { externalRegistryKind, externalRegistryRoutes } from './external-registries.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import {
   blobLinkKind,
@@ -30,6 +31,7 @@ export const routes = {
   ...imageRoutes,
   ...scrubRoutes,
   ...registryRoutes,
+  ...externalRegistryRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -55,6 +57,7 @@ export const kinds = {
   scrub: scrubKind,
   installation: installationKind,
   repositoryUsage: repositoryUsageKind,
+  externalRegistry: externalRegistryKind,
 }
 
 /** All routes in a list, named `services.create`. */

@@ -61,6 +61,10 @@ const image = createRoute({
   ...page('/images/$id'),
   component: lazyRouteComponent(() => import('./pages/images/image.tsx'), 'ImagePage'),
 })
+const externalRegistries = createRoute({
+  ...page('/external-registries'),
+  component: lazyRouteComponent(() => import('./pages/external-registries/list.tsx'), 'ExternalRegistriesPage'),
+})
 const account = createRoute({
   ...page('/account'),
   component: lazyRouteComponent(() => import('./pages/account/account.tsx'), 'AccountPage'),
@@ -81,7 +85,20 @@ export type ServiceTab = (typeof serviceTabs)[number]
 const tree = root.addChildren([
   signIn,
   setup,
-  shell.addChildren([overview, clusters, cluster, services, newService, service, images, image, account, users, audit]),
+  shell.addChildren([
+    overview,
+    clusters,
+    cluster,
+    services,
+    newService,
+    service,
+    images,
+    image,
+    externalRegistries,
+    account,
+    users,
+    audit,
+  ]),
 ])
 
 /** The addresses of the dashboard. A page is loaded when someone points at a link to it. */

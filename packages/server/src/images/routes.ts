@@ -1,14 +1,19 @@
-import { imageData, imageKind } from '@freehold/contracts'
-import type { Store } from '@freehold/store'
+import { type ImportProgress, imageData, imageKind, type imageRoutes } from '@freehold/contracts'
+import type { Actor, Store } from '@freehold/store'
+import type { z } from 'zod'
 import type { Handlers } from '../http/handler.ts'
 import { mergedData } from '../http/merged.ts'
 import { getResource, listResources } from '../http/resources.ts'
 import { createImage, deleteImage, updateImage } from './service.ts'
 
+type RouteBody = z.output<typeof imageRoutes.images.import.body>
+
 export function createImageHandlers({
   store,
+  importImage,
 }: {
   store: Store
+  importImage: (request: RouteBody & { actor: Actor; signal: AbortSignal }) => AsyncIterable<ImportProgress>
 }): Omit<Handlers<'images'>, 'previewRetention' | 'applyRetention'> {
   return {
     list: ({ query }) => listResources(store, imageKind, query),
@@ -33,5 +38,6 @@ export function createImageHandlers({
       )
       return undefined
     },
+    import: async ({ body, caller, signal }) => importImage({ ...body, actor: caller.actor, signal }),
   }
 }
