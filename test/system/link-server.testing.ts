@@ -28,7 +28,7 @@ export async function startLinkServer(options: { clusterId: string; jumpCode: st
   let links = 0
 
   function desiredOf(workloads: Workload[]): Desired {
-    return { clusterId, clusterName: 'local', generation: ++generation, workloads, registry: null }
+    return { clusterId, clusterName: 'local', generation: ++generation, workloads, registry: null, externalPulls: [] }
   }
   const tell = (message: ServerMessage, to: Iterable<WebSocket> = sockets) => {
     for (const socket of to) socket.send(JSON.stringify(message))

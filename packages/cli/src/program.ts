@@ -3,6 +3,7 @@ import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
 import { addDocuments } from './commands/documents.ts'
 import { addImageContentCommands } from './commands/image-contents.ts'
+import { addImageCommands } from './commands/images.ts'
 import { addRegistryCommands } from './commands/registry.ts'
 import { addScrub } from './commands/scrub.ts'
 import { addServiceCommands } from './commands/services.ts'
@@ -36,6 +37,7 @@ export function createProgram(environment: Environment): Command {
   addScrub(program, environment)
   addImageContentCommands(program, environment)
   addRegistryCommands(program, environment)
+  addImageCommands(program, environment)
   addDocuments(program, environment)
   addCompletion(program, environment)
   return program

@@ -26,6 +26,8 @@ export const actions = [
   'images:write',
   'images:pull',
   'images:push',
+  'external-registries:read',
+  'external-registries:write',
   'plan:read',
   'plan:apply',
 ] as const
@@ -42,6 +44,7 @@ const reader: Action[] = [
   'services:logs',
   'images:read',
   'images:pull',
+  'external-registries:read',
   'plan:read',
 ]
 

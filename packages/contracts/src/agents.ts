@@ -50,6 +50,8 @@ export const desiredSchema = z.object({
   workloads: z.array(workloadSchema),
   /** For pulls from our registry; the password may pull what this cluster runs and nothing else. */
   registry: z.object({ host: z.string(), username: z.string(), password: z.string() }).nullable(),
+  /** For pulls from registries elsewhere: only images that the workloads name, without tag and digest. Never on a disk. */
+  externalPulls: z.array(z.object({ image: z.string(), username: z.string(), password: z.string() })).default([]),
 })
 export type Desired = z.output<typeof desiredSchema>
 

@@ -98,6 +98,11 @@ export const errorTable = {
     meaning: 'The Docker engine of the cluster does not answer.',
     action: 'Check the engine on that node; the agent retries by itself.',
   },
+  'upstream-failed': {
+    status: 502,
+    meaning: 'A registry elsewhere does not give what was asked of it.',
+    action: 'The message says which one and why; `freehold external-registries test` signs in there.',
+  },
   unavailable: { status: 503, meaning: 'The server is starting or stopping.', action: 'Try again in a moment.' },
   timeout: {
     status: 504,

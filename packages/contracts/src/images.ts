@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { digestSchema } from './digest.ts'
-import { defineKind } from './resource.ts'
+import { defineKind, idSchema } from './resource.ts'
 import { retentionReportSchema, retentionSchema } from './retention.ts'
 import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
 
@@ -13,20 +13,30 @@ export const repositorySchema = z
     'lower-case path such as workloads/web',
   )
 
+/** An image elsewhere, as Docker names it. */
+export const externalImageSchema = z
+  .string()
+  .max(512)
+  .regex(/^[a-z0-9]\S*$/, 'such as docker.io/library/nginx')
+  .describe('Without tag or digest; the service says which version')
+
 export const imageData = z.strictObject({
   /** For an internal image its repository in our registry; else a name of your choice. */
   name: repositorySchema,
   description: z.string().max(500).default(''),
   location: z
     .discriminatedUnion('internal', [
-      z.strictObject({ internal: z.literal(true) }),
+      z.strictObject({
+        internal: z.literal(true),
+        mirrorOf: z
+          .strictObject({ externalRegistryId: idSchema, repository: repositorySchema })
+          .optional()
+          .describe('Filled on demand from this repository elsewhere; nobody pushes to it'),
+      }),
       z.strictObject({
         internal: z.literal(false),
-        externalImage: z
-          .string()
-          .max(512)
-          .regex(/^[a-z0-9]\S*$/, 'such as docker.io/library/nginx')
-          .describe('Without tag or digest; the service says which version'),
+        externalImage: externalImageSchema,
+        externalRegistryId: idSchema.optional().describe('Whose credentials pull it; absent: anybody may'),
       }),
     ])
     .default({ internal: true }),
@@ -66,8 +76,27 @@ export const imageKind = defineKind({
   data: imageData,
   status: imageStatus,
   initialStatus: { versions: [], lastPushAt: null, usedBytes: 0 },
+  indexes: {
+    /** The image elsewhere without tag and digest: whose credentials a revision that names it is pulled with. */
+    externalImage: ({ data: { location } }) => (location.internal ? undefined : location.externalImage),
+    mirror: ({ data: { location } }) => (location.internal && location.mirrorOf ? 'yes' : undefined),
+    externalRegistryId: ({ data: { location } }) =>
+      location.internal ? location.mirrorOf?.externalRegistryId : location.externalRegistryId,
+  },
   unique: { name: (image) => image.data.name },
 })
+
+/** One line of an import under way; the last has `done`. What was copied stays, so that another run goes on there. */
+export const importProgressSchema = z.object({
+  /** A sentence: what is being done. */
+  message: z.string(),
+  /** Blobs of all platforms chosen, and how many are here; zero before they are known. */
+  blobs: z.object({ total: z.int(), present: z.int() }),
+  bytes: z.object({ total: z.int(), present: z.int(), copied: z.int() }),
+  /** Where it ends well: what the tag means now. */
+  done: z.object({ repository: repositorySchema, tag: z.string(), digest: digestSchema }).nullable(),
+})
+export type ImportProgress = z.output<typeof importProgressSchema>
 
 export const imageRoutes = {
   images: {
@@ -97,6 +126,37 @@ export const imageRoutes = {
       body: z.strictObject({}),
       output: retentionReportSchema,
       errors: ['not-found', 'conflict'],
+    }),
+    import: defineRoute({
+      method: 'POST',
+      path: '/api/v1/images/import',
+      summary: 'Copy an image from a registry elsewhere into a repository of ours; ends when the caller goes away',
+      access: 'images:push',
+      body: z.strictObject({
+        source: z
+          .string()
+          .max(700)
+          .regex(/^[a-z0-9]\S*$/, 'such as docker.io/library/nginx:1.27')
+          .describe('With a tag (default latest) or a digest'),
+        externalRegistryId: idSchema
+          .optional()
+          .describe("Whose credentials to use; absent: the one registered for the source's host, if there is one"),
+        repository: repositorySchema,
+        tag: z
+          .string()
+          .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'a tag')
+          .optional()
+          .describe("Default: the source's tag, or latest"),
+        platforms: z
+          .array(z.string().regex(/^[a-z0-9]+\/[a-z0-9_]+(\/[a-z0-9]+)?$/, 'such as linux/amd64'))
+          .min(1)
+          .max(32)
+          .optional()
+          .describe('Default: all of them'),
+      }),
+      output: importProgressSchema,
+      format: 'ndjson',
+      errors: ['not-found', 'conflict', 'too-many-requests', 'upstream-failed', 'storage-full'],
     }),
   },
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { clusterData } from './clusters.ts'
-import { imageData } from './images.ts'
+import { externalRegistrySpec } from './external-registries.ts'
+import { externalImageSchema, imageData, repositorySchema } from './images.ts'
 import { idSchema, labelsSchema, nameSchema } from './resource.ts'
 import { defineRoute } from './route.ts'
 import { serviceData } from './services.ts'
@@ -11,12 +12,28 @@ import { serviceData } from './services.ts'
  */
 const metadata = { name: nameSchema, labels: labelsSchema.optional() }
 export const documentSchema = z.discriminatedUnion('kind', [
+  /** Without its password, which no file holds: what is stored stays, and a new one has none until it is set. */
+  z.strictObject({ kind: z.literal('external-registry'), ...metadata, spec: externalRegistrySpec }),
   z.strictObject({ kind: z.literal('cluster'), ...metadata, spec: clusterData.omit({ name: true }) }),
   z.strictObject({
     kind: z.literal('image'),
     ...metadata,
     name: imageData.shape.name,
-    spec: imageData.omit({ name: true }),
+    spec: imageData.omit({ name: true, location: true }).extend({
+      location: z
+        .discriminatedUnion('internal', [
+          z.strictObject({
+            internal: z.literal(true),
+            mirrorOf: z.strictObject({ externalRegistry: nameSchema, repository: repositorySchema }).optional(),
+          }),
+          z.strictObject({
+            internal: z.literal(false),
+            externalImage: externalImageSchema,
+            externalRegistry: nameSchema.optional(),
+          }),
+        ])
+        .default({ internal: true }),
+    }),
   }),
   z.strictObject({
     kind: z.literal('service'),
@@ -32,7 +49,7 @@ export type Document = z.output<typeof documentSchema>
 
 export const planChangeSchema = z.object({
   action: z.enum(['create', 'update', 'delete']),
-  kind: z.enum(['cluster', 'image', 'service']),
+  kind: z.enum(['cluster', 'external-registry', 'image', 'service']),
   name: z.string(),
   id: idSchema.nullable(),
   /** For updates: dotted path, what is stored, what it would be. */

@@ -1,5 +1,6 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
+import { externalRegistryKind, externalRegistryRoutes } from './external-registries.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import { imageContentRoutes } from './image-contents.ts'
 import {
@@ -32,6 +33,7 @@ export const routes = {
   images: { ...imageRoutes.images, ...imageContentRoutes },
   ...scrubRoutes,
   ...registryRoutes,
+  ...externalRegistryRoutes,
   ...planRoutes,
   ...agentRoutes,
 }
@@ -57,6 +59,7 @@ export const kinds = {
   scrub: scrubKind,
   installation: installationKind,
   repositoryUsage: repositoryUsageKind,
+  externalRegistry: externalRegistryKind,
 }
 
 /** All routes in a list, named `services.create`. */

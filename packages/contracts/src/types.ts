@@ -1,4 +1,5 @@
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
+import type { externalRegistryKind } from './external-registries.ts'
 import type { sessionKind, tokenKind, userKind } from './identity.ts'
 import type {
   blobLinkKind,
@@ -29,6 +30,7 @@ export type Enrolment = Of<typeof enrolmentKind>
 export type Service = Of<typeof serviceKind>
 export type Revision = Of<typeof revisionKind>
 export type Rollout = Of<typeof rolloutKind>
+export type ExternalRegistry = Of<typeof externalRegistryKind>
 export type Image = Of<typeof imageKind>
 export type Manifest = Of<typeof manifestKind>
 export type Tag = Of<typeof tagKind>

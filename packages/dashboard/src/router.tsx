@@ -69,6 +69,10 @@ const digest = createRoute({
   ...page('/images/$id/$digest'),
   component: lazyRouteComponent(() => import('./pages/images/digest.tsx'), 'DigestPage'),
 })
+const externalRegistries = createRoute({
+  ...page('/external-registries'),
+  component: lazyRouteComponent(() => import('./pages/external-registries/list.tsx'), 'ExternalRegistriesPage'),
+})
 const account = createRoute({
   ...page('/account'),
   component: lazyRouteComponent(() => import('./pages/account/account.tsx'), 'AccountPage'),
@@ -102,6 +106,7 @@ const tree = root.addChildren([
     images,
     image,
     digest,
+    externalRegistries,
     account,
     users,
     audit,

@@ -14,6 +14,12 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
+import {
+  createExternalRegistryHandlers,
+  createPullBook,
+  createTagLookup,
+  createUpstreams,
+} from './external-registries/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
@@ -33,7 +39,7 @@ import {
 } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
-import type { ServerSecret } from './secrets/index.ts'
+import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
 import { createStatusNoun } from './status/index.ts'
 
@@ -78,15 +84,22 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   const { store, feed, blobs, identity, secret, version, startedAt, publicUrl, isServing, log } = options
   const now = () => systemClock.now()
   const registryHost = () => new URL(publicUrl()).host
-  const rules = { registryHost, now }
+  const sealer = createSealer(secret.deriveKey('external-registries'))
+  const upstreams = createUpstreams({ sealer, now })
 
   const pull = createPullCredentials({ store, serverKey: secret.deriveKey('cluster-pull').reveal(), registryHost })
+  const pullBook = createPullBook({
+    upstreams,
+    onProblem: ({ registryId, error }) =>
+      log.warn({ err: error, registryId }, 'the password of an external registry cannot be read'),
+  })
   const hub = createAgentHub({
     store,
     clock: systemClock,
     serverVersion: version,
     registryHost,
     registryFor: (cluster) => pull.of(cluster),
+    pullFor: (reads, image) => pullBook.of(reads, image),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
   const registry = createRegistryMount({
@@ -95,6 +108,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     identity,
     pull,
     secret: secret.deriveKey('registry').reveal(),
+    upstreams,
     publicUrl,
     quotaBytes: options.registryQuotaBytes,
     log,
@@ -104,6 +118,8 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   await countStore(store)
   const defaultRetention = options.registryRetention
   const retainer = createRetainer({ store, host: registryHost, defaultRetention, now, log })
+  const tags = createTagLookup({ upstreams, refreshMirror: registry.refreshTag, now })
+  const rules = { registryHost, now, tags }
   const reconcilers: Reconcilers = createReconcilers({
     store,
     clock: systemClock,
@@ -130,7 +146,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     agents: createAgentHandlers({ store, now }),
     ...createScrubHandlers({ store, scrub: registry.scrub, wake: () => reconcilers.wakeScrub() }),
     images: {
-      ...createImageHandlers({ store }),
+      ...createImageHandlers({ store, importImage: registry.importImage }),
       ...createImageContentHandlers({ store, blobs, registryHost, onDamage: registry.scrub.suspect, now }),
       ...createRetentionHandlers({ store, retainer }),
     },
@@ -141,10 +157,11 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       quotaBytes: options.registryQuotaBytes,
       defaultRetention,
     }),
+    externalRegistries: createExternalRegistryHandlers({ store, sealer, upstreams, now }),
     services: { ...createServiceHandlers({ store, rules }), ...createLogHandlers({ store, hub }) },
     revisions: createRevisionHandlers({ store }),
     rollouts: createRolloutHandlers({ store }),
-    plan: createPlanHandlers({ store, hub, rules }),
+    plan: createPlanHandlers({ store, hub, rules, sealer }),
   }
   const typedRequests = createTypedRequests({ handlers, authenticate: identity.authenticate, publicUrl, log })
 
@@ -158,6 +175,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     async stop() {
       hub.close()
       links.close()
+      upstreams.close()
       await reconcilers.stop()
     },
     sweep: () => registry.sweep(),

@@ -4,12 +4,16 @@ import { systemClock } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { PullCredentials } from './clusters/index.ts'
+import type { Upstreams } from './external-registries/index.ts'
 import type { RawMount } from './http/mounts.ts'
 import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
 import { createRegistry, type Registry, type RegistryScrub, type RegistryUser } from './registry/index.ts'
 
 export interface RegistryMount
-  extends Pick<Registry, 'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage'> {
+  extends Pick<
+    Registry,
+    'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage' | 'importImage' | 'refreshTag'
+  > {
   mount: RawMount
   scrub: RegistryScrub
   sweep(): Promise<void>
@@ -25,13 +29,14 @@ export function createRegistryMount(options: {
   identity: IdentityNoun
   pull: PullCredentials
   secret: Uint8Array
+  upstreams: Upstreams
   publicUrl: () => string
   quotaBytes: number | null
   log: Logger
   scrub: { bytesPerSecond: number; periodMs: number }
   onSuspect: () => void
 }): RegistryMount {
-  const { store, blobs, identity, pull, secret, publicUrl, log, scrub, onSuspect } = options
+  const { store, blobs, identity, pull, secret, upstreams, publicUrl, log, scrub, onSuspect } = options
   identity.setClusterCredentials(async (username, password) => {
     const cluster = await pull.verifyClusterPull(username, password)
     if (cluster === undefined) return null
@@ -49,6 +54,7 @@ export function createRegistryMount(options: {
       blobs,
       log,
       secret,
+      upstreams,
       publicUrl: publicUrl(),
       clock: systemClock,
       scrub,
@@ -64,6 +70,8 @@ export function createRegistryMount(options: {
   }
   return {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
+    importImage: (request) => registry().importImage(request),
+    refreshTag: (repository, tag) => registry().refreshTag(repository, tag),
     collectGarbage: (pass) => registry().collectGarbage(pass),
     previewGarbage: (pass) => registry().previewGarbage(pass),
     garbageProgress: () => registry().garbageProgress(),

@@ -22,6 +22,7 @@ const packageOf = {
   'ceph-osd': 'ceph-osd',
   radosgw: 'radosgw',
   strace: 'strace',
+  'docker-registry': 'docker-registry',
 } as const
 export type Part = keyof typeof packageOf
 

@@ -17,7 +17,7 @@ function addExport(program: Command, environment: Environment): void {
   const command = program
     .command('export')
     .description('Write the desired state as YAML: to a directory one file a document, else to standard output.')
-    .option('-o, --output <dir>', 'directory to write clusters/, images/ and services/ into')
+    .option('-o, --output <dir>', 'directory to write clusters/, external-registries/, images/ and services/ into')
     .option('--prune', 'with --output: remove YAML files in those folders that describe nothing of it')
   handle<{ output?: string; prune?: boolean }>(command, environment, async ({ options, runtime }) => {
     const { output, io } = runtime
@@ -50,7 +50,7 @@ function addPlan(program: Command, environment: Environment): void {
     .command('plan')
     .description('Show what `apply` would change, and what each agent would then do. Changes nothing.')
     .argument('<dir>', 'directory of documents, or one file')
-    .option('--prune', 'plan to delete services and images that no document describes')
+    .option('--prune', 'plan to delete services, images and external registries that no document describes')
     .option('--exit-code', 'exit 2 where there are changes, 0 where there are none')
   handle<{ prune?: boolean; exitCode?: boolean }>(command, environment, async ({ operands, options, runtime }) => {
     const sourced = await readDocuments(operand(operands, 0))
@@ -71,7 +71,7 @@ function addApply(program: Command, environment: Environment): void {
     .command('apply')
     .description('Show the plan, ask, and then do exactly that: all of it or, if anything changed meanwhile, nothing.')
     .argument('<dir>', 'directory of documents, or one file')
-    .option('--prune', 'delete services and images that no document describes')
+    .option('--prune', 'delete services, images and external registries that no document describes')
     .option('-y, --yes', 'do not ask; needed where there is no terminal')
   handle<ApplyOptions>(command, environment, async ({ operands, options, runtime }) => {
     const { output } = runtime

@@ -14,7 +14,12 @@ export interface Sourced {
 }
 
 const maxFiles = 20_000
-const folders = ['clusters', 'images', 'services']
+const folderOf: Record<Document['kind'], string> = {
+  cluster: 'clusters',
+  'external-registry': 'external-registries',
+  image: 'images',
+  service: 'services',
+}
 
 /** Reads every .yaml, .yml and .json file below a directory (or one file). All faults are told at once. */
 export async function readDocuments(path: string): Promise<Sourced[]> {
@@ -49,7 +54,7 @@ export function documentText(document: Document): string {
 
 /** Where a document is kept in an exported directory: `services/web.yaml`. */
 export function documentPath(document: Document): string {
-  const path = join(`${document.kind}s`, `${document.name}.yaml`)
+  const path = join(folderOf[document.kind], `${document.name}.yaml`)
   if (relative('.', path).startsWith('..') || path.split(sep).includes('..')) {
     throw new CliError(exitCodes.failed, `"${document.name}" cannot be a file name.`)
   }
@@ -72,7 +77,9 @@ export async function writeDocuments(
     await writeFile(file, documentText(document))
     written.push(file)
   }
-  const there = (await Promise.all(folders.map((folder) => listIfThere(join(directory, folder))))).flat()
+  const there = (
+    await Promise.all(Object.values(folderOf).map((folder) => listIfThere(join(directory, folder))))
+  ).flat()
   const known = new Set(written.map((file) => resolve(file)))
   const others = there.filter((file) => !known.has(resolve(file)))
   if (options.prune) for (const file of others) await rm(file)

@@ -37,6 +37,11 @@ function reference(title: string, field: string): Column {
   return { title, refers: field, cell: (resource, { nameOfId }) => nameOfId(resource.data[field]) }
 }
 
+function where(location: unknown): string {
+  const source = field(field(location, 'mirrorOf'), 'repository')
+  return source === undefined ? text(field(location, 'externalImage') ?? 'here') : `mirror of ${text(source)}`
+}
+
 const columns: Record<string, Column[]> = {
   clusters: [
     name,
@@ -68,7 +73,7 @@ const columns: Record<string, Column[]> = {
   ],
   images: [
     name,
-    { title: 'WHERE', cell: ({ data: { location } }) => text(field(location, 'externalImage') ?? 'here') },
+    { title: 'WHERE', cell: ({ data: { location } }) => where(location) },
     { title: 'VERSIONS', cell: ({ status: { versions } }) => String(list(versions).length) },
     { title: 'NEWEST', cell: ({ status: { versions } }) => text(field(list(versions)[0], 'versionString')) },
     { title: 'SIZE', cell: ({ status: { versions } }) => size(field(list(versions)[0], 'size')) },
@@ -81,6 +86,15 @@ const columns: Record<string, Column[]> = {
     data('DAMAGE', 'reason'),
     { title: 'PUSH AGAIN', cell: ({ data: { images } }) => list(images).map(text).join(' ') },
     created,
+  ],
+  'external-registries': [
+    name,
+    data('TYPE', 'type'),
+    data('URL', 'url'),
+    data('USER', 'username'),
+    flag('PASSWORD', 'passwordSet'),
+    state,
+    message,
   ],
   users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
   tokens: [

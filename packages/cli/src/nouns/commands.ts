@@ -8,7 +8,7 @@ import { orderKeys } from '../schema.ts'
 import { columnsOf } from './columns.ts'
 import { filterFlags, readFieldFlags } from './flags.ts'
 import { find, listAll, nameOf } from './lookup.ts'
-import { findNoun, listNouns, type Noun, referenceOf } from './noun.ts'
+import { findNoun, listNouns, type Noun, oneOf, referenceOf } from './noun.ts'
 import { collect, parseLabel, wholeNumber } from './values.ts'
 import { addWatch } from './watch.ts'
 import { addCreate, addUpdate } from './write.ts'
@@ -20,7 +20,7 @@ export function addNouns(program: Command, environment: Environment): void {
       .command(noun.plural)
       .alias(noun.singular)
       .summary(`work with ${noun.plural}`)
-      .description(`Commands for ${noun.plural}. A ${noun.singular} is named by its ${namedBy(noun)}.`)
+      .description(`Commands for ${noun.plural}. Name ${oneOf(noun)} by its ${namedBy(noun)}.`)
     addList(command, noun, environment)
     addGet(command, noun, environment)
     if (noun.verbs.create !== undefined) addCreate(command, noun, environment)
@@ -140,10 +140,19 @@ function addAction(
     const route = noun.verbs[verb]
     if (route === undefined) throw new CliError(exitCodes.usage, `There is no ${noun.plural} ${verb}.`)
     const result = (await api.call(route, { params: { id: resource.id } })) as AnyResource
+    const finding = findingOf(result)
     if (runtime.output.json) runtime.output.document(result)
+    else if (finding !== undefined) runtime.output.line(finding.message)
     else runtime.output.line(`Asked for: ${verb} ${noun.singular} ${nameOf(resource)}.`)
-    return undefined
+    return finding?.working === false ? exitCodes.failed : undefined
   })
+}
+
+/** What a test answers: whether it works, and a sentence. */
+function findingOf(result: object): { working: boolean; message: string } | undefined {
+  if (!('working' in result && 'message' in result)) return undefined
+  const { working, message } = result
+  return typeof working === 'boolean' && typeof message === 'string' ? { working, message } : undefined
 }
 
 function addDelete(parent: Command, noun: Noun, environment: Environment): void {

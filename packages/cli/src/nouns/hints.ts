@@ -27,5 +27,6 @@ const nextSteps: Record<string, (name: string) => string> = {
   services: (name) =>
     `\`freehold services push-help ${name}\` shows how to push its image; \`freehold rollouts watch ${name}\` follows it.`,
   images: (name) => `\`freehold services create NAME --cluster CLUSTER --image ${name}\` runs it.`,
+  'external-registries': (name) => `\`freehold external-registries test ${name}\` signs in there.`,
   users: () => 'They sign in with `freehold login`.',
 }

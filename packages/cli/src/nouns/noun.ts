@@ -25,7 +25,8 @@ const pageParameters = ['limit', 'cursor', 'label', 'search']
 
 /** Every noun of the contract that is a kind of resource with a list. */
 export function listNouns(): Noun[] {
-  return Object.entries(routes as unknown as Record<string, Record<string, Route>>).flatMap(([plural, verbs]) => {
+  return Object.entries(routes as unknown as Record<string, Record<string, Route>>).flatMap(([key, verbs]) => {
+    const plural = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
     const kind = Object.values(kinds).find((each) => each.plural === plural)
     if (kind === undefined || verbs.list === undefined) return []
     const data: z.ZodType = kind.data
@@ -43,6 +44,11 @@ export function listNouns(): Noun[] {
       },
     ]
   })
+}
+
+/** `a service`, `an image`. */
+export function oneOf(noun: Noun): string {
+  return `${/^[aeio]/.test(noun.singular) ? 'an' : 'a'} ${noun.singular}`
 }
 
 /** The noun with this plural or singular name. */

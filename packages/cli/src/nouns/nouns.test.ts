@@ -25,6 +25,10 @@ describe('commands made from the contract', () => {
         registryTarget: 'push-help',
         previewRetention: 'retention',
         applyRetention: 'retention',
+        summaries: 'overview',
+        tag: 'inspect',
+        manifest: 'inspect',
+        deletions: 'delete-tag',
       } as Record<string, string>
       const top = program.commands.map((each) => each.name())
       for (const verb of Object.keys(verbs)) expect([...has, ...top]).toContain(special[verb] ?? verb)

@@ -10,7 +10,7 @@ import { addExtraFlags, readExtraFlags } from './extra-flags.ts'
 import { addFieldFlags, fieldFlags, readFieldFlags, secretFields } from './flags.ts'
 import { tellCreated } from './hints.ts'
 import { find, nameOf } from './lookup.ts'
-import type { Noun } from './noun.ts'
+import { type Noun, oneOf } from './noun.ts'
 import { collect, parseLabel, wholeNumber } from './values.ts'
 
 interface WriteOptions extends Record<string, unknown> {
@@ -28,7 +28,7 @@ interface WriteOptions extends Record<string, unknown> {
 export function addCreate(parent: Command, noun: Noun, environment: Environment): void {
   const flags = fieldFlags(withoutName(noun.createFields))
   const hasName = 'name' in noun.createFields
-  const command = parent.command('create').description(`Create a ${noun.singular}.`)
+  const command = parent.command('create').description(`Create ${oneOf(noun)}.`)
   if (hasName) command.argument('[name]', `name of the new ${noun.singular}; may stand in the file instead`)
   addFieldFlags(command, flags)
   addExtraFlags(command, noun, 'create')
@@ -40,10 +40,13 @@ export function addCreate(parent: Command, noun: Noun, environment: Environment)
     const name = operands[0] === undefined ? {} : { name: operands[0] }
     let data = mergeData(mergeData(mergeData(file.data, given), extra), name)
     data = assignSet(data, options, { noun, base: undefined })
-    data = { ...data, ...(await readPassword(runtime, noun.createFields, { options, required: true })) }
+    data = {
+      ...data,
+      ...(await readPassword(runtime, noun.createFields, { options, required: needsPassword(noun, data) })),
+    }
     const labels = { ...file.labels, ...Object.fromEntries((options.label ?? []).map(parseLabel)) }
     const route = noun.verbs.create
-    if (route === undefined) throw new CliError(exitCodes.usage, `A ${noun.singular} cannot be created.`)
+    if (route === undefined) throw new CliError(exitCodes.usage, `It cannot be created: ${noun.singular}.`)
     const body = { data, ...(Object.keys(labels).length === 0 ? {} : { labels }) }
     const api = await runtime.api()
     const created = await withPlaces(file, () => api.call(route, { body }))
@@ -58,7 +61,7 @@ export function addUpdate(parent: Command, noun: Noun, environment: Environment)
   const flags = fieldFlags(noun.updateFields)
   const command = parent
     .command('update')
-    .description(`Change a ${noun.singular}; what is not named stays.`)
+    .description(`Change ${oneOf(noun)}; what is not named stays.`)
     .argument(`<${noun.singular}>`, 'name or id')
   addFieldFlags(command, flags)
   addExtraFlags(command, noun, 'update')
@@ -83,7 +86,7 @@ export function addUpdate(parent: Command, noun: Noun, environment: Environment)
     patch = { ...patch, ...(await readPassword(runtime, noun.updateFields, password)) }
     const body = updateBody(stored, { patch, labels: newLabels(stored, file, options), options })
     const route = noun.verbs.update
-    if (route === undefined) throw new CliError(exitCodes.usage, `A ${noun.singular} cannot be updated.`)
+    if (route === undefined) throw new CliError(exitCodes.usage, `It cannot be updated: ${noun.singular}.`)
     const updated = (await withPlaces(file, () => api.call(route, { params: { id: stored.id }, body }))) as AnyResource
     if (runtime.output.json) runtime.output.document(updated)
     else tellUpdated(runtime, noun, { stored, updated })
@@ -112,6 +115,13 @@ function assignSet(data: Data, options: WriteOptions, input: { noun: Noun; base:
     )
   }
   return assignAll(data, { assignments, schema: input.noun.data, base: input.base })
+}
+
+/** Where a password may be left out, a user name without one is still a mistake. */
+function needsPassword(noun: Noun, data: Data): boolean {
+  const field = noun.createFields.password
+  if (field === undefined || !field.safeParse(undefined).success) return true
+  return typeof data.username === 'string' && data.username !== ''
 }
 
 async function readPassword(

@@ -8,6 +8,7 @@ export function desiredOf(workloads: Workload[], options: { generation?: number;
     generation: options.generation ?? 1,
     workloads,
     registry: null,
+    externalPulls: [],
   }
 }
 

@@ -12,6 +12,7 @@ export interface AgentState {
   writeIdentity(identity: Identity): Promise<void>
   /** Null where there is none, or none that can be read: the control plane will tell it again. */
   readDesired(): Promise<Desired | null>
+  /** Without passwords of registries elsewhere: the Swarm keeps those of what runs, and a new link brings them again. */
   writeDesired(desired: Desired): Promise<void>
   /** Names of the Swarm services it made. */
   readCreated(): Promise<string[]>
@@ -64,7 +65,7 @@ export async function openAgentState(directory: string): Promise<AgentState> {
     },
     writeIdentity: (identity) => write('identity.json', identity),
     readDesired: async () => desiredSchema.safeParse(await read('desired.json').catch(() => null)).data ?? null,
-    writeDesired: (desired) => write('desired.json', desired),
+    writeDesired: (desired) => write('desired.json', { ...desired, externalPulls: [] }),
     readCreated: async () => {
       const names = await read('created.json').catch(() => null)
       return Array.isArray(names) ? names.filter((name) => typeof name === 'string') : []

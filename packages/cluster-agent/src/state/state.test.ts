@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -44,4 +44,14 @@ test('a half-written file of a process that was killed changes nothing', async (
   expect(await state.readDesired()).toEqual(desired)
   await state.writeDesired({ ...desired, generation: 2 })
   expect(await state.readDesired()).toMatchObject({ generation: 2 })
+})
+
+test('passwords of registries elsewhere never reach the disk', async () => {
+  const state = await openAgentState(directory)
+  const externalPulls = [{ image: 'registry.example/app', username: 'robot', password: 'open-sesame' }]
+  await state.writeDesired({ ...desiredOf([workloadOf('web', 1)]), externalPulls })
+  const files = await readdir(directory)
+  const contents = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')))
+  expect(contents.join()).not.toContain('open-sesame')
+  expect((await state.readDesired())?.externalPulls).toEqual([])
 })

@@ -75,7 +75,7 @@ async function pass(
   const running = observePlanExecute<Observed, Step>({
     observe: (signal) => observe(engine, { clusterId: desired.clusterId, created: new Set() }, signal),
     plan: (observed) => plan(desired, observed),
-    execute: createExecutors(engine, null),
+    execute: createExecutors(engine, { registry: null, externalPulls: [] }),
     clock,
     signal,
     maxRounds: 5,

@@ -65,7 +65,7 @@ export function createReconciler(options: {
       const pass = await observePlanExecute<Awaited<ReturnType<typeof observe>>, Step>({
         observe: (signal) => observe(engine, { clusterId: desired.clusterId, created: created ?? known }, signal),
         plan: (observed, nowMs) => held.gate(plan(desired, observed), nowMs),
-        execute: createExecutors(engine, desired.registry),
+        execute: createExecutors(engine, desired),
         clock,
         signal,
         maxRounds: roundsPerPass,

@@ -6,6 +6,7 @@ import {
   ClusterIcon,
   ImageIcon,
   OverviewIcon,
+  RegistryIcon,
   ServiceIcon,
   UsersIcon,
 } from '../components/icons.tsx'
@@ -16,6 +17,7 @@ const places = [
   { to: '/services', label: 'Services', icon: ServiceIcon, needs: 'services:read' },
   { to: '/clusters', label: 'Clusters', icon: ClusterIcon, needs: 'clusters:read' },
   { to: '/images', label: 'Images', icon: ImageIcon, needs: 'images:read' },
+  { to: '/external-registries', label: 'Registries', icon: RegistryIcon, needs: 'external-registries:read' },
   { to: '/users', label: 'Users', icon: UsersIcon, needs: 'users:read' },
   { to: '/audit', label: 'Audit log', icon: AuditIcon, needs: 'audit:read' },
   { to: '/account', label: 'Account', icon: AccountIcon, needs: 'identity:self' },

@@ -13,6 +13,7 @@ export type Noun =
   | 'revisions'
   | 'rollouts'
   | 'images'
+  | 'externalRegistries'
   | 'users'
   | 'tokens'
 export type ItemOf<N extends Noun> = Output<Routes[N]['list']> extends { items: (infer Item)[] } ? Item : never
@@ -36,7 +37,8 @@ export const contentsKey = ['image-contents'] as const
 
 /** `service` → `services`; undefined for kinds no page shows. */
 export function nounOfKind(kind: string): Noun | undefined {
-  return Object.values(kinds).find(({ name }) => name === kind)?.plural as Noun | undefined
+  const plural = Object.values(kinds).find(({ name }) => name === kind)?.plural
+  return plural?.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as Noun | undefined
 }
 
 type AnyList = (input: { query: Filters; signal: AbortSignal }) => Promise<Page<never>>

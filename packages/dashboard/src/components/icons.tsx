@@ -34,6 +34,11 @@ export const ClusterIcon = (props: IconProps) => (
     <path d="M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01" />
   </Icon>
 )
+export const RegistryIcon = (props: IconProps) => (
+  <Icon {...props}>
+    <path d="M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2M2 8h12M8 2c2 2 2.5 4 2.5 6S10 12 8 14c-2-2-2.5-4-2.5-6S6 4 8 2" />
+  </Icon>
+)
 export const ServiceIcon = (props: IconProps) => (
   <Icon {...props}>
     <path d="m8 2 5.5 3v6L8 14l-5.5-3V5zM2.5 5 8 8l5.5-3M8 8v6" />

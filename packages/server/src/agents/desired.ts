@@ -4,6 +4,7 @@ import {
   type Desired,
   type Revision,
   type Rollout,
+  repositoryOfReference,
   revisionKind,
   rolloutKind,
   type Service,
@@ -24,20 +25,28 @@ export interface DesiredBoard {
   composedAt(): number
   /** Of the agents' answer: the generation of a report that describes what is desired now. */
   generation(): number
+  /** Image records or registries changed: credentials for pulls are looked up again. */
+  forgetPulls(): void
 }
+
+/** Credentials for an image elsewhere, named without tag and digest; null where none are needed. */
+export type PullFor = (reads: Reads, image: string) => Promise<Desired['externalPulls'][number] | null>
 
 export function createDesiredBoard(options: {
   clusterId: string
   registryFor: (cluster: Cluster) => Desired['registry']
+  pullFor: PullFor
 }): DesiredBoard {
-  const { clusterId, registryFor } = options
+  const { clusterId, registryFor, pullFor } = options
   const workloads = new Map<string, Workload[]>()
   const prints = new Map<string, string>()
   const revisions = createRevisionMemory()
+  const pulls = new Map<string, Awaited<ReturnType<PullFor>>>()
   let composedAt = 0
   let generation = 0
   let head = ''
   let cluster: Cluster | undefined
+  let externalPulls: Desired['externalPulls'] = []
   let isLoaded = false
 
   const place = (serviceId: string, next: Workload[] | undefined): boolean => {
@@ -85,16 +94,24 @@ export function createDesiredBoard(options: {
     }
     return differs
   }
+  /** Only what runs now needs them; each image is looked up once until `forgetPulls`. */
+  const findPulls = async (reads: Reads): Promise<Desired['externalPulls']> => {
+    const images = new Set([...workloads.values()].flat().map(({ spec }) => repositoryOfReference(spec.image)))
+    for (const image of pulls.keys()) if (!images.has(image)) pulls.delete(image)
+    for (const image of images) if (!pulls.has(image)) pulls.set(image, await pullFor(reads, image))
+    return [...images].toSorted().flatMap((image) => pulls.get(image) ?? [])
+  }
 
   return {
     async refresh(reads, changed) {
       const version = await reads.version()
       cluster = await reads.get(clusterKind, clusterId)
       if (cluster === undefined) return false
-      const nextHead = JSON.stringify([cluster.data.name, registryFor(cluster)])
-      let differs = nextHead !== head
+      let differs = isLoaded ? await loadSome(reads, changed) : await loadAll(reads)
+      externalPulls = await findPulls(reads)
+      const nextHead = JSON.stringify([cluster.data.name, registryFor(cluster), externalPulls])
+      if (nextHead !== head) differs = true
       head = nextHead
-      if (isLoaded ? await loadSome(reads, changed) : await loadAll(reads)) differs = true
       const isFirst = !isLoaded
       isLoaded = true
       composedAt = version
@@ -109,9 +126,11 @@ export function createDesiredBoard(options: {
             generation,
             workloads: [...workloads.values()].flat(),
             registry: registryFor(cluster),
+            externalPulls,
           }),
     composedAt: () => composedAt,
     generation: () => generation,
+    forgetPulls: () => pulls.clear(),
   }
 }
 

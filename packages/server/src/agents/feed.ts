@@ -8,19 +8,21 @@ export interface Changes {
   clusters: Set<string>
   /** Nodes whose desired side changed; `now` is null for a deleted one. */
   nodes: { id: string; clusterId: string; now: Node | null }[]
+  /** Images or registries elsewhere changed: other credentials may be needed to pull. */
+  pulls: boolean
   /** The log no longer reaches back: everything may have changed. */
   isIncomplete: boolean
 }
 
 const batch = 500
-const kinds = ['cluster', 'node', 'service', 'rollout']
+const kinds = ['cluster', 'node', 'service', 'rollout', 'image', 'external-registry']
 
 /** Reads the change feed from where it was left, starting at the store's present version. */
 export function createFeed(store: Store): { take(): Promise<Changes> } {
   let since: number | null = null
   return {
     async take() {
-      const changes: Changes = { services: [], clusters: new Set(), nodes: [], isIncomplete: false }
+      const changes: Changes = { services: [], clusters: new Set(), nodes: [], pulls: false, isIncomplete: false }
       const version = await store.version()
       if (since === null) {
         since = version
@@ -53,6 +55,7 @@ function isEcho(change: Change): boolean {
 function sort(change: Change, changes: Changes): void {
   const resource = change.after ?? change.before
   if (change.kind === 'cluster') changes.clusters.add(change.id)
+  if (change.kind === 'image' || change.kind === 'external-registry') changes.pulls ||= change.operation !== 'status'
   if (resource == null) return
   if (change.kind === 'service') {
     changes.services.push({ clusterId: (resource as Service).data.clusterId, serviceId: change.id })

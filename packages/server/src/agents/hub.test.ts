@@ -274,6 +274,7 @@ it('says agent-offline at once where none is linked, and when the link ends in t
     generation: 1,
     workloads: [],
     registry: null,
+    externalPulls: [],
   }
   const operation = { kind: 'plan', desired } as const
   const ask = async () => {

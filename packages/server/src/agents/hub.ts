@@ -12,7 +12,7 @@ import type { Clock } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Observation } from '../rollouts/index.ts'
 import type { Sight } from '../services/index.ts'
-import { createDesiredBoard, type DesiredBoard } from './desired.ts'
+import { createDesiredBoard, type DesiredBoard, type PullFor } from './desired.ts'
 import { createFeed } from './feed.ts'
 import { type Link, type Refusal, serveLink } from './link.ts'
 import { newLink, provenAt } from './looks.ts'
@@ -70,8 +70,11 @@ export function createAgentHub(options: {
   serverVersion: string
   registryHost: () => string
   registryFor: (cluster: Cluster) => Desired['registry']
+  /** Absent: no image needs credentials but those of our own registry. */
+  pullFor?: PullFor
 }): AgentHub {
   const { store, clock } = options
+  const boardOptions = { registryFor: options.registryFor, pullFor: options.pullFor ?? (async () => null) }
   const entries = new Map<string, Entry>()
   const operations = createOperations({ clock })
   const listeners = new Set<() => void>()
@@ -87,7 +90,7 @@ export function createAgentHub(options: {
   const entryOf = (clusterId: string): Entry => {
     const found = entries.get(clusterId)
     if (found !== undefined) return found
-    const board = createDesiredBoard({ clusterId, registryFor: options.registryFor })
+    const board = createDesiredBoard({ clusterId, ...boardOptions })
     const view = createClusterView(clusterId)
     const entry: Entry = { view, board, changed: new Set(), undecided: new Set(), isDirty: true, wasReporting: null }
     entries.set(clusterId, entry)
@@ -261,9 +264,15 @@ export function createAgentHub(options: {
       const entry = entries.get(clusterId)
       if (entry !== undefined) entry.isDirty = true
     }
+    if (changes.pulls) {
+      for (const entry of entries.values()) {
+        entry.board.forgetPulls()
+        entry.isDirty = true
+      }
+    }
     if (changes.isIncomplete) {
       for (const entry of entries.values()) {
-        entry.board = createDesiredBoard({ clusterId: entry.view.clusterId, registryFor: options.registryFor })
+        entry.board = createDesiredBoard({ clusterId: entry.view.clusterId, ...boardOptions })
         entry.isDirty = true
       }
     }

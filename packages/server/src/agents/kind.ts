@@ -36,14 +36,16 @@ export function desiredOf(options: {
   generation: number
   workloads: readonly Workload[]
   registry: Desired['registry']
+  externalPulls: Desired['externalPulls']
 }): Desired {
-  const { cluster, generation, workloads, registry } = options
+  const { cluster, generation, workloads, registry, externalPulls } = options
   return {
     clusterId: cluster.id,
     clusterName: cluster.name,
     generation,
     workloads: workloads.toSorted((one, other) => compare(one.serviceId, other.serviceId)),
     registry,
+    externalPulls,
   }
 }
 

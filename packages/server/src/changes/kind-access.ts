@@ -20,6 +20,7 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   scrub: 'images:read',
   installation: 'audit:read',
   repositoryUsage: 'images:read',
+  externalRegistry: 'external-registries:read',
 }
 
 /** Kind names the role may watch, in the order of the contract. */

@@ -58,6 +58,9 @@ it('lets nobody in without an identity, and nobody do what the API would not let
     imageId: randomUUID(),
     nodeId: randomUUID(),
     deploymentId: 'x',
+    id: randomUUID(),
+    registryId: randomUUID(),
+    registryData: { id: randomUUID(), data: { name: 'x' } },
   }
   for (const method of Object.keys(methods).filter((name) => !open.has(name))) {
     const { error } = await fire(method, {
@@ -136,4 +139,23 @@ it('refuses by name what it cannot honour, instead of dropping it', async () => 
 it('answers what is no envelope with an HTTP error', async () => {
   expect((await post({ method: 'getClusters' })).status).toBe(400)
   expect((await server.call('GET', '/typedrequest')).status).toBe(405)
+})
+
+it('keeps registries elsewhere by the records clients know, without ever telling a password', async () => {
+  const registryData = {
+    type: 'docker',
+    name: 'hub',
+    url: 'https://registry.example',
+    username: 'ada',
+    password: 'open sesame',
+  }
+  const { registry } = (await fire('createExternalRegistry', as({ registryData }))).response
+  expect(registry).toEqual({ id: expect.any(String), data: { ...registryData, password: '' } })
+  const changed = { id: registry.id, data: { ...registry.data, name: 'hub-2' } }
+  const { resultRegistry } = (await fire('updateExternalRegistry', as({ registryData: changed }))).response
+  expect(resultRegistry.data).toMatchObject({ name: 'hub-2', password: '' })
+  expect((await fire('getExternalRegistryById', as({ id: registry.id }))).response.registry).toEqual(resultRegistry)
+  expect((await fire('getExternalRegistries', as())).response.registries).toEqual([resultRegistry])
+  expect((await fire('deleteExternalRegistryById', as({ registryId: registry.id }))).response).toEqual({ ok: true })
+  expect((await fire('getExternalRegistries', as())).response.registries).toEqual([])
 })

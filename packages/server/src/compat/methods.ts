@@ -2,7 +2,15 @@ import { FreeholdError, type Node, type Service } from '@freehold/contracts'
 import { z } from 'zod'
 import { parsePart, refuseFaults } from '../http/parse.ts'
 import { type Call, listAll } from './call.ts'
-import { clusterRecord, deploymentRecord, identityRecord, imageRecord, nodeRecord, serviceRecord } from './records.ts'
+import {
+  clusterRecord,
+  deploymentRecord,
+  externalRegistryRecord,
+  identityRecord,
+  imageRecord,
+  nodeRecord,
+  serviceRecord,
+} from './records.ts'
 
 export interface MethodContext {
   call: Call
@@ -128,6 +136,47 @@ export const methods: Record<string, Method> = {
     await call('images', 'delete', { params: { id: text(request, 'imageId') }, query: {} })
     return {}
   },
+
+  async getExternalRegistries(_request, { call }) {
+    const registries = await listAll((query) => call('externalRegistries', 'list', { query }))
+    return { registries: registries.map(externalRegistryRecord) }
+  },
+  async getExternalRegistryById(request, { call }) {
+    const registry = await call('externalRegistries', 'get', { params: { id: text(request, 'id') } })
+    return { registry: externalRegistryRecord(registry) }
+  },
+  async createExternalRegistry(request, { call }) {
+    const { data } = registryDataOf(request.registryData)
+    const { password, ...rest } = data
+    const body = { data: { ...rest, ...(password === '' || password === undefined ? {} : { password }) } }
+    return { registry: externalRegistryRecord(await call('externalRegistries', 'create', { body })) }
+  },
+  async updateExternalRegistry(request, { call }) {
+    const { id, data } = registryDataOf(request.registryData)
+    const { type: _type, password, ...rest } = data
+    const body = { data: { ...rest, ...(password === '' || password === undefined ? {} : { password }) } }
+    const registry = await call('externalRegistries', 'update', { params: { id }, body })
+    return { resultRegistry: externalRegistryRecord(registry) }
+  },
+  async deleteExternalRegistryById(request, { call }) {
+    await call('externalRegistries', 'delete', { params: { id: text(request, 'registryId') }, query: {} })
+    return { ok: true }
+  },
+}
+
+const foreignRegistryData = z.object({
+  type: z.string().optional(),
+  name: z.string().optional(),
+  url: z.string().optional(),
+  username: z.string().optional(),
+  password: z.string().optional(),
+})
+
+/** `{id, data}` as records are, or the data alone where there is no id yet. */
+function registryDataOf(value: unknown): { id?: string | undefined; data: z.output<typeof foreignRegistryData> } {
+  const record = z.object({ id: z.string().optional(), data: foreignRegistryData })
+  const isRecord = typeof value === 'object' && value !== null && 'data' in value
+  return isRecord ? parsed(record, value) : { data: parsed(foreignRegistryData, value) }
 }
 
 async function deleteCluster(request: Record<string, unknown>, { call }: MethodContext): Promise<unknown> {

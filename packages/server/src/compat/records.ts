@@ -1,4 +1,4 @@
-import type { Cluster, Identity, Image, Node, Revision, Service, Task } from '@freehold/contracts'
+import type { Cluster, ExternalRegistry, Identity, Image, Node, Revision, Service, Task } from '@freehold/contracts'
 
 /** Records as typed clients know them (`ICluster`, `IClusterNode`, `IService`, `IImage`, `IDeployment`, `IIdentity`). */
 
@@ -84,8 +84,12 @@ export function imageRecord(image: Image) {
       name: image.data.name,
       description: image.data.description,
       location: location.internal
-        ? { internal: true, externalRegistryId: '', externalImageTag: '' }
-        : { internal: false, externalRegistryId: '', externalImageTag: location.externalImage },
+        ? { internal: true, externalRegistryId: location.mirrorOf?.externalRegistryId ?? '', externalImageTag: '' }
+        : {
+            internal: false,
+            externalRegistryId: location.externalRegistryId ?? '',
+            externalImageTag: location.externalImage,
+          },
       versions: image.status.versions.map((version) => ({
         versionString: version.versionString,
         digest: version.digest,
@@ -94,6 +98,12 @@ export function imageRecord(image: Image) {
       })),
     },
   }
+}
+
+/** The password is written and never read: its field is always empty. */
+export function externalRegistryRecord({ id, data }: Pick<ExternalRegistry, 'id' | 'data'>) {
+  const { type, name, url, username } = data
+  return { id, data: { type, name, url, username, password: '' } }
 }
 
 export function deploymentRecord(

@@ -24,7 +24,12 @@ let handlers: ReturnType<typeof createImageHandlers>
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'images-'))
   store = await openSqliteStore({ directory, kinds: Object.values(kinds) })
-  handlers = createImageHandlers({ store })
+  handlers = createImageHandlers({
+    store,
+    importImage: () => {
+      throw new Error('No test here imports.')
+    },
+  })
 })
 afterAll(async () => {
   await store.close()

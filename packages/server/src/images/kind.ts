@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Image } from '@freehold/contracts'
 
 type Status = Image['status']
@@ -53,6 +54,9 @@ export function refuseChange(before: Image['data'], after: Image['data']): strin
   }
   if (before.location.internal && before.name !== after.name) {
     return `The name of an internal image is its repository ${before.name}. Create an image with the new name and push to it.`
+  }
+  if (before.location.internal && after.location.internal && !isDeepStrictEqual(before.location, after.location)) {
+    return `${before.name} stays ${before.location.mirrorOf ? 'a mirror of what it mirrors' : 'a repository that is pushed to'}. Create another image.`
   }
   return undefined
 }

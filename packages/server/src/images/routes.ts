@@ -1,14 +1,22 @@
-import { imageData, imageKind } from '@freehold/contracts'
-import type { Store } from '@freehold/store'
+import { type ImportProgress, imageData, imageKind, type imageRoutes } from '@freehold/contracts'
+import type { Actor, Store } from '@freehold/store'
+import type { z } from 'zod'
 import type { Handlers } from '../http/handler.ts'
 import { mergedData } from '../http/merged.ts'
 import { getResource, listResources } from '../http/resources.ts'
 import { createImage, deleteImage, updateImage } from './service.ts'
 
-type Verbs = 'list' | 'get' | 'create' | 'update' | 'delete'
+type Verbs = 'list' | 'get' | 'create' | 'update' | 'delete' | 'import'
+type RouteBody = z.output<typeof imageRoutes.images.import.body>
 
 /** Image records; what their repositories hold is the registry's to tell. */
-export function createImageHandlers({ store }: { store: Store }): Pick<Handlers<'images'>, Verbs> {
+export function createImageHandlers({
+  store,
+  importImage,
+}: {
+  store: Store
+  importImage: (request: RouteBody & { actor: Actor; signal: AbortSignal }) => AsyncIterable<ImportProgress>
+}): Pick<Handlers<'images'>, Verbs> {
   return {
     list: ({ query }) => listResources(store, imageKind, query),
     get: ({ params }) => getResource(store, imageKind, params.id),
@@ -32,5 +40,6 @@ export function createImageHandlers({ store }: { store: Store }): Pick<Handlers<
       )
       return undefined
     },
+    import: async ({ body, caller, signal }) => importImage({ ...body, actor: caller.actor, signal }),
   }
 }

@@ -9,6 +9,7 @@ import {
   tagKind,
 } from '@freehold/contracts'
 import type { Transaction } from '@freehold/store'
+import { checkImageRegistry } from '../external-registries/index.ts'
 import { getResource } from '../http/resources.ts'
 import { refuseChange } from './kind.ts'
 import { countOutRepository, setQuota } from './usage.ts'
@@ -16,11 +17,12 @@ import { countOutRepository, setQuota } from './usage.ts'
 /** How many services a refusal names. */
 const namedServices = 5
 
-/** Makes an image record. Throws `already-exists`. */
+/** Makes an image record. Throws `already-exists`, `not-found` and `conflict` of a registry that does not fit. */
 export async function createImage(
   transaction: Transaction,
   input: { data: Image['data']; labels?: Record<string, string> },
 ): Promise<Image> {
+  await checkImageRegistry(transaction, input.data.location)
   const image = await transaction.create(imageKind, input)
   if (image.data.location.internal) await setQuota(transaction, image.data.name, image.data.quotaBytes ?? null)
   return image
@@ -35,6 +37,7 @@ export async function updateImage(
   const before = await getResource(transaction, imageKind, id)
   const refusal = refuseChange(before.data, change.data)
   if (refusal !== undefined) throw new FreeholdError('conflict', refusal)
+  await checkImageRegistry(transaction, change.data.location)
   const after = await transaction.update(imageKind, id, change)
   if (after.data.location.internal) await setQuota(transaction, after.data.name, after.data.quotaBytes ?? null)
   return after

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   type Cluster,
   type Document,
+  type ExternalRegistry,
   FreeholdError,
   type Image,
   type planChangeSchema,
@@ -17,6 +18,7 @@ export type Change = PlanChange & { document: Document | null }
 /** Everything a plan is about, as it is stored. */
 export interface Current {
   clusters: readonly Cluster[]
+  registries: readonly ExternalRegistry[]
   images: readonly Image[]
   services: readonly Service[]
 }
@@ -33,6 +35,7 @@ function allDocuments(current: Current): Document[] {
   const own = ownImages(current)
   const clusterNames = namesById(current.clusters)
   const imageNames = namesById(current.images)
+  const registryNames = namesById(current.registries)
   return [
     ...current.clusters.map(({ data: { name, ...spec }, labels }) => ({
       kind: 'cluster',
@@ -40,7 +43,18 @@ function allDocuments(current: Current): Document[] {
       ...shown(labels),
       spec,
     })),
-    ...current.images.map(({ data: { name, ...spec }, labels }) => ({ kind: 'image', name, ...shown(labels), spec })),
+    ...current.registries.map(({ data: { name, type, url, username }, labels }) => ({
+      kind: 'external-registry',
+      name,
+      ...shown(labels),
+      spec: { type, url, username },
+    })),
+    ...current.images.map(({ data: { name, location, ...spec }, labels }) => ({
+      kind: 'image',
+      name,
+      ...shown(labels),
+      spec: { ...spec, location: namedLocation(location, registryNames) },
+    })),
     ...current.services.map(({ data: { name, clusterId, imageId, ...spec }, labels }) => {
       const image = imageId === undefined || own.has(imageId) ? {} : { image: imageNames.get(imageId) ?? imageId }
       const cluster = clusterNames.get(clusterId) ?? clusterId
@@ -59,6 +73,7 @@ export function diff(documents: readonly Document[], current: Current, options: 
   refuseUnknownNames(documents, current)
   const ids = new Map<string, string>([
     ...current.clusters.map((one) => [`cluster/${one.data.name}`, one.id] as const),
+    ...current.registries.map((one) => [`external-registry/${one.data.name}`, one.id] as const),
     ...current.images.map((one) => [`image/${one.data.name}`, one.id] as const),
     ...current.services.map((one) => [`service/${one.data.name}`, one.id] as const),
   ])
@@ -72,14 +87,8 @@ export function diff(documents: readonly Document[], current: Current, options: 
     return [{ action: 'update', kind, name, id: ids.get(keyOf(document)) ?? null, fields, document }]
   })
   if (!options.prune) return inOrder(changes)
-  /** An image that a service names is named, with a document of its own or without. */
-  const named = new Set(
-    documents.flatMap((document) =>
-      document.kind === 'service' && document.spec.image !== undefined
-        ? [keyOf(document), `image/${document.spec.image}`]
-        : [keyOf(document)],
-    ),
-  )
+  /** What a document names is named, with a document of its own or without. */
+  const named = new Set(documents.flatMap((document) => [keyOf(document), ...namesIn(document)]))
   const removed = documentsOf(current)
     .filter((document) => document.kind !== 'cluster' && !named.has(keyOf(document)))
     .map(
@@ -110,8 +119,8 @@ export function ownImages(current: Current): Set<string> {
 /** Deletes first, so that what they held is free; what others need before what needs it. */
 function inOrder(changes: readonly Change[]): Change[] {
   const order = ({ action, kind }: Change): number => {
-    if (action !== 'delete') return { cluster: 1, image: 2, service: 3 }[kind]
-    return kind === 'service' ? 0 : 4
+    if (action !== 'delete') return { cluster: 1, 'external-registry': 2, image: 3, service: 4 }[kind]
+    return { service: 0, image: 5, 'external-registry': 6, cluster: 7 }[kind]
   }
   return changes.toSorted((one, other) => order(one) - order(other))
 }
@@ -130,18 +139,38 @@ function refuseUnknownNames(documents: readonly Document[], current: Current): v
     ...documents.map(keyOf),
     ...current.clusters.map((cluster) => `cluster/${cluster.data.name}`),
     ...current.images.map((image) => `image/${image.data.name}`),
+    ...current.registries.map((registry) => `external-registry/${registry.data.name}`),
   ])
   for (const document of documents) {
-    if (document.kind !== 'service') continue
-    const { cluster, image } = document.spec
-    const missing = [`cluster/${cluster}`, ...(image === undefined ? [] : [`image/${image}`])].find(
-      (key) => !known.has(key),
-    )
+    const missing = namesIn(document).find((key) => !known.has(key))
     if (missing !== undefined) {
-      const sentence = `The service ${document.name} names the ${missing.replace('/', ' ')}, which is neither in the documents nor on the server.`
+      const sentence = `The ${document.kind} ${document.name} names the ${missing.replace('/', ' ')}, which is neither in the documents nor on the server.`
       throw new FreeholdError('not-found', sentence)
     }
   }
+}
+
+/** Keys of what a document names. */
+function namesIn(document: Document): string[] {
+  if (document.kind === 'service') {
+    const { cluster, image } = document.spec
+    return [`cluster/${cluster}`, ...(image === undefined ? [] : [`image/${image}`])]
+  }
+  if (document.kind !== 'image') return []
+  const { location } = document.spec
+  const registry = location.internal ? location.mirrorOf?.externalRegistry : location.externalRegistry
+  return registry === undefined ? [] : [`external-registry/${registry}`]
+}
+
+/** A location with the name of its registry in place of the id. */
+function namedLocation(location: Image['data']['location'], names: ReadonlyMap<string, string>) {
+  if (location.internal) {
+    if (location.mirrorOf === undefined) return location
+    const { externalRegistryId: id, repository } = location.mirrorOf
+    return { internal: true, mirrorOf: { externalRegistry: names.get(id) ?? id, repository } }
+  }
+  const { externalRegistryId: id, ...rest } = location
+  return id === undefined ? rest : { ...rest, externalRegistry: names.get(id) ?? id }
 }
 
 function comparable(document: Document): unknown {
@@ -173,7 +202,7 @@ function keyOf(document: { kind: string; name: string }): string {
 }
 
 function rank(document: { kind: string }): number {
-  return ['cluster', 'image', 'service'].indexOf(document.kind)
+  return ['cluster', 'external-registry', 'image', 'service'].indexOf(document.kind)
 }
 
 function compare(one: string, other: string): number {

@@ -22,6 +22,7 @@ import {
   until,
   type World,
 } from '../reconcilers/world.testing.ts'
+import { createSealer, Secret } from '../secrets/index.ts'
 import { diff } from './kind.ts'
 import { createPlanHandlers } from './routes.ts'
 
@@ -32,7 +33,8 @@ beforeEach(async () => {
 afterEach(() => world.close())
 
 const common = { caller: adminCaller, client, signal: new AbortController().signal, setHeader: () => {} }
-const handlers = (of: World = world) => createPlanHandlers({ store: of.store, hub: of.hub, rules: of.rules })
+const sealer = createSealer(new Secret(Buffer.alloc(32, 3)))
+const handlers = (of: World = world) => createPlanHandlers({ store: of.store, hub: of.hub, rules: of.rules, sealer })
 const bodyOf = (documents: unknown[], options: { prune?: boolean; version?: number } = {}) =>
   planRoutes.plan.apply.body.parse({ documents, ...options })
 const apply = async (documents: unknown[], options: { prune?: boolean; version?: number } = {}, of: World = world) => {
@@ -112,7 +114,7 @@ it('shows the fields that would change, changes nothing, and asks the agent what
     one.name === 'web' ? { ...one, spec: { ...one.spec, imageVersion: '1.28' } } : one,
   )
   const versionBefore = await world.store.version()
-  const planned = await createPlanHandlers({ store: world.store, hub, rules: world.rules }).preview({
+  const planned = await createPlanHandlers({ store: world.store, hub, rules: world.rules, sealer }).preview({
     ...common,
     params: undefined,
     query: undefined,
@@ -266,7 +268,7 @@ describe('export', () => {
   it('compared with itself gives no change', () => {
     fc.assert(
       fc.property(documents, (wanted) => {
-        const changes = diff(wanted, { clusters: [], images: [], services: [] }, { prune: true })
+        const changes = diff(wanted, { clusters: [], registries: [], images: [], services: [] }, { prune: true })
         expect(changes.map(({ name }) => name).toSorted()).toEqual(wanted.map(({ name }) => name).toSorted())
       }),
     )

@@ -1,7 +1,9 @@
 import {
   clusterKind,
   type Document,
+  externalRegistryKind,
   FreeholdError,
+  type Image,
   imageKind,
   revisionKind,
   type Service,
@@ -10,13 +12,16 @@ import {
 } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import { createCluster, updateCluster } from '../clusters/index.ts'
+import { createExternalRegistry, deleteExternalRegistry, updateExternalRegistry } from '../external-registries/index.ts'
 import { createImage, deleteImage, updateImage } from '../images/index.ts'
 import { activeRollout, settledWorkloads } from '../rollouts/index.ts'
+import type { Sealer } from '../secrets/index.ts'
 import { createService, deleteService, type ServiceRules, updateService } from '../services/index.ts'
 import { type Change, type Current, diff, ownImages, type PlanChange } from './kind.ts'
 
 const attempts = 5
-const plannedKinds = ['cluster', 'image', 'service']
+const tagsAskedAtOnce = 16
+const plannedKinds = ['cluster', 'external-registry', 'image', 'service']
 
 export interface PlanInput {
   documents: readonly Document[]
@@ -27,6 +32,7 @@ export interface PlanInput {
 export async function readCurrent(reads: Reads): Promise<Current> {
   return {
     clusters: await reads.all(clusterKind),
+    registries: await reads.all(externalRegistryKind),
     images: await reads.all(imageKind),
     services: await reads.all(serviceKind),
   }
@@ -42,6 +48,7 @@ export async function applyPlan(
     version?: number | undefined
     actor: Actor
     rules: ServiceRules
+    sealer: Sealer
     /** Throws where the caller may not change resources of this kind. */
     authorize: (kind: PlanChange['kind']) => void
   },
@@ -64,10 +71,28 @@ export async function applyPlan(
   throw new FreeholdError('stale-version', 'The control plane changes faster than this plan can be checked. Try again.')
 }
 
+/** Asks what the tags of images elsewhere mean, before the transaction that deploys them. New image records are not asked. */
+export async function askTags(store: Store, documents: readonly Document[], rules: ServiceRules): Promise<void> {
+  const asked = new Map<string, { image: Image; imageVersion: string }>()
+  for (const document of documents) {
+    if (document.kind !== 'service' || document.spec.image === undefined) continue
+    const { image: name, imageVersion } = document.spec
+    const known = await store.find(serviceKind, 'name', document.name)
+    const image = await store.find(imageKind, 'name', name)
+    if (image === undefined || (known?.data.imageId === image.id && known.data.imageVersion === imageVersion)) continue
+    asked.set(`${name}:${imageVersion}`, { image, imageVersion })
+  }
+  const waiting = [...asked.values()]
+  const ask = async () => {
+    for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) await rules.tags?.ask(store, one)
+  }
+  await Promise.all(Array.from({ length: tagsAskedAtOnce }, ask))
+}
+
 /** What applying would do: done in a transaction that is rolled back. */
 export async function previewPlan(
   store: Store,
-  options: PlanInput & { actor: Actor; rules: ServiceRules },
+  options: PlanInput & { actor: Actor; rules: ServiceRules; sealer: Sealer },
 ): Promise<{ changes: PlanChange[]; version: number; ends: ClusterEnd[] }> {
   const found = new Preview()
   try {
@@ -106,7 +131,7 @@ function publicChange({ document: _document, ...change }: Change): PlanChange {
 
 async function makeSo(
   transaction: Transaction,
-  { documents, prune, rules }: PlanInput & { rules: ServiceRules },
+  { documents, prune, rules, sealer }: PlanInput & { rules: ServiceRules; sealer: Sealer },
 ): Promise<Change[]> {
   const current = await readCurrent(transaction)
   const changes = diff(documents, current, { prune })
@@ -118,7 +143,7 @@ async function makeSo(
       const imageId = change.kind === 'service' && change.id !== null ? leftOver.get(change.id) : undefined
       if (imageId !== undefined && own.has(imageId)) await deleteImage(transaction, { id: imageId })
     } else if (change.document !== null) {
-      await write(transaction, { id: change.id, document: change.document, rules })
+      await write(transaction, { id: change.id, document: change.document, rules, sealer })
     }
   }
   return changes
@@ -128,19 +153,25 @@ async function remove(transaction: Transaction, change: Change): Promise<void> {
   if (change.id === null) return
   if (change.kind === 'service') await deleteService(transaction, { id: change.id })
   else if (change.kind === 'image') await deleteImage(transaction, { id: change.id })
+  else if (change.kind === 'external-registry') await deleteExternalRegistry(transaction, { id: change.id })
 }
 
 async function write(
   transaction: Transaction,
-  { id, document, rules }: { id: string | null; document: Document; rules: ServiceRules },
+  { id, document, rules, sealer }: { id: string | null; document: Document; rules: ServiceRules; sealer: Sealer },
 ): Promise<void> {
   const labels = document.labels ?? {}
   if (document.kind === 'cluster') {
     const data = { name: document.name, ...document.spec }
     if (id === null) await createCluster(transaction, { data, labels })
     else await updateCluster(transaction, { id, data, labels })
-  } else if (document.kind === 'image') {
+  } else if (document.kind === 'external-registry') {
     const data = { name: document.name, ...document.spec }
+    if (id === null) await createExternalRegistry(transaction, { data, labels }, sealer)
+    else await updateExternalRegistry(transaction, { id, data, labels }, sealer)
+  } else if (document.kind === 'image') {
+    const location = await locationOf(transaction, document.spec.location)
+    const data = { name: document.name, ...document.spec, location }
     if (id === null) await createImage(transaction, { data, labels })
     else await updateImage(transaction, { id, data, labels })
   } else {
@@ -148,6 +179,23 @@ async function write(
     if (id === null) await createService(transaction, { data, labels }, rules)
     else await updateService(transaction, { id, data, labels }, rules)
   }
+}
+
+type Location = Image['data']['location']
+
+/** A location with the id of the registry that a document names. */
+async function locationOf(
+  transaction: Transaction,
+  location: Extract<Document, { kind: 'image' }>['spec']['location'],
+): Promise<Location> {
+  const idOf = async (name: string) => (await named(transaction, externalRegistryKind, name)).id
+  if (location.internal) {
+    if (location.mirrorOf === undefined) return { internal: true }
+    const { externalRegistry, repository } = location.mirrorOf
+    return { internal: true, mirrorOf: { externalRegistryId: await idOf(externalRegistry), repository } }
+  }
+  const { externalRegistry, ...rest } = location
+  return externalRegistry === undefined ? rest : { ...rest, externalRegistryId: await idOf(externalRegistry) }
 }
 
 async function serviceDataOf(
@@ -160,7 +208,11 @@ async function serviceDataOf(
   return { ...spec, name: document.name, clusterId, ...imageId }
 }
 
-async function named(transaction: Transaction, kind: typeof clusterKind | typeof imageKind, name: string) {
+async function named(
+  transaction: Transaction,
+  kind: typeof clusterKind | typeof imageKind | typeof externalRegistryKind,
+  name: string,
+) {
   const found = await transaction.find(kind, 'name', name)
   if (found === undefined) throw new FreeholdError('not-found', `There is no ${kind.name} ${name}.`)
   return found

@@ -51,7 +51,7 @@ export interface World {
 }
 
 /** A control plane without its door: a real store, the real link server and all background jobs. */
-export async function openWorld(): Promise<World> {
+export async function openWorld(options: Pick<Parameters<typeof createAgentHub>[0], 'pullFor'> = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'freehold-world-'))
   const open = () => openSqliteStore({ directory, kinds: Object.values(kinds) })
   const rules: ServiceRules = { registryHost: () => registryHost, now: () => systemClock.now() }
@@ -67,6 +67,7 @@ export async function openWorld(): Promise<World> {
       serverVersion: '0.1.0',
       registryHost: rules.registryHost,
       registryFor: (cluster) => pull.of(cluster),
+      ...options,
     })
     const reconcilers = createReconcilers({
       store,

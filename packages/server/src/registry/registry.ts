@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { BlobStore } from '@freehold/blobs'
-import { type GarbagePreview, repositorySchema } from '@freehold/contracts'
+import { type GarbagePreview, type ImportProgress, repositorySchema } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
+import type { Upstreams } from '../external-registries/index.ts'
 import type { Client } from '../http/handler.ts'
 import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type Need } from './access.ts'
 import { createBlobRoutes } from './blob-routes.ts'
@@ -12,9 +13,12 @@ import { RegistryError, toRegistryError } from './errors.ts'
 import { type Exchange, isGone, sendJson, sendRefusal } from './exchange.ts'
 import { type Collected, createGarbageCollector, type GarbageProgress, type StorageTotals } from './garbage.ts'
 import { createGarbagePreview } from './garbage-preview.ts'
+import { createImporter, type ImportRequest } from './import.ts'
 import { createListRoutes } from './list-routes.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
 import { createManifestRoutes, type Push } from './manifest-routes.ts'
+import { createMirror, type Mirror } from './mirror.ts'
+import { createMirrors } from './mirrors.ts'
 import { createQuota } from './quota.ts'
 import { isPublic } from './repository.ts'
 import { createScrub, type RegistryScrub } from './scrub.ts'
@@ -56,6 +60,10 @@ export interface RegistryOptions {
   onSuspect?: () => void
   /** What all repositories together may hold, in bytes; default null, no limit. */
   quotaBytes?: number | null
+  /** Registries elsewhere, for mirrors and imports; absent: there are none. */
+  upstreams?: Upstreams
+  /** How long a mirror trusts what a tag means; default a minute. */
+  mirrorRevalidateMs?: number
   /** A client that sends or takes nothing for so long is gone; default 60 s. */
   idleTimeoutMs?: number
 }
@@ -67,6 +75,10 @@ export interface Registry {
    * It answers every failure by itself and never throws. The server must not limit the time of a whole request.
    */
   handle(request: IncomingMessage, response: ServerResponse, context: { client: Client }): Promise<void>
+  /** Copies an image from a registry elsewhere; see `import.ts`. */
+  importImage(request: ImportRequest): AsyncIterable<ImportProgress>
+  /** Of a mirror: asks what a tag means now, as a pull would. */
+  refreshTag: Mirror['refreshTag']
   /** Takes away links and bytes that nothing needs; see `garbage.ts`. One at a time. */
   collectGarbage(options: { graceMs: number; signal: AbortSignal }): Promise<Collected>
   /** What collecting garbage would take now; nothing is changed. */
@@ -117,6 +129,9 @@ export function createRegistry(options: RegistryOptions): Registry {
   })
   const blobRoutes = createBlobRoutes({ store, blobs, damage, idleTimeoutMs })
   const uploads = createUploadRoutes({ store, blobs, sessions, guard, quota, idleTimeoutMs })
+  const mirrors = createMirrors({ store })
+  const mirror = createMirror({ ...options, blobs, bytes, guard, quota, mirrors, now, idleTimeoutMs })
+  const importer = createImporter({ ...options, blobs, bytes, guard, quota, mirrors, announce, now })
   const garbage = createGarbageCollector({ store, blobs: stored, guard, log, now })
   const previewGarbage = createGarbagePreview({ store, blobs: stored, now })
   const scrub = createScrub({ store, blobs: stored, damage, log, clock, ...options.scrub })
@@ -141,6 +156,7 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   async function dispatch(exchange: Exchange, endpoint: Exclude<Endpoint, { kind: 'token' }>): Promise<void> {
     const { method } = exchange.request
+    if (await mirror.answers(exchange, endpoint)) return
     switch (endpoint.kind) {
       case 'base':
         return sendJson(exchange, 200, {})
@@ -193,6 +209,8 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   return {
     handle,
+    importImage: importer.run,
+    refreshTag: mirror.refreshTag,
     collectGarbage: garbage.collect,
     previewGarbage,
     garbageProgress: garbage.progress,

@@ -140,6 +140,26 @@ export async function pushManifest(store: Store, actor: Actor, push: ManifestPus
   })
 }
 
+/**
+ * A manifest of a mirror: its row, its tags and the image's status, like a push but without its content, which comes when
+ * it is pulled. The caller holds the digest since before the bytes were stored.
+ */
+export async function mirrorManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
+  const { repository } = push
+  await store.transaction(actor, async (transaction) => {
+    const image = await transaction.find(imageKind, 'name', repository)
+    if (image === undefined) throw new RegistryError('name-unknown', `${repository} was deleted just now.`)
+    await pardonContent(transaction, push)
+    await putRow(transaction, actor, push)
+    for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
+    if (push.tags.length === 0) return
+    const children = await Promise.all(
+      push.manifest.manifests.map((child) => findManifest(transaction, repository, child.digest)),
+    )
+    await recordPush(transaction, actor, { push, image, children: children.filter((child) => child !== undefined) })
+  })
+}
+
 /** From here on the manifest needs them; see the garbage collection for why this must be the same transaction. */
 async function pardonContent(transaction: Transaction, { repository, digest, manifest }: ManifestPush): Promise<void> {
   await pardon(transaction, { repository: null, digest })

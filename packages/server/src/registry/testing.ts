@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { type BlobStore, createFileBlobs } from '@freehold/blobs'
 import { kinds, type Role } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
+import type { Upstreams } from '../external-registries/index.ts'
 import type { RegistryUser } from './access.ts'
 import { createRegistry, type Push, type Registry } from './registry.ts'
 
@@ -53,6 +54,9 @@ export interface TestRegistryOptions {
   port?: number
   scrubBytesPerSecond?: number
   quotaBytes?: number
+  /** Registries elsewhere, for mirrors and imports. */
+  upstreams?: (now: () => number) => Upstreams
+  mirrorRevalidateMs?: number
 }
 
 export async function startTestRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
@@ -89,6 +93,8 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
       suspected += 1
     },
     ...(options.quotaBytes === undefined ? {} : { quotaBytes: options.quotaBytes }),
+    ...(options.upstreams === undefined ? {} : { upstreams: options.upstreams(() => clock.ms) }),
+    ...(options.mirrorRevalidateMs === undefined ? {} : { mirrorRevalidateMs: options.mirrorRevalidateMs }),
     ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
   })
   server.on('request', (request, response) => {

@@ -60,9 +60,16 @@ export async function isRefused(reads: Reads, service: Service, revision: Revisi
  */
 export async function startRollout(
   transaction: Transaction,
-  options: { service: Service; revision: Revision; trigger: Rollout['data']['trigger']; now: Date },
+  options: {
+    service: Service
+    revision: Revision
+    trigger: Rollout['data']['trigger']
+    now: Date
+    /** A sentence that people should read with it. */
+    note?: string
+  },
 ): Promise<Rollout> {
-  const { service, revision, trigger, now } = options
+  const { service, revision, trigger, now, note } = options
   const active = await activeRollout(transaction, service.id)
   if (active !== undefined) {
     await transaction.setStatus(rolloutKind, active.id, superseded(active.status, { by: revision.data.number, now }))
@@ -92,7 +99,7 @@ export async function startRollout(
     },
     status: begun({
       now,
-      message: `Rolling out revision ${revision.data.number} (${sentences[trigger]})${isVerified ? '; verifying its signature' : ''}.`,
+      message: `Rolling out revision ${revision.data.number} (${sentences[trigger]})${isVerified ? '; verifying its signature' : ''}.${note === undefined ? '' : ` ${note}`}`,
       phase: isVerified ? 'verifying' : 'starting',
     }),
   })

@@ -71,14 +71,17 @@ export function imageOf(options: {
   registryHost: string
   /** What our registry says of a tag or a digest that the image's record does not list. */
   heldDigest?: string | undefined
+  /** What the tag of an image elsewhere was heard to mean. */
+  heardDigest?: string | undefined
 }): { reference: string; digest: string | null } | null {
   const { image, imageVersion, registryHost } = options
   const byDigest = imageVersion.startsWith('sha256:')
   if (!image.data.location.internal) {
     const name = image.data.location.externalImage
-    return byDigest
-      ? { reference: `${name}@${imageVersion}`, digest: imageVersion }
-      : { reference: `${name}:${imageVersion}`, digest: null }
+    const pinned = byDigest ? imageVersion : options.heardDigest
+    return pinned === undefined
+      ? { reference: `${name}:${imageVersion}`, digest: null }
+      : { reference: `${name}@${pinned}`, digest: pinned }
   }
   const tagged = image.status.versions.find((one) => (byDigest ? one.digest : one.versionString) === imageVersion)
   const digest = tagged?.digest ?? options.heldDigest

@@ -148,7 +148,8 @@ async function pushedImage(reads: Reads, service: Service, rules: ServiceRules):
   const { imageId, imageVersion, deployOnPush } = service.data
   if (!deployOnPush || imageId === undefined) return undefined
   const image: Image | undefined = await reads.get(imageKind, imageId)
-  if (image === undefined || !image.data.location.internal) return undefined
+  if (image === undefined || !image.data.location.internal || image.data.location.mirrorOf !== undefined)
+    return undefined
   const found = await findImage(reads, { image, imageVersion, registryHost: rules.registryHost() })
   if (found === null) return undefined
   const newest = await newestRevision(reads, service.id)

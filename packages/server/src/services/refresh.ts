@@ -28,7 +28,9 @@ export async function refreshService(
   const { awaitingSignature } = service.status
   const isMissing = image !== undefined && found === null
   const waiting = isMissing
-    ? `No image ${options.registryHost}/${image.data.name}:${imageVersion} has been pushed yet.`
+    ? image.data.location.internal && image.data.location.mirrorOf !== undefined
+      ? `The mirror ${image.data.name} has no version ${imageVersion} yet. Deploy the service to ask its registry again.`
+      : `No image ${options.registryHost}/${image.data.name}:${imageVersion} has been pushed yet.`
     : awaitingSignature !== undefined && awaitingSignature.digest === found?.digest
       ? awaitingSignature.message
       : rollout === undefined && image?.data.location.internal === true

@@ -13,9 +13,10 @@ import {
   serviceKind,
 } from '@freehold/contracts'
 import type { Reads, Transaction } from '@freehold/store'
+import type { TagLookup } from '../external-registries/index.ts'
 import { ensureServiceImage } from '../images/index.ts'
 import { activeRollout, isRefused, makeRevision, newestRevision, startRollout } from '../rollouts/index.ts'
-import { findImage } from './image.ts'
+import { findImage, pinProblem } from './image.ts'
 import { checkPorts, checkService, sameWorkload, specOf } from './kind.ts'
 
 /** What the rules need to know of this installation. */
@@ -23,6 +24,8 @@ export interface ServiceRules {
   /** Host and port under which agents and people reach our registry. */
   registryHost: () => string
   now: () => number
+  /** What tags of images elsewhere mean; absent: nobody is asked, and nodes pull what the tag means to them. */
+  tags?: TagLookup
 }
 
 type Trigger = Rollout['data']['trigger']
@@ -106,11 +109,16 @@ export async function rollOut(
   const { service, trigger, force = false } = options
   const image = await imageFor(transaction, service)
   const { imageVersion, deployOnPush } = service.data
-  const found = await findImage(transaction, { image, imageVersion, registryHost: rules.registryHost() })
+  const found = await findImage(transaction, {
+    image,
+    imageVersion,
+    registryHost: rules.registryHost(),
+    ...(rules.tags === undefined ? {} : { tags: rules.tags }),
+  })
   if (found === null) return undefined
   const newest = await newestRevision(transaction, service.id)
   if (newest === undefined && trigger === 'update' && image.data.location.internal && !deployOnPush) return undefined
-  const kept = force ? undefined : await keptImage(transaction, { service, newest, trigger, found })
+  const kept = force ? undefined : await keptImage(transaction, { service, image, newest, trigger, found })
   const { reference, digest } = kept ?? found
   const spec = specOf(service, reference)
   const served = kept?.revision ?? newest
@@ -120,12 +128,17 @@ export async function rollOut(
     return begin(transaction, { service, revision: served, trigger }, rules)
   }
   const revision = await makeRevision(transaction, { service, spec, imageVersion, imageDigest: digest })
-  return begin(transaction, { service, revision, trigger }, rules)
+  const problem = digest === null ? pinProblem({ image, imageVersion }, rules.tags) : undefined
+  const note =
+    problem === undefined
+      ? {}
+      : { note: `Its tag could not be pinned to a digest: ${problem} Each node runs what the tag means when it pulls.` }
+  return begin(transaction, { service, revision, trigger, ...note }, rules)
 }
 
 async function begin(
   transaction: Transaction,
-  options: { service: Service; revision: Revision; trigger: Trigger },
+  options: { service: Service; revision: Revision; trigger: Trigger; note?: string },
   rules: ServiceRules,
 ): Promise<Started> {
   const rollout = await startRollout(transaction, { ...options, now: new Date(rules.now()) })
@@ -133,23 +146,27 @@ async function begin(
 }
 
 /**
- * The image an edit stays with although its tag means another digest now: where pushes do not deploy, and where the
- * pushed one still waits for its signature. Undefined where the edit takes what the tag means.
+ * The image an edit stays with although its tag means another digest now: where pushes do not deploy (nobody pushes to
+ * an image elsewhere or to a mirror), and where the pushed one still waits for its signature. Undefined where the edit
+ * takes what the tag means.
  */
 async function keptImage(
   transaction: Transaction,
   edit: {
     service: Service
+    image: Image
     newest: Revision | undefined
     trigger: Trigger
     found: { reference: string; digest: string | null }
   },
 ): Promise<{ reference: string; digest: string | null; revision: Revision } | undefined> {
-  const { service, newest, trigger, found } = edit
+  const { service, image, newest, trigger, found } = edit
+  const { location } = image.data
+  const takesPushes = location.internal && location.mirrorOf === undefined && service.data.deployOnPush
   const { currentRevisionId, awaitingSignature } = service.status
   const isHeld =
     trigger === 'update' && found.digest !== null && awaitingSignature?.digest === found.digest && currentRevisionId
-  const revision = isHeld ? await transaction.get(revisionKind, isHeld) : service.data.deployOnPush ? undefined : newest
+  const revision = isHeld ? await transaction.get(revisionKind, isHeld) : takesPushes ? undefined : newest
   if (revision === undefined || revision.data.imageVersion !== service.data.imageVersion) return undefined
   if (repositoryOfReference(revision.data.spec.image) !== repositoryOfReference(found.reference)) return undefined
   return { reference: revision.data.spec.image, digest: revision.data.imageDigest, revision }
@@ -176,6 +193,14 @@ export async function deployService(
   const started = await rollOut(transaction, { service, trigger: 'manual', force: true }, rules)
   if (started !== undefined) return started
   const image = await imageFor(transaction, service)
+  const { location } = image.data
+  if (location.internal && location.mirrorOf !== undefined) {
+    const problem = pinProblem({ image, imageVersion: service.data.imageVersion }, rules.tags)
+    throw new FreeholdError(
+      'conflict',
+      `The mirror ${image.data.name} has no version ${service.data.imageVersion}. ${problem ?? 'Its registry was not asked; try again.'}`,
+    )
+  }
   throw new FreeholdError(
     'conflict',
     `There is no version ${service.data.imageVersion} of the image ${image.data.name} yet. Push ${rules.registryHost()}/${image.data.name}:${service.data.imageVersion} first.`,
