@@ -72,7 +72,7 @@ function Repository({ image }: { image: Image }) {
   const tabs: { name: ImageTab; label: string }[] = [
     { name: 'tags', label: 'Tags' },
     { name: 'manifests', label: 'Manifests' },
-    { name: 'push', label: 'How to push' },
+    ...(mirrorOf(image) === undefined ? [{ name: 'push', label: 'How to push' } as const] : []),
     ...(mayWrite ? [{ name: 'policy', label: 'Policy' } as const] : []),
   ]
   return (
@@ -92,9 +92,7 @@ function Repository({ image }: { image: Image }) {
         <TabPanel name="manifests">
           <Manifests image={image} />
         </TabPanel>
-        <TabPanel name="push">
-          <PushHelp name={image.data.name} />
-        </TabPanel>
+        <TabPanel name="push">{mirrorOf(image) === undefined && <PushHelp name={image.data.name} />}</TabPanel>
         <TabPanel name="policy">
           <Policy key={image.id} image={image} />
         </TabPanel>
@@ -108,9 +106,11 @@ function Contents({ image }: { image: Image }) {
   const { lastPushAt, usedBytes } = image.status
   const { quotaBytes } = image.data
   const loaded = summary.data
+  const mirror = mirrorOf(image)
   return (
     <Facts
       facts={[
+        ...(mirror === undefined ? [] : [['Filled from', <Mirrored key="mirror" {...mirror} />] as const]),
         ['Tags', loaded ? loaded.tagCount.toLocaleString('en') : '…'],
         ['Size', quotaBytes === undefined ? bytes(usedBytes) : `${bytes(usedBytes)} of ${bytes(quotaBytes)}`],
         [
@@ -128,6 +128,20 @@ function Contents({ image }: { image: Image }) {
         ['Used by', loaded ? <Users key="users" services={loaded.services} /> : '…'],
       ]}
     />
+  )
+}
+
+/** Where a mirror fetches from; undefined for what people push to. */
+function mirrorOf({ data: { location } }: Image) {
+  return location.internal ? location.mirrorOf : undefined
+}
+
+function Mirrored({ externalRegistryId, repository }: { externalRegistryId: string; repository: string }) {
+  const registry = useOne('externalRegistries', externalRegistryId)
+  return (
+    <>
+      <code className="font-mono text-xs break-all">{repository}</code> at {registry.data?.data.name ?? '…'}
+    </>
   )
 }
 

@@ -1,13 +1,9 @@
 import type { ImageSummary } from '@freehold/contracts'
-import { useMutation } from '@tanstack/react-query'
-import { Link, useNavigate } from '@tanstack/react-router'
+import { Link } from '@tanstack/react-router'
 import { useDeferredValue, useState } from 'react'
-import { useClient } from '../../app/client.tsx'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
-import { Dialog, DialogActions } from '../../components/dialog.tsx'
-import { ErrorNote, faultAt } from '../../components/error-note.tsx'
-import { TextField } from '../../components/field.tsx'
+import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes } from '../../components/format.ts'
 import { PlusIcon } from '../../components/icons.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
@@ -16,6 +12,8 @@ import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { useSummaries } from './contents.ts'
+import { CreateDialog } from './create.tsx'
+import { ImportDialog } from './import.tsx'
 
 const columns = defineColumns<ImageSummary>([
   {
@@ -91,21 +89,24 @@ function UsedBy({ services }: { services: ImageSummary['services'] }) {
 }
 
 export function ImagesPage() {
-  const mayWrite = useMay()('images:write')
+  const may = useMay()
   const [search, setSearch] = useState('')
-  const [isCreating, setCreating] = useState(false)
+  const [open, setOpen] = useState<'create' | 'import' | null>(null)
   const wanted = useDeferredValue(search.trim())
   const images = useSummaries(wanted)
   return (
     <Page
       title="Images"
       actions={
-        mayWrite && (
-          <Button look="primary" onClick={() => setCreating(true)}>
-            <PlusIcon />
-            Add image
-          </Button>
-        )
+        <>
+          {may('images:push') && <Button onClick={() => setOpen('import')}>Import</Button>}
+          {may('images:write') && (
+            <Button look="primary" onClick={() => setOpen('create')}>
+              <PlusIcon />
+              Add image
+            </Button>
+          )}
+        </>
       }
     >
       <search>
@@ -125,90 +126,8 @@ export function ImagesPage() {
           </Empty>
         )
       )}
-      {isCreating && <CreateDialog onClose={() => setCreating(false)} />}
+      {open === 'create' && <CreateDialog onClose={() => setOpen(null)} />}
+      {open === 'import' && <ImportDialog onClose={() => setOpen(null)} />}
     </Page>
-  )
-}
-
-const shownPaths = ['data.name', 'data.location']
-
-function CreateDialog({ onClose }: { onClose: () => void }) {
-  const client = useClient()
-  const navigate = useNavigate()
-  const [isExternal, setExternal] = useState(true)
-  const [name, setName] = useState('')
-  const [externalImage, setExternalImage] = useState('')
-  const create = useMutation({
-    mutationFn: () => {
-      const location = isExternal ? ({ internal: false, externalImage } as const) : ({ internal: true } as const)
-      return client.images.create({ body: { data: { name, location } } })
-    },
-    onSuccess: ({ id }) => void navigate({ to: '/images/$id', params: { id } }),
-  })
-  return (
-    <Dialog title="Add image" onClose={onClose} locked={create.isPending}>
-      <form
-        className="flex flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          create.mutate()
-        }}
-      >
-        <fieldset className="flex flex-col gap-2">
-          <legend className="mb-1 text-sm font-medium">Where it lives</legend>
-          <label className="flex items-center gap-2 text-sm">
-            <input
-              type="radio"
-              name="where"
-              className="accent-accent"
-              checked={isExternal}
-              onChange={() => setExternal(true)}
-            />
-            In another registry
-          </label>
-          <label className="flex items-center gap-2 text-sm">
-            <input
-              type="radio"
-              name="where"
-              className="accent-accent"
-              checked={!isExternal}
-              onChange={() => setExternal(false)}
-            />
-            In this registry, pushed by you
-          </label>
-        </fieldset>
-        {isExternal && (
-          <TextField
-            label="Image"
-            value={externalImage}
-            onChange={setExternalImage}
-            required
-            spellCheck={false}
-            autoCapitalize="none"
-            placeholder="docker.io/library/nginx"
-            hint="Without a tag; the service says which version"
-            error={faultAt(create.error, 'data.location')}
-          />
-        )}
-        <TextField
-          label="Name"
-          value={name}
-          onChange={setName}
-          required
-          spellCheck={false}
-          autoCapitalize="none"
-          placeholder={isExternal ? 'nginx' : 'workloads/web'}
-          hint={isExternal ? 'What it is called here' : 'Its repository in this registry'}
-          error={faultAt(create.error, 'data.name')}
-        />
-        <ErrorNote error={create.error} shownPaths={shownPaths} />
-        <DialogActions>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" look="primary" busy={create.isPending}>
-            Add image
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
   )
 }

@@ -49,6 +49,12 @@ export function Tags({ image }: { image: Image }) {
     [image.id, mayDelete, pullName, say, selected],
   )
   if (!tags.isPending && tags.items.length === 0 && wanted === '' && tags.error === null) {
+    const { location } = image.data
+    if (location.internal && location.mirrorOf !== undefined) {
+      return (
+        <Empty title="Nothing has been fetched yet.">A tag appears here when it is pulled for the first time.</Empty>
+      )
+    }
     return (
       <>
         <Empty title="Nothing has been pushed yet.">Tags appear here as they are pushed.</Empty>
