@@ -118,3 +118,15 @@ it('goes on after a partial write exactly where the kernel stopped', () => {
     }),
   )
 })
+
+it('gives back the memory of disposable chunks that are all of their buffer, and of no others', async () => {
+  const directory = await temporaryDirectory()
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const store = await createFileBlobs({ directory })
+  const whole = Buffer.from(new Uint8Array(1000).buffer)
+  const part = Buffer.from(new Uint8Array(1000).buffer, 10, 500)
+  const id = await store.createUpload()
+  await store.appendUpload(id, 0, Readable.from([whole, part]), { disposable: true })
+  expect(whole).toHaveLength(0)
+  expect(part).toHaveLength(500)
+})
