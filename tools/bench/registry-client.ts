@@ -18,17 +18,24 @@ export const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 const blockBytes = 1024 * 1024
 const distinctBlocks = 8
 
-/** New content nobody has seen, a whole number of MiB. */
-export function createContent(mebibytes: number): Content {
-  const own = randomBytes(blockBytes)
-  const others = Array.from({ length: Math.min(mebibytes, distinctBlocks) - 1 }, () => randomBytes(blockBytes))
-  const blocks = Array.from({ length: mebibytes }, (_, index) => others[(index - 1) % others.length] ?? own)
-  blocks[0] = own
-  return contentOf(blocks)
+/** New contents nobody has seen, each a whole number of MiB. They differ in their last block alone. */
+export function createContents(options: { count: number; mebibytes: number }): Content[] {
+  const random = Array.from({ length: distinctBlocks }, () => randomBytes(blockBytes))
+  const common = Array.from(
+    { length: options.mebibytes - 1 },
+    (_, index) => random[index % distinctBlocks] ?? Buffer.of(),
+  )
+  const hash = createHash('sha256')
+  for (const block of common) hash.update(block)
+  return Array.from({ length: options.count }, () => {
+    const last = randomBytes(blockBytes)
+    const digest = `sha256:${hash.copy().update(last).digest('hex')}`
+    return { digest, sizeBytes: options.mebibytes * blockBytes, blocks: [...common, last] }
+  })
 }
 
 export function createImage(options: { layers: number; layerMebibytes: number }): Image {
-  const layers = Array.from({ length: options.layers }, () => createContent(options.layerMebibytes))
+  const layers = createContents({ count: options.layers, mebibytes: options.layerMebibytes })
   const diffIds = layers.map(({ digest }) => digest)
   const config = textContent({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: diffIds } })
   const descriptor = (mediaType: string, { digest, sizeBytes }: Content) => ({ mediaType, digest, size: sizeBytes })
@@ -42,14 +49,9 @@ export function createImage(options: { layers: number; layerMebibytes: number })
 }
 
 function textContent(value: unknown): Content {
-  return contentOf([Buffer.from(JSON.stringify(value))])
-}
-
-function contentOf(blocks: Buffer[]): Content {
-  const hash = createHash('sha256')
-  for (const block of blocks) hash.update(block)
-  const sizeBytes = blocks.reduce((sum, block) => sum + block.length, 0)
-  return { digest: `sha256:${hash.digest('hex')}`, sizeBytes, blocks }
+  const text = Buffer.from(JSON.stringify(value))
+  const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`
+  return { digest, sizeBytes: text.length, blocks: [text] }
 }
 
 /** A registry, ours or another, and how one signs in there. */
@@ -59,6 +61,11 @@ export interface Registry {
   pid: number
   /** Headers that let everything in for the next minutes. */
   authorize(repository: string): Promise<Record<string, string>>
+  /**
+   * Takes a blob off the disk behind the registry's back, so that its room is used again: a virtual disk and a virtual
+   * machine's memory are slow where they were never touched, and that is not to be measured.
+   */
+  removeBytes(content: Content): Promise<void>
 }
 
 /** Several connections to one repository of a registry, as a client keeps them. */

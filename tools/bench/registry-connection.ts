@@ -93,7 +93,8 @@ export class Connection {
       this.#head = Buffer.alloc(0)
       const length = waiting.answer.headers['content-length']
       if (waiting.answer.headers['transfer-encoding'] !== undefined) {
-        return this.fail(new Error('An answer has no Content-Length.'))
+        this.fail(new Error('An answer has no Content-Length.'))
+        return
       }
       waiting.lengthBytes = waiting.asked.method === 'HEAD' ? 0 : Number(length ?? 0)
     }

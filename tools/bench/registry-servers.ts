@@ -1,6 +1,14 @@
-import { writeFile } from 'node:fs/promises'
+import { unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findPart, freePort, labAdministrator, run, startProgram, temporaryFolder, waitFor } from '../../test/system/lab/index.ts'
+import {
+  findPart,
+  freePort,
+  labAdministrator,
+  run,
+  startProgram,
+  temporaryFolder,
+  waitFor,
+} from '../../test/system/lab/index.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { Registry } from './registry-client.ts'
 
@@ -10,7 +18,7 @@ export interface Running extends Registry {
 
 /** A control plane of its own, spoken to as `docker` does: with a bearer token got for the repository. */
 export async function startOurs(): Promise<Running> {
-  const { url, program, stop } = await startControlPlane()
+  const { url, program, dataDirectory, stop } = await startControlPlane()
   const { username, password } = labAdministrator()
   const basic = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
   return {
@@ -18,6 +26,7 @@ export async function startOurs(): Promise<Running> {
     url,
     pid: program.pid,
     stop,
+    removeBytes: ({ digest }) => unlink(join(dataDirectory, 'blobs/blobs', pathOf(digest))),
     async authorize(repository) {
       const query = new URLSearchParams({ service: 'freehold', scope: `repository:${repository}:pull,push` })
       const response = await fetch(`${url}/v2/token?${query}`, { headers: { authorization: basic } })
@@ -44,13 +53,30 @@ export async function startDockerRegistry(): Promise<Running | undefined> {
     await folder.remove()
   }
   try {
-    const answers = () => fetch(`${url}/v2/`).then(({ ok }) => ok, () => false)
+    const answers = () =>
+      fetch(`${url}/v2/`).then(
+        ({ ok }) => ok,
+        () => false,
+      )
     await waitFor(answers, { what: `docker-registry\n${program.output()}` })
   } catch (error) {
     await stop()
     throw error
   }
-  return { name: `docker-registry ${version}`.trim(), url, pid: program.pid, stop, authorize: async () => ({}) }
+  return {
+    name: `docker-registry ${version}`.trim(),
+    url,
+    pid: program.pid,
+    stop,
+    removeBytes: ({ digest }) => unlink(join(folder.path, 'data/docker/registry/v2/blobs', pathOf(digest), 'data')),
+    authorize: async () => ({}),
+  }
+}
+
+/** Where both registries keep a blob below the folder of all blobs. */
+function pathOf(digest: string): string {
+  const [algorithm = '', hex = ''] = digest.split(':')
+  return join(algorithm, hex.slice(0, 2), hex)
 }
 
 /** As Debian's package configures it (descriptors cached in memory), without access rules and logging less than we do. */
