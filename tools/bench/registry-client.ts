@@ -14,7 +14,7 @@ export interface Image {
   manifest: Content
 }
 
-export const manifestType = 'application/vnd.oci.image.manifest.v1+json'
+const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 const blockBytes = 1024 * 1024
 const distinctBlocks = 8
 

@@ -303,21 +303,6 @@ function uploads(place: Place): void {
     expect(await store.stat(digest)).toEqual({ sizeBytes: 4 })
   })
 
-  it('leaves the chunks of a source as they came, unless they are disposable', async () => {
-    const { store } = await place()
-    const chunks = Array.from({ length: 8 }, () => Buffer.from(randomBytes(64 * 1024)))
-    const digest = digestOf(Buffer.concat(chunks))
-    const copies = chunks.map((chunk) => Buffer.from(new Uint8Array(chunk).buffer))
-    await store.put(digest, Readable.from(chunks))
-    expect(digestOf(Buffer.concat(chunks))).toBe(digest)
-    expect(await store.delete(digest)).toBe(true)
-    const id = await store.createUpload()
-    await store.appendUpload(id, 0, Readable.from(copies), { disposable: true })
-    await store.finishUpload(id, digest)
-    await store.put(digest, Readable.from(chunks), { disposable: true })
-    expect(digestOf(await buffer(await store.open(digest)))).toBe(digest)
-  })
-
   it('takes no more from a source than the storage keeps up with', async () => {
     const { store } = await place()
     const id = await store.createUpload()

@@ -2,6 +2,7 @@ import type { Hash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { finished, type Readable, Writable } from 'node:stream'
 import type { SourceOptions } from '../blobs.ts'
+import { release } from './release.ts'
 
 /** What may wait in memory for the disk, per transfer. */
 const bufferBytes = 256 * 1024
@@ -48,14 +49,6 @@ export async function receive(
     source.pipe(sink)
   })
   return offset
-}
-
-/**
- * Gives back a chunk's memory now. Left to the garbage collector, which counts it as pressure, the chunks of large
- * uploads cost as much time as their hash, and tens of megabytes wait for it.
- */
-function release({ buffer, length }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0)
 }
 
 /** The kernel may take less than it was given; the rest is offered again. */
