@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { open, unlink } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { temporaryFolder } from '../../test/system/lab/index.ts'
@@ -27,17 +27,19 @@ export async function startLimits(): Promise<Limits> {
   const loopback: number[] = []
   const digest: number[] = []
 
+  // The same room every time: a virtual disk and a virtual machine's memory are slow where they were never touched.
+  const file = await open(join(folder.path, 'bytes'), 'w')
+  await writeFile()
+  disk.length = 0
+  fsyncMs.length = 0
+
   async function writeFile(): Promise<void> {
-    const path = join(folder.path, 'bytes')
     const startedAt = performance.now()
-    const file = await open(path, 'w')
-    for (const next of blocks) await file.write(next)
+    for (const [index, next] of blocks.entries()) await file.write(next, 0, blockBytes, index * blockBytes)
     const writtenAt = performance.now()
     await file.sync()
     fsyncMs.push(performance.now() - writtenAt)
     disk.push(megabytes / ((performance.now() - startedAt) / 1000))
-    await file.close()
-    await unlink(path)
   }
 
   async function sendBlocks(): Promise<void> {
@@ -63,12 +65,17 @@ export async function startLimits(): Promise<Limits> {
       hashBlocks()
     },
     rows: () => [
-      limitRow('limit: the disk', disk, `512 MiB written and fsynced, of which the fsync took ${range(fsyncMs)} ms`),
+      limitRow(
+        'limit: the disk',
+        disk,
+        `512 MiB written over a file and fsynced, of which the fsync took ${range(fsyncMs)} ms`,
+      ),
       limitRow('limit: loopback', loopback, '512 MiB sent by the same client to a reader that drops them'),
       limitRow('limit: SHA-256', digest, 'one core, 512 MiB that lie in memory'),
     ],
     async stop() {
       await worker.terminate()
+      await file.close()
       await folder.remove()
     },
   }
