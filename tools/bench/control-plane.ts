@@ -22,6 +22,7 @@ export interface Running {
 
 export interface ControlPlane extends Running {
   url: string
+  dataDirectory: string
   /** Signed in as the administrator. */
   client: Client
 }
@@ -35,8 +36,9 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const { username, password } = labAdministrator()
+  const dataDirectory = join(folder.path, 'data')
   const running = await start(folder, 'packages/server/src/main.ts', {
-    FREEHOLD_DATA_DIR: join(folder.path, 'data'),
+    FREEHOLD_DATA_DIR: dataDirectory,
     SERVEZONE_PORT: String(port),
     FREEHOLD_LOCAL_CLUSTER: 'off',
     SERVEZONE_ADMINACCOUNT: `${username}:${password}`,
@@ -47,7 +49,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
       what: `the control plane\n${running.program.output()}`,
     })
     const { token } = await anyone.auth.login({ body: { username, password } })
-    return { ...running, url, client: createClient({ url, token }) }
+    return { ...running, url, dataDirectory, client: createClient({ url, token }) }
   } catch (error) {
     await running.stop()
     throw error

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { apiPart } from './api.ts'
 import { describeMachine, type Machine } from './machine.ts'
 import { memoryPart } from './memory.ts'
+import { registryPart } from './registry.ts'
 import { rolloutPart } from './rollout.ts'
 import { isMet, type Part, type Row, ratioOf } from './row.ts'
 import { startPart } from './start.ts'
@@ -14,7 +15,7 @@ import { formatRows } from './table.ts'
  * Measures Freehold beside its peers: `npm run bench [-- [--json] PART…]`. Slow figures never fail it; only a part that
  * is broken does.
  */
-const parts: Part[] = [memoryPart, startPart, storePart, apiPart, rolloutPart]
+const parts: Part[] = [memoryPart, startPart, storePart, apiPart, registryPart, rolloutPart]
 /** These start a container engine, which they do in namespaces of their own. */
 const isolatedParts = [memoryPart.name, rolloutPart.name]
 

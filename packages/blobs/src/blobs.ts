@@ -29,6 +29,14 @@ export interface StrangeEntry {
  */
 export type ByteSource = Readable
 
+export interface SourceOptions {
+  /**
+   * The chunks are nobody else's, as those of an HTTP request are: a store may give back a chunk's memory as soon as it
+   * is stored, after which the chunk is empty. Without it chunks are left as they came.
+   */
+  disposable?: boolean
+}
+
 /**
  * Content-addressed blobs. What every implementation promises:
  *
@@ -68,7 +76,7 @@ export interface BlobStore {
    * Stores a whole blob in one go. Nothing is left behind when it fails: `digest-mismatch`, `digest-invalid`,
    * `blob-too-large`, `storage-full`, `storage-unwritable`, or the error of `source`.
    */
-  put(digest: string, source: ByteSource): Promise<BlobStat>
+  put(digest: string, source: ByteSource, options?: SourceOptions): Promise<BlobStat>
 
   /** Removes a blob; false where there was none. Streams that are open go on to their end. */
   delete(digest: string): Promise<boolean>
@@ -93,7 +101,7 @@ export interface BlobStore {
    * One append at a time (`upload-busy`). When `source` fails, the bytes before that are kept and can be continued;
    * on `storage-full` the upload is removed, so that it does not keep the disk full.
    */
-  appendUpload(id: string, offset: number, source: ByteSource): Promise<BlobStat>
+  appendUpload(id: string, offset: number, source: ByteSource, options?: SourceOptions): Promise<BlobStat>
 
   /** Verifies the upload against `digest` and makes it a blob. On `digest-mismatch` the upload is removed. */
   finishUpload(id: string, digest: string): Promise<BlobStat>

@@ -118,3 +118,33 @@ it('goes on after a partial write exactly where the kernel stopped', () => {
     }),
   )
 })
+
+it('gives back the memory of disposable chunks that are all of their buffer, and of no others', async () => {
+  const directory = await temporaryDirectory()
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const store = await createFileBlobs({ directory })
+  const whole = Buffer.from(new Uint8Array(1000).buffer)
+  const part = Buffer.from(new Uint8Array(1000).buffer, 10, 500)
+  const id = await store.createUpload()
+  await store.appendUpload(id, 0, Readable.from([whole, part]), { disposable: true })
+  expect(whole).toHaveLength(0)
+  expect(part).toHaveLength(500)
+})
+
+it('stores disposable chunks whole, and leaves those of any other source as they came', async () => {
+  const directory = await temporaryDirectory()
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const store = await createFileBlobs({ directory })
+  const content = randomBytes(8 * 64 * 1024)
+  const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`
+  const chunks = () =>
+    Array.from({ length: 8 }, (_, index) =>
+      Buffer.from(new Uint8Array(content.subarray(index << 16, (index + 1) << 16)).buffer),
+    )
+  const kept = chunks()
+  await store.put(digest, Readable.from(kept))
+  expect(Buffer.concat(kept).equals(content)).toBe(true)
+  await store.delete(digest)
+  await store.put(digest, Readable.from(chunks()), { disposable: true })
+  expect((await buffer(await store.open(digest))).equals(content)).toBe(true)
+})

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, StrangeEntry } from '../blobs.ts'
+import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, SourceOptions, StrangeEntry } from '../blobs.ts'
 import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
 import { BlobError, fromSystemError, systemCode } from '../errors.ts'
 import { type Layout, layoutOf, parseUploadId, type UploadId } from './layout.ts'
@@ -88,11 +88,11 @@ class FileBlobs implements BlobStore {
     }
   }
 
-  async put(digest: string, source: ByteSource): Promise<BlobStat> {
+  async put(digest: string, source: ByteSource, options: SourceOptions = {}): Promise<BlobStat> {
     const parsed = requireDigest(digest)
     const id = await this.createUpload({ algorithm: parsed.algorithm })
     try {
-      await this.appendUpload(id, 0, source)
+      await this.appendUpload(id, 0, source, options)
       return await this.finishUpload(id, digest)
     } catch (error) {
       await rm(this.#layout.upload(id as UploadId), { force: true })
@@ -132,7 +132,7 @@ class FileBlobs implements BlobStore {
     return { sizeBytes: found.size }
   }
 
-  async appendUpload(id: string, offset: number, source: ByteSource): Promise<BlobStat> {
+  async appendUpload(id: string, offset: number, source: ByteSource, options: SourceOptions = {}): Promise<BlobStat> {
     return this.#exclusively(id, async (uploadId) => {
       const file = await this.#openUpload(uploadId)
       try {
@@ -141,7 +141,7 @@ class FileBlobs implements BlobStore {
           throw new BlobError('offset-mismatch', `The upload holds ${size} bytes; the next chunk must start there.`)
         }
         const { hash, algorithm } = await this.#takeProgress(uploadId, file, size)
-        const end = await receive(source, { file, offset, hash })
+        const end = await receive(source, { ...options, file, offset, hash })
         this.#remember(uploadId, { algorithm, hash, offset: end })
         return { sizeBytes: end }
       } catch (error) {

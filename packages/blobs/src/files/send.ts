@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import type { ByteRange } from '../blobs.ts'
+import { release } from './release.ts'
 
 /** Two buffers a transfer: one is filled from the file while the other goes out. */
 const bufferBytes = 512 * 1024
@@ -33,6 +34,7 @@ export async function send(file: FileHandle, range: ByteRange, target: Writable)
       at += bytesRead
     }
     await Promise.race([Promise.all(slots.map((slot) => slot.sent)), gone.promise])
+    for (const { buffer } of slots) release(buffer)
   } finally {
     target.removeListener('close', onClose)
   }

@@ -1,6 +1,8 @@
 import type { Hash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { finished, type Readable, Writable } from 'node:stream'
+import type { SourceOptions } from '../blobs.ts'
+import { release } from './release.ts'
 
 /** What may wait in memory for the disk, per transfer. */
 const bufferBytes = 256 * 1024
@@ -12,13 +14,16 @@ const bufferBytes = 256 * 1024
  */
 export async function receive(
   source: Readable,
-  target: { file: FileHandle; offset: number; hash: Hash },
+  target: { file: FileHandle; offset: number; hash: Hash } & SourceOptions,
 ): Promise<number> {
   let { offset } = target
   const write = async (chunks: Buffer[]) => {
+    const writing = writeAll(target.file, chunks, offset)
+    // Another thread writes; this one has the time to hash. Of a write that fails the hash is not used.
     for (const chunk of chunks) target.hash.update(chunk)
-    await writeAll(target.file, chunks, offset)
+    await writing
     for (const chunk of chunks) offset += chunk.length
+    if (target.disposable === true) for (const chunk of chunks) release(chunk)
   }
   const sink = new Writable({
     highWaterMark: bufferBytes,

@@ -10,6 +10,8 @@ import { parseChunkRange, uploadRange } from './ranges.ts'
 import { linkBlob, mountBlob } from './repository.ts'
 import type { UploadSessions } from './upload-session.ts'
 
+/** Nobody but the blob store sees the chunks of a request's body. */
+const ofRequest = { disposable: true }
 /** Repositories looked at for a mount that names no source. */
 const mountCandidates = 20
 
@@ -54,7 +56,7 @@ export function createUploadRoutes(options: {
     const { request, visitor } = exchange
     await quota.receive({ repository, digest, heldBytes: 0, request }, (source) =>
       guard.hold(digest, async () => {
-        const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.put(digest, source))
+        const { sizeBytes } = await whileReceiving(request, idleTimeoutMs, () => blobs.put(digest, source, ofRequest))
         await linkBlob(store, visitor.actor, { repository, digest, sizeBytes, limits })
       }),
     )
@@ -118,7 +120,7 @@ export function createUploadRoutes(options: {
     }
     const { sizeBytes } = await quota.receive(
       { repository, digest, heldBytes: current, request, onRefusal: () => blobs.cancelUpload(id) },
-      (source) => whileReceiving(request, idleTimeoutMs, () => blobs.appendUpload(id, current, source)),
+      (source) => whileReceiving(request, idleTimeoutMs, () => blobs.appendUpload(id, current, source, ofRequest)),
     )
     if (expected !== undefined && sizeBytes !== expected.end + 1) {
       throw new RegistryError('size-invalid', 'The chunk has another length than its Content-Range says.', {
