@@ -45,6 +45,8 @@ async function watchPushes(directory: string): Promise<{ digests: string[]; trac
   try {
     const host = await waitFor(() => /ready (\S+)/.exec(program.output())?.[1], { what: 'the registry to start' })
     const pushed = await Promise.all(Array.from({ length: 16 }, (_, index) => pushImages(host, `power/p${index}`)))
+    // Once it has answered something else, it has returned from sending the last of those answers, and the trace says so.
+    await (await fetch(`http://${host}/v2/`)).arrayBuffer()
     for (const pid of childrenOf(program.pid)) process.kill(pid, 'SIGKILL')
     await waitFor(() => program.ended(), { what: 'the registry to end' })
     return { digests: pushed.flat(), trace: await readFile(log, 'latin1') }

@@ -60,8 +60,10 @@ export function ordersBroken(
     const answer = events.find(
       ({ paths, text }) => paths[0]?.startsWith('socket:') && isAnswer(text) && text.includes(hex),
     )
-    if (move === undefined || reference === undefined || answer === undefined)
-      return [`${hex} was not seen to be pushed`]
+    const unseen = Object.entries({ move, reference, answer }).filter(([, event]) => event === undefined)
+    if (move === undefined || reference === undefined || answer === undefined) {
+      return [`${hex} was not seen to be pushed: no ${unseen.map(([name]) => name).join(', no ')} in the trace`]
+    }
     const synced = (path: string, after: number, before: number) =>
       events.some(
         ({ call, paths, beginsAt, endsAt }) =>
