@@ -28,7 +28,10 @@ export function requireDigest(text: string): Digest {
 export function requireSameDigest(digest: Digest, actualHex: string): void {
   const { algorithm, hex } = digest
   if (actualHex === hex) return
-  throw new BlobError('digest-mismatch', `The content has the digest ${algorithm}:${actualHex}, not ${algorithm}:${hex}.`)
+  throw new BlobError(
+    'digest-mismatch',
+    `The content has the digest ${algorithm}:${actualHex}, not ${algorithm}:${hex}.`,
+  )
 }
 
 export function isDigestAlgorithm(text: string): text is DigestAlgorithm {

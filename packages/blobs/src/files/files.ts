@@ -4,9 +4,10 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 
 import { dirname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, SourceOptions, StrangeEntry } from '../blobs.ts'
-import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
-import { BlobError, fromSystemError, systemCode } from '../errors.ts'
-import { type Layout, layoutOf, parseUploadId, type UploadId } from './layout.ts'
+import { type Digest, type DigestAlgorithm, requireDigest, requireSameDigest } from '../digest.ts'
+import { BlobError, fromSystemError, systemCode, uploadUnknown } from '../errors.ts'
+import { parseUploadId, requireUploadId, type UploadId } from '../upload-id.ts'
+import { type Layout, layoutOf } from './layout.ts'
 import { listBlobs } from './list.ts'
 import { send } from './send.ts'
 import { receive } from './sink.ts'
@@ -164,11 +165,8 @@ class FileBlobs implements BlobStore {
         const { size } = await file.stat()
         const { hash } = await this.#takeProgress(uploadId, file, size, parsed.algorithm)
         const actual = hash.digest('hex')
-        if (actual !== parsed.hex) {
-          await rm(this.#layout.upload(uploadId), { force: true })
-          const found = `${parsed.algorithm}:${actual}`
-          throw new BlobError('digest-mismatch', `The content has the digest ${found}, not ${digest}.`)
-        }
+        if (actual !== parsed.hex) await rm(this.#layout.upload(uploadId), { force: true })
+        requireSameDigest(parsed, actual)
         await file.datasync()
         await this.#moveIntoPlace(uploadId, parsed)
         return { sizeBytes: size }
@@ -327,23 +325,7 @@ async function translate<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function requireDigest(text: string): Digest {
-  const digest = parseDigest(text)
-  if (digest === undefined) throw new BlobError('digest-invalid', 'A digest is sha256: or sha512: and its hex form.')
-  return digest
-}
-
-function requireUploadId(text: string): UploadId {
-  const id = parseUploadId(text)
-  if (id === undefined) throw uploadUnknown(text)
-  return id
-}
-
 function requireRange({ start, end }: ByteRange, sizeBytes: number): void {
   if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes) return
   throw new BlobError('range-invalid', `The range ${start}-${end} is not within the ${sizeBytes} bytes of the blob.`)
-}
-
-function uploadUnknown(id: string): BlobError {
-  return new BlobError('upload-unknown', `There is no upload ${id.slice(0, 64)}; it was finished, cancelled or swept.`)
 }

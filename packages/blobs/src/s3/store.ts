@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
 import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, StrangeEntry } from '../blobs.ts'
-import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
+import { type DigestAlgorithm, parseDigest, requireDigest, requireSameDigest } from '../digest.ts'
 import { BlobError } from '../errors.ts'
 import type { PartBuffers } from './buffers.ts'
 import type { Connection } from './connection.ts'
@@ -102,7 +102,7 @@ export class S3Blobs implements BlobStore {
       try {
         const { sizeBytes, failure } = await feed(source, { cutter: blob.cutter, hash })
         if (failure !== undefined) throw failure.error
-        requireSame(digest, parsed, hash.digest('hex'))
+        requireSameDigest(parsed, hash.digest('hex'))
         await blob.complete()
         return { sizeBytes }
       } catch (error) {
@@ -221,17 +221,6 @@ class WholeBlob {
     this.#running.add(multipart.id)
     return multipart
   }
-}
-
-function requireSame(digest: string, { algorithm, hex }: Digest, actual: string): void {
-  if (actual === hex) return
-  throw new BlobError('digest-mismatch', `The content has the digest ${algorithm}:${actual}, not ${digest}.`)
-}
-
-function requireDigest(text: string): Digest {
-  const digest = parseDigest(text)
-  if (digest === undefined) throw new BlobError('digest-invalid', 'A digest is sha256: or sha512: and its hex form.')
-  return digest
 }
 
 function requireRange(range: ByteRange): void {

@@ -1,8 +1,8 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import type { BlobStat, ByteSource } from '../blobs.ts'
-import type { Digest, DigestAlgorithm } from '../digest.ts'
-import { BlobError } from '../errors.ts'
-import { parseUploadId, type UploadId } from '../files/layout.ts'
+import { type Digest, type DigestAlgorithm, requireSameDigest } from '../digest.ts'
+import { BlobError, uploadUnknown } from '../errors.ts'
+import { requireUploadId, type UploadId } from '../upload-id.ts'
 import type { PartBuffers } from './buffers.ts'
 import type { Connection } from './connection.ts'
 import { copyObject } from './copy.ts'
@@ -11,7 +11,7 @@ import type { Keys } from './layout.ts'
 import { beginMultipart, completeMultipart, copyPart, partLimit, sendPart } from './multipart.ts'
 import { feed, PartCutter } from './parts.ts'
 import { readObject } from './read.ts'
-import { findSession, removeSession, type Session, uploadUnknown } from './session.ts'
+import { findSession, removeSession, type Session } from './session.ts'
 
 /** Hashes kept between two chunks of an upload; for one that was dropped the bytes are read again at the end. */
 const rememberedHashes = 1000
@@ -100,11 +100,11 @@ export class Uploads {
       const session = await this.#require(uploadId)
       const { algorithm, hash } = this.#takeProgress(session)
       const known = hash !== undefined && algorithm === digest.algorithm ? hash.digest('hex') : undefined
-      if (known !== undefined) await this.#requireDigest(session, { digest, actual: known })
+      if (known !== undefined) await this.#requireSame(session, { digest, actual: known })
       const whole = await this.#joined(session)
       if (known === undefined) {
         const actual = await this.#hashOf(whole, digest.algorithm)
-        await this.#requireDigest({ ...session, objects: [...session.objects, whole.key] }, { digest, actual })
+        await this.#requireSame({ ...session, objects: [...session.objects, whole.key] }, { digest, actual })
       }
       await copyObject(this.#connection, {
         from: whole,
@@ -177,14 +177,9 @@ export class Uploads {
     return hash.digest('hex')
   }
 
-  async #requireDigest(session: Session, { digest, actual }: { digest: Digest; actual: string }): Promise<void> {
-    if (actual === digest.hex) return
-    const { algorithm } = digest
-    await removeSession(this.#connection, session)
-    throw new BlobError(
-      'digest-mismatch',
-      `The content has the digest ${algorithm}:${actual}, not ${algorithm}:${digest.hex}.`,
-    )
+  async #requireSame(session: Session, { digest, actual }: { digest: Digest; actual: string }): Promise<void> {
+    if (actual !== digest.hex) await removeSession(this.#connection, session)
+    requireSameDigest(digest, actual)
   }
 
   /** Gives room back after a failure; where even that fails, the sweep does it later. */
@@ -307,10 +302,4 @@ function stateOf(session: {
 export function tooLarge(partBytes: number): BlobError {
   const limitBytes = partBytes * (partLimit - 1)
   return new BlobError('blob-too-large', `A blob in S3 may have at most ${limitBytes} bytes here.`)
-}
-
-function requireUploadId(text: string): UploadId {
-  const id = parseUploadId(text)
-  if (id === undefined) throw uploadUnknown(text)
-  return id
 }

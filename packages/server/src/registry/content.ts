@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import { type Manifest, manifestKind } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
+import { pagesOf, type Reads } from '@freehold/store'
 import { manifestLimitBytes } from './manifest.ts'
 import { findLink, findManifest, findTag } from './repository.ts'
 
@@ -23,8 +23,8 @@ export interface RegistryContent {
   ): Promise<Manifest['data'][]>
 }
 
-const rowsPerRead = 500
-const referrerReads = 20
+/** Pages of referrers that are read at most, wanted or not. */
+const referrerPages = 20
 
 export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: BlobStore }): RegistryContent {
   const read = async (digest: string, limitBytes: number): Promise<Buffer | undefined> => {
@@ -48,16 +48,11 @@ export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: B
     },
     async referrers(repository, digest, { isWanted, limit }) {
       const found: Manifest['data'][] = []
-      let cursor: string | null = null
-      for (let done = 0; done < referrerReads && found.length < limit; done += 1) {
-        const page: { items: Manifest[]; nextCursor: string | null } = await reads.list(manifestKind, {
-          where: { subject: `${repository}@${digest}` },
-          limit: rowsPerRead,
-          ...(cursor === null ? {} : { cursor }),
-        })
-        found.push(...page.items.flatMap(({ data }) => (isWanted(data.artifactType ?? '') ? [data] : [])))
-        cursor = page.nextCursor
-        if (cursor === null) break
+      let pages = 0
+      for await (const page of pagesOf(reads, manifestKind, { where: { subject: `${repository}@${digest}` } })) {
+        found.push(...page.flatMap(({ data }) => (isWanted(data.artifactType ?? '') ? [data] : [])))
+        pages += 1
+        if (pages >= referrerPages || found.length >= limit) break
       }
       return found.slice(0, limit)
     },

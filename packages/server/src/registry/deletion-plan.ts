@@ -6,8 +6,7 @@ import {
   type Tag,
   tagKind,
 } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
-import { pagesOf } from './pages.ts'
+import { pagesOf, type Reads } from '@freehold/store'
 import { attachedBy, attachingTags, purposeOf, referrersTag } from './purpose.ts'
 import { servingOf } from './served.ts'
 
@@ -220,7 +219,7 @@ class Planner {
 /** For each manifest that indexes of the repository name: those indexes. */
 async function parentsIn(reads: Reads, repository: string): Promise<Map<string, string[]>> {
   const parents = new Map<string, string[]>()
-  for await (const page of pagesOf(reads, manifestKind, { indexOf: repository })) {
+  for await (const page of pagesOf(reads, manifestKind, { where: { indexOf: repository } })) {
     for (const { data } of page) {
       for (const child of data.manifests) {
         const known = parents.get(child)

@@ -10,7 +10,7 @@ import {
   manifestKind,
   tagKind,
 } from '@freehold/contracts'
-import type { Reads, Store } from '@freehold/store'
+import { pagesOf, type Reads, type Store } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { getResource } from '../http/resources.ts'
 import { applyDeletion } from './deletion.ts'
@@ -21,7 +21,6 @@ import { bounded, readConfig, readContent } from './inspect-content.ts'
 import { attachedTo, createFacts, type Repository, referrerOf } from './inspect-facts.ts'
 import { listSummaries } from './inspect-summaries.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
-import { pagesOf } from './pages.ts'
 import { purposeOf } from './purpose.ts'
 import { findLink, findManifest, findTag } from './repository.ts'
 
@@ -87,7 +86,7 @@ export function createImageContentHandlers(options: {
   /** Reads the repository's indexes, page by page. */
   async function parentsOf(repository: string, digest: string): Promise<string[]> {
     const parents: string[] = []
-    for await (const page of pagesOf(store, manifestKind, { indexOf: repository })) {
+    for await (const page of pagesOf(store, manifestKind, { where: { indexOf: repository } })) {
       for (const { data } of page) if (data.manifests.includes(digest)) parents.push(data.digest)
       if (parents.length >= attachedLimit) break
     }

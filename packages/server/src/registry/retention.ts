@@ -8,9 +8,8 @@ import {
   type RetentionStep,
   tagKind,
 } from '@freehold/contracts'
-import type { Actor, Reads, Store, Transaction } from '@freehold/store'
+import { type Actor, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
 import { countOut, showUsage } from '../images/index.ts'
-import { pagesOf } from './pages.ts'
 import { findManifest, findTag, forgetVersions, markUntagged } from './repository.ts'
 import type { ManifestState, RepositoryState } from './retention-graph.ts'
 import { reportOf, withDone } from './retention-report.ts'
@@ -130,13 +129,13 @@ async function readRepository(
 ): Promise<RepositoryState> {
   const served = await servedOf(reads, { repository, host })
   const tags: { name: string; digest: string; pushedAt: string }[] = []
-  for await (const page of pagesOf(reads, tagKind, { repository })) {
+  for await (const page of pagesOf(reads, tagKind, { where: { repository } })) {
     for (const { data, status, updatedAt } of page) {
       tags.push({ name: data.name, digest: data.digest, pushedAt: status.pushedAt ?? updatedAt })
     }
   }
   const manifests: ManifestState[] = []
-  for await (const page of pagesOf(reads, manifestKind, { repository })) {
+  for await (const page of pagesOf(reads, manifestKind, { where: { repository } })) {
     for (const { data, status, createdAt } of page) {
       manifests.push({
         digest: data.digest,

@@ -6,7 +6,7 @@ import {
   type Service,
   serviceKind,
 } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
+import { pagesOf, type Reads } from '@freehold/store'
 
 /** Revisions read at once. */
 const pageSize = 100
@@ -31,15 +31,9 @@ export async function servingOf(reads: Reads, image: Place & { digest: string },
   const serving = new Map<string, Serving>()
   const seen = new Set<string>()
   const imageId = await idOfImage(reads, image.repository)
-  let cursor: string | null = null
-  do {
-    const page: { items: Revision[]; nextCursor: string | null } = await reads.list(revisionKind, {
-      where: { imageDigest: image.digest },
-      order: 'changed',
-      limit: pageSize,
-      ...(cursor === null ? {} : { cursor }),
-    })
-    for (const revision of page.items) {
+  const where = { imageDigest: image.digest }
+  for await (const page of pagesOf(reads, revisionKind, { where, order: 'changed', limit: pageSize })) {
+    for (const revision of page) {
       const { serviceId, spec } = revision.data
       if (seen.has(serviceId)) continue
       const service = await reads.get(serviceKind, serviceId)
@@ -52,8 +46,7 @@ export async function servingOf(reads: Reads, image: Place & { digest: string },
       serving.set(serviceId, { service, revision })
       if (serving.size >= limit) return [...serving.values()]
     }
-    cursor = page.nextCursor
-  } while (cursor !== null)
+  }
   return [...serving.values()]
 }
 
