@@ -4,7 +4,7 @@ import { type BlobStore, parseDigest } from '@freehold/blobs'
 import { type Manifest, manifestKind } from '@freehold/contracts'
 import { pagesOf, type Reads } from '@freehold/store'
 import { manifestLimitBytes } from './manifest.ts'
-import { findLink, findManifest, findTag } from './repository.ts'
+import { findLink, findManifest, findTag, referenceTo } from './repository.ts'
 
 /** What other nouns may read of the registry's content. It answers undefined, never bytes that are not the digest's. */
 export interface RegistryContent {
@@ -49,7 +49,7 @@ export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: B
     async referrers(repository, digest, { isWanted, limit }) {
       const found: Manifest['data'][] = []
       let pages = 0
-      for await (const page of pagesOf(reads, manifestKind, { where: { subject: `${repository}@${digest}` } })) {
+      for await (const page of pagesOf(reads, manifestKind, { where: { subject: referenceTo(repository, digest) } })) {
         found.push(...page.flatMap(({ data }) => (isWanted(data.artifactType ?? '') ? [data] : [])))
         pages += 1
         if (pages >= referrerPages || found.length >= limit) break

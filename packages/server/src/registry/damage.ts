@@ -3,6 +3,7 @@ import { BlobError, type BlobStore, parseDigest } from '@freehold/blobs'
 import { blobLinkKind, type DamagedBlob, damagedBlobKind, manifestKind, tagKind } from '@freehold/contracts'
 import { type Actor, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
 import { describeDamage, type Finding, findingOf, type Reading, tellsOfBrokenBytes } from './damage-rules.ts'
+import { referenceTo } from './repository.ts'
 
 /** How many repositories and images a record names, and how many pages of manifests are read to find them. */
 const namedAtMost = 20
@@ -176,7 +177,7 @@ async function imagesOf(reads: Reads, digest: string, repositories: readonly str
       for (const { data } of page) {
         const needs = data.digest === digest || data.blobs.some((blob) => blob.digest === digest)
         if (!needs && !data.manifests.includes(digest)) continue
-        const where = { manifest: `${repository}@${data.digest}` }
+        const where = { manifest: referenceTo(repository, data.digest) }
         const tags = (await reads.list(tagKind, { where, limit: namedAtMost })).items
         images.push(...tags.map((tag) => `${repository}:${tag.data.name}`))
         if (tags.length === 0) images.push(`${repository}@${data.digest}`)

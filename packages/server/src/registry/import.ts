@@ -11,8 +11,9 @@ import { type Descriptor, type ParsedManifest, parseManifest, platformOfConfig }
 import { digestOf, type ManifestBytes } from './manifest-bytes.ts'
 import type { Push } from './manifest-routes.ts'
 import type { Mirrors } from './mirrors.ts'
+import { pushManifest } from './push.ts'
 import type { Quota } from './quota.ts'
-import { findLink, linkBlob, pushManifest, renewLink } from './repository.ts'
+import { findLink, linkBlob, renewLink } from './repository.ts'
 
 export interface ImportRequest {
   source: string

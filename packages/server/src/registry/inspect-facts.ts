@@ -14,8 +14,9 @@ import {
   tagKind,
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
+import { contentBytes } from './manifest.ts'
 import { attachingTags, purposeOf } from './purpose.ts'
-import { findManifest, findTag } from './repository.ts'
+import { findManifest, findTag, referenceTo } from './repository.ts'
 import { servingOf } from './served.ts'
 
 /** Children of an index that are added up. */
@@ -60,7 +61,10 @@ export function createFacts(reads: Reads, repository: Repository) {
       mediaType,
       artifactType,
       platforms: [...(row.data.platforms ?? [])].filter((platform) => !platform.startsWith('unknown/')),
-      sizeBytes: contentBytes(row, children),
+      sizeBytes: contentBytes(
+        row.data,
+        children.map(({ data }) => data),
+      ),
       deployments: await deploymentsOf(digest),
       attachments: countAttached([
         ...attached.map(({ purpose }) => purpose),
@@ -103,7 +107,7 @@ export function createFacts(reads: Reads, repository: Repository) {
     },
     async manifest(row: Manifest): Promise<ImageManifest> {
       const page = await reads.list(tagKind, {
-        where: { manifest: `${repository.name}@${row.data.digest}` },
+        where: { manifest: referenceTo(repository.name, row.data.digest) },
         order: 'changed',
         limit: attachedLimit,
       })
@@ -145,18 +149,10 @@ async function childrenOf(reads: Reads, row: Manifest): Promise<Manifest[]> {
   return children
 }
 
-/** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
-function contentBytes(row: Pick<Manifest, 'data'>, children: readonly Pick<Manifest, 'data'>[]): number {
-  const blobs = new Map<string, number>()
-  for (const { data } of [row, ...children]) for (const blob of data.blobs) blobs.set(blob.digest, blob.size)
-  const manifests = children.reduce((sum, child) => sum + child.data.size, row.data.size)
-  return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
-}
-
 /** What refers to a manifest: by `subject`, and by cosign's tags; at most 20 by `subject`. */
 export async function attachedTo(reads: Reads, repository: string, digest: string): Promise<Attached[]> {
   const page = await reads.list(manifestKind, {
-    where: { subject: `${repository}@${digest}` },
+    where: { subject: referenceTo(repository, digest) },
     order: 'changed',
     limit: attachedLimit,
   })
@@ -177,7 +173,7 @@ export function referrerOf({ row, purpose, tag }: Attached): Referrer {
     purpose,
     artifactType,
     mediaType,
-    sizeBytes: contentBytes(row, []),
+    sizeBytes: contentBytes(row.data, []),
     annotations,
     tag,
     pushedBy,

@@ -10,8 +10,9 @@ import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, readBody, sendEmpty } from './exchange.ts'
 import { manifestLimitBytes, type ParsedManifest, parseManifest, platformOfConfig } from './manifest.ts'
 import { digestOf, type ManifestBytes } from './manifest-bytes.ts'
+import { pushManifest } from './push.ts'
 import type { Quota } from './quota.ts'
-import { findLink, findManifest, findTag, pushManifest } from './repository.ts'
+import { findLink, findManifest, findTag } from './repository.ts'
 
 /** Tags one push may give beside its reference. */
 const tagLimit = 64

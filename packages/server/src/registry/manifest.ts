@@ -122,6 +122,19 @@ function parseIndex(body: Record<string, unknown>, mediaType: string): ParsedMan
   }
 }
 
+/** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
+export function contentBytes(manifest: Sized, children: readonly Sized[]): number {
+  const all = [manifest, ...children]
+  const blobs = new Map(all.flatMap((one) => one.blobs.map(({ digest, size }) => [digest, size] as const)))
+  const manifestBytes = all.reduce((sum, { size }) => sum + size, 0)
+  return [...blobs.values()].reduce((sum, size) => sum + size, manifestBytes)
+}
+
+interface Sized {
+  size: number
+  blobs: readonly { digest: string; size: number }[]
+}
+
 /** The platform an image config tells (OCI Image 1.1, "Image Configuration"); undefined where it tells none. */
 export function platformOfConfig(bytes: Uint8Array): string | undefined {
   let parsed: unknown

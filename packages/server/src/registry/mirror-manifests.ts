@@ -8,8 +8,9 @@ import { RegistryError } from './errors.ts'
 import { parseManifest, platformOfConfig } from './manifest.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'
 import type { MirrorSource, Mirrors } from './mirrors.ts'
+import { mirrorManifest } from './push.ts'
 import type { Quota } from './quota.ts'
-import { findManifest, findTag, mirrorManifest } from './repository.ts'
+import { findManifest, findTag } from './repository.ts'
 import { createSingleFlight } from './single-flight.ts'
 
 export const mirrorActor: Actor = { type: 'system', id: 'registry-mirror', name: 'registry mirror' }

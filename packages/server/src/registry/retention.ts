@@ -2,15 +2,17 @@ import {
   FreeholdError,
   type Image,
   imageKind,
+  type Manifest,
   manifestKind,
   type Retention,
   type RetentionReport,
   type RetentionStep,
+  type Tag,
   tagKind,
 } from '@freehold/contracts'
 import { type Actor, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
-import { countOut, showUsage } from '../images/index.ts'
-import { findManifest, findTag, forgetVersions, markUntagged } from './repository.ts'
+import { remove } from './removal.ts'
+import { findManifest, findTag } from './repository.ts'
 import type { ManifestState, RepositoryState } from './retention-graph.ts'
 import { reportOf, withDone } from './retention-report.ts'
 import { describeKeeping, planRetention, type RetentionPlan } from './retention-rules.ts'
@@ -165,26 +167,16 @@ async function carryOut(
   transaction: Transaction,
   { repository, steps, at }: { repository: string; steps: readonly RetentionStep[]; at: string },
 ): Promise<void> {
-  if (steps.length === 0) return
+  const tags: Tag[] = []
+  const manifests: Manifest[] = []
   for (const { tag, digest } of steps) {
-    if (tag !== null) {
-      const found = await findTag(transaction, repository, tag)
-      if (found !== undefined) await transaction.delete(tagKind, found.id)
-      await markUntagged(transaction, { repository, digest, at })
-      continue
-    }
-    const found = await findManifest(transaction, repository, digest)
-    if (found === undefined) continue
-    await transaction.delete(manifestKind, found.id)
-    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
+    if (tag !== null) tags.push(...present(await findTag(transaction, repository, tag)))
+    else manifests.push(...present(await findManifest(transaction, repository, digest)))
   }
-  await forgetVersions(
-    transaction,
-    repository,
-    steps.flatMap(({ tag }) => (tag === null ? [] : [tag])),
-  )
-  await showUsage(transaction, repository)
+  await remove(transaction, { repository, at }, { tags, manifests })
 }
+
+const present = <T>(found: T | undefined): T[] => (found === undefined ? [] : [found])
 
 /** Who the audit log names, with the rule that was carried out. */
 function actorOf(retention: Retention, part: 'tags' | 'groups'): Actor {
