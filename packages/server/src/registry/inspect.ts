@@ -20,11 +20,10 @@ import { freedBytes } from './freed.ts'
 import { bounded, readConfig, readContent } from './inspect-content.ts'
 import { attachedTo, createFacts, type Repository, referrerOf } from './inspect-facts.ts'
 import { listSummaries } from './inspect-summaries.ts'
+import { configLimitBytes } from './manifest.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
 import { purposeOf } from './purpose.ts'
 import { findLink, findManifest, findTag } from './repository.ts'
-
-const configLimitBytes = 4 * 1024 * 1024
 
 type Contents = 'summaries' | 'tags' | 'tag' | 'manifests' | 'manifest' | 'deletions'
 

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { digestSchema } from '@freehold/contracts'
 import { z } from 'zod'
 import { RegistryError } from './errors.ts'
@@ -135,8 +137,24 @@ interface Sized {
   blobs: readonly { digest: string; size: number }[]
 }
 
-/** The platform an image config tells (OCI Image 1.1, "Image Configuration"); undefined where it tells none. */
-export function platformOfConfig(bytes: Uint8Array): string | undefined {
+/** A config beyond this is not read. */
+export const configLimitBytes = 4 * 1024 * 1024
+
+/**
+ * The platform an image's config tells (OCI Image 1.1, "Image Configuration"), in a list of one; empty where there is no
+ * config, it is too large, `open` has none, or it tells none.
+ */
+export async function platformsOf(
+  { platformConfig }: Pick<ParsedManifest, 'platformConfig'>,
+  open: (config: Descriptor) => Promise<Readable | undefined>,
+): Promise<string[]> {
+  if (platformConfig === null || platformConfig.size > configLimitBytes) return []
+  const bytes = await open(platformConfig)
+  const told = bytes === undefined ? undefined : platformOfConfig(await buffer(bytes))
+  return told === undefined ? [] : [told]
+}
+
+function platformOfConfig(bytes: Uint8Array): string | undefined {
   let parsed: unknown
   try {
     parsed = JSON.parse(Buffer.from(bytes).toString('utf8'))

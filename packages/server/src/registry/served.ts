@@ -61,39 +61,30 @@ async function idOfImage(reads: Reads, repository: string): Promise<string | und
  */
 export async function servedOf(
   reads: Reads,
-  place: Place,
+  { repository, host }: Place,
 ): Promise<{ digests: Map<string, string>; tags: Map<string, string> }> {
-  const { revisions, services } = await usersOf(reads, place)
   const digests = new Map<string, string>()
   const tags = new Map<string, string>()
-  const names = new Map(services.map((service) => [service.id, service.data.name]))
-  for (const { data } of revisions) {
-    if (data.imageDigest === null) continue
-    if (!names.has(data.serviceId)) {
-      const service = await reads.get(serviceKind, data.serviceId)
-      names.set(data.serviceId, service?.data.name ?? data.serviceId)
+  const names = new Map<string, string>()
+  const addRevisions = async (where: Record<string, string>) => {
+    for await (const page of pagesOf(reads, revisionKind, { where })) {
+      for (const { data } of page) {
+        if (data.imageDigest === null) continue
+        const name = names.get(data.serviceId) ?? (await reads.get(serviceKind, data.serviceId))?.data.name
+        names.set(data.serviceId, name ?? data.serviceId)
+        digests.set(data.imageDigest, `revision ${data.number} of the service ${name ?? data.serviceId} runs it`)
+      }
     }
-    digests.set(data.imageDigest, `revision ${data.number} of the service ${names.get(data.serviceId)} runs it`)
   }
+  await addRevisions({ repository: `${host}/${repository}` })
+  const imageId = await idOfImage(reads, repository)
+  const services = imageId === undefined ? [] : await reads.all(serviceKind, { where: { imageId } })
+  // Revisions made while this server was reached under another name say another host; their services know the image.
+  for (const service of services) await addRevisions({ serviceId: service.id })
   for (const { data } of services) {
     const version = data.imageVersion
     if (version.includes(':')) digests.set(version, `the service ${data.name} is pinned to it`)
     else tags.set(version, `the service ${data.name} names it`)
   }
   return { digests, tags }
-}
-
-/** Revisions made while this server was reached under another name say another host; their services know the image. */
-async function usersOf(
-  reads: Reads,
-  { repository, host }: Place,
-): Promise<{ revisions: Revision[]; services: Service[] }> {
-  const revisions = await reads.all(revisionKind, { where: { repository: `${host}/${repository}` } })
-  const image = await reads.find(imageKind, 'name', repository)
-  if (image?.data.location.internal !== true) return { revisions, services: [] }
-  const services = await reads.all(serviceKind, { where: { imageId: image.id } })
-  for (const service of services) {
-    revisions.push(...(await reads.all(revisionKind, { where: { serviceId: service.id } })))
-  }
-  return { revisions, services }
 }
