@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import { type Manifest, manifestKind } from '@freehold/contracts'
 import { pagesOf, type Reads } from '@freehold/store'
 import { manifestLimitBytes } from './manifest.ts'
+import { digestOf } from './manifest-bytes.ts'
 import { findLink, findManifest, findTag, referenceTo } from './repository.ts'
 
 /** What other nouns may read of the registry's content. It answers undefined, never bytes that are not the digest's. */
@@ -33,7 +33,7 @@ export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: B
     if (algorithm === undefined || stat === undefined || stat.sizeBytes > limitBytes) return undefined
     const bytes = await open(blobs, digest)
     if (bytes === undefined) return undefined
-    return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` === digest ? bytes : undefined
+    return digestOf(bytes, algorithm) === digest ? bytes : undefined
   }
   return {
     holds: async (repository, digest) => (await findManifest(reads, repository, digest)) !== undefined,

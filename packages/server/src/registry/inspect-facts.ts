@@ -8,8 +8,6 @@ import {
   type ManifestPurpose,
   manifestKind,
   type Referrer,
-  revisionKind,
-  serviceKind,
   type Tag,
   tagKind,
 } from '@freehold/contracts'
@@ -17,12 +15,10 @@ import type { Reads } from '@freehold/store'
 import { contentBytes } from './manifest.ts'
 import { attachingTags, purposeOf } from './purpose.ts'
 import { findManifest, findTag, referenceTo } from './repository.ts'
-import { servingOf } from './served.ts'
+import { runningOf, type Serving, servingOf } from './served.ts'
 
 /** Children of an index that are added up. */
 const childLimit = 200
-/** Services of an image whose present revision is looked at. */
-const serviceLimit = 200
 
 export interface Repository {
   name: string
@@ -44,7 +40,7 @@ export interface Attached {
  */
 export function createFacts(reads: Reads, repository: Repository) {
   const remembered = new Map<string, Promise<Awaited<ReturnType<typeof learn>>>>()
-  let current: Promise<Map<string, Deployment[]>> | undefined
+  let current: Promise<Map<string, Serving[]>> | undefined
 
   const factsOf = (row: Manifest, tags: readonly string[] = []) => {
     const known = remembered.get(row.data.digest) ?? learn(row)
@@ -75,27 +71,14 @@ export function createFacts(reads: Reads, repository: Repository) {
 
   /** Those that run it now first, then the newest revision of each service that is kept to go back to. */
   async function deploymentsOf(digest: string): Promise<Deployment[]> {
-    current ??= currentDeployments(reads, repository.imageId)
+    current ??= runningOf(reads, repository.imageId)
     const running = (await current).get(digest) ?? []
-    const serving = await servingOf(
-      reads,
-      { repository: repository.name, host: repository.host, digest },
-      attachedLimit,
-    )
-    const kept = serving.flatMap(({ service, revision }) => {
-      if (running.some(({ serviceId }) => serviceId === service.id)) return []
-      const isCurrent = service.status.currentRevisionId === revision.id
-      return [
-        {
-          serviceId: service.id,
-          serviceName: service.data.name,
-          revisionId: revision.id,
-          revisionNumber: revision.data.number,
-          current: isCurrent,
-        },
-      ]
-    })
-    return [...running, ...kept].sort((a, b) => Number(b.current) - Number(a.current)).slice(0, attachedLimit)
+    const kept = await servingOf(reads, { repository: repository.name, host: repository.host, digest }, attachedLimit)
+    const others = kept.filter(({ service }) => !running.some((one) => one.service.id === service.id))
+    return [...running, ...others]
+      .map(deploymentOf)
+      .sort((a, b) => Number(b.current) - Number(a.current))
+      .slice(0, attachedLimit)
   }
 
   return {
@@ -118,26 +101,14 @@ export function createFacts(reads: Reads, repository: Repository) {
   }
 }
 
-/** What services of the image run right now, by digest. */
-async function currentDeployments(reads: Reads, imageId: string): Promise<Map<string, Deployment[]>> {
-  const { items } = await reads.list(serviceKind, { where: { imageId }, limit: serviceLimit })
-  const byDigest = new Map<string, Deployment[]>()
-  for (const service of items) {
-    const { currentRevisionId } = service.status
-    const revision = currentRevisionId === null ? undefined : await reads.get(revisionKind, currentRevisionId)
-    const digest = revision?.data.imageDigest
-    if (revision === undefined || digest === null || digest === undefined) continue
-    const known = byDigest.get(digest) ?? []
-    byDigest.set(digest, known)
-    known.push({
-      serviceId: service.id,
-      serviceName: service.data.name,
-      revisionId: revision.id,
-      revisionNumber: revision.data.number,
-      current: true,
-    })
+function deploymentOf({ service, revision }: Serving): Deployment {
+  return {
+    serviceId: service.id,
+    serviceName: service.data.name,
+    revisionId: revision.id,
+    revisionNumber: revision.data.number,
+    current: service.status.currentRevisionId === revision.id,
   }
-  return byDigest
 }
 
 async function childrenOf(reads: Reads, row: Manifest): Promise<Manifest[]> {

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers'
 import type { BlobStore } from '@freehold/blobs'
 import {
   attachedLimit,
@@ -13,6 +12,7 @@ import {
 import { pagesOf, type Reads, type Store } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { getResource } from '../http/resources.ts'
+import { createRegistryContent } from './content.ts'
 import { applyDeletion } from './deletion.ts'
 import { type Deletion, type PlannedDeletion, planDeletion } from './deletion-plan.ts'
 import { RegistryError } from './errors.ts'
@@ -23,7 +23,7 @@ import { listSummaries } from './inspect-summaries.ts'
 import { configLimitBytes } from './manifest.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
 import { purposeOf } from './purpose.ts'
-import { findLink, findManifest, findTag } from './repository.ts'
+import { findManifest, findTag } from './repository.ts'
 
 type Contents = 'summaries' | 'tags' | 'tag' | 'manifests' | 'manifest' | 'deletions'
 
@@ -41,6 +41,7 @@ export function createImageContentHandlers(options: {
   now: () => number
 }): Pick<Handlers<'images'>, Contents> {
   const { store, blobs } = options
+  const verified = createRegistryContent({ reads: store, blobs })
   const bytes = createManifestBytes({ blobs, onDamage: options.onDamage })
 
   async function repositoryOf(reads: Reads, id: string): Promise<Repository> {
@@ -76,10 +77,8 @@ export function createImageContentHandlers(options: {
   }
 
   async function configOf(repository: string, digest: string): Promise<ManifestDetail['config']> {
-    const link = await findLink(store, repository, digest)
-    if (link === undefined || link.data.size > configLimitBytes) return null
-    const found = await blobs.stat(digest)
-    return found === undefined ? null : readConfig(await buffer(await blobs.open(digest)))
+    const config = await verified.blob(repository, digest, { limitBytes: configLimitBytes })
+    return config === undefined ? null : readConfig(config)
   }
 
   /** Reads the repository's indexes, page by page. */

@@ -10,10 +10,11 @@ import { pagesOf, type Reads } from '@freehold/store'
 
 /** Revisions read at once. */
 const pageSize = 100
+const servicesRead = 200
 
 export interface Serving {
   service: Service
-  /** The newest of the service's revisions that run the digest. */
+  /** One of its revisions that run the digest. */
   revision: Revision
 }
 
@@ -24,7 +25,7 @@ interface Place {
 }
 
 /**
- * The services of which a revision runs this manifest, each once, the newest revisions first, at most `limit`. Every
+ * The services of which a revision runs this manifest, each once with its newest that does, the newest first, at most `limit`. Every
  * revision is kept so that a service can go back to it.
  */
 export async function servingOf(reads: Reads, image: Place & { digest: string }, limit: number): Promise<Serving[]> {
@@ -48,6 +49,20 @@ export async function servingOf(reads: Reads, image: Place & { digest: string },
     }
   }
   return [...serving.values()]
+}
+
+/** By digest, what services of the image run right now; at most `servicesRead` services are looked at. */
+export async function runningOf(reads: Reads, imageId: string): Promise<Map<string, Serving[]>> {
+  const { items } = await reads.list(serviceKind, { where: { imageId }, limit: servicesRead })
+  const running = new Map<string, Serving[]>()
+  for (const service of items) {
+    const { currentRevisionId } = service.status
+    const revision = currentRevisionId === null ? undefined : await reads.get(revisionKind, currentRevisionId)
+    const digest = revision?.data.imageDigest
+    if (revision === undefined || digest === null || digest === undefined) continue
+    running.set(digest, [...(running.get(digest) ?? []), { service, revision }])
+  }
+  return running
 }
 
 async function idOfImage(reads: Reads, repository: string): Promise<string | undefined> {
