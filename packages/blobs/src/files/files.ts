@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, SourceOptions, StrangeEntry } from '../blobs.ts'
 import { type Digest, type DigestAlgorithm, requireDigest, requireSameDigest } from '../digest.ts'
 import { BlobError, fromSystemError, systemCode, uploadUnknown } from '../errors.ts'
+import { Turns } from '../turns.ts'
 import { parseUploadId, requireUploadId, type UploadId } from '../upload-id.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { listBlobs } from './list.ts'
@@ -45,7 +46,7 @@ export async function createFileBlobs({ directory }: FileBlobsOptions): Promise<
 
 class FileBlobs implements BlobStore {
   readonly #layout: Layout
-  readonly #busy = new Set<UploadId>()
+  readonly #turns = new Turns()
   /** Directories whose own names are on the disk, or being brought there: at most 256 for an algorithm. */
   readonly #shards = new Map<string, Promise<void>>()
   /** In order of last use. */
@@ -134,7 +135,7 @@ class FileBlobs implements BlobStore {
   }
 
   async appendUpload(id: string, offset: number, source: ByteSource, options: SourceOptions = {}): Promise<BlobStat> {
-    return this.#exclusively(id, async (uploadId) => {
+    return this.#turns.take(id, async (uploadId) => {
       const file = await this.#openUpload(uploadId)
       try {
         const { size } = await file.stat()
@@ -159,7 +160,7 @@ class FileBlobs implements BlobStore {
 
   async finishUpload(id: string, digest: string): Promise<BlobStat> {
     const parsed = requireDigest(digest)
-    return this.#exclusively(id, async (uploadId) => {
+    return this.#turns.take(id, async (uploadId) => {
       const file = await this.#openUpload(uploadId)
       try {
         const { size } = await file.stat()
@@ -179,7 +180,7 @@ class FileBlobs implements BlobStore {
   }
 
   async cancelUpload(id: string): Promise<void> {
-    await this.#exclusively(id, async (uploadId) => {
+    await this.#turns.take(id, async (uploadId) => {
       this.#progress.delete(uploadId)
       const found = await translate(() => ifExists(unlink(this.#layout.upload(uploadId)).then(() => true)))
       if (found === undefined) throw uploadUnknown(id)
@@ -190,8 +191,8 @@ class FileBlobs implements BlobStore {
     const swept = { removed: 0, sizeBytes: 0 }
     for (const name of await readdir(this.#layout.uploadsDirectory)) {
       const id = parseUploadId(name)
-      if (id === undefined || this.#busy.has(id)) continue
-      const removedBytes = await this.#exclusively(id, () => this.#removeIfIdle(id, idleMs))
+      if (id === undefined || this.#turns.isBusy(id)) continue
+      const removedBytes = await this.#turns.take(id, () => this.#removeIfIdle(id, idleMs))
       if (removedBytes === undefined) continue
       swept.removed += 1
       swept.sizeBytes += removedBytes
@@ -205,19 +206,6 @@ class FileBlobs implements BlobStore {
     await translate(() => rm(this.#layout.upload(id), { force: true }))
     this.#progress.delete(id)
     return found.size
-  }
-
-  async #exclusively<T>(id: string, work: (uploadId: UploadId) => Promise<T>): Promise<T> {
-    const uploadId = requireUploadId(id)
-    if (this.#busy.has(uploadId)) {
-      throw new BlobError('upload-busy', 'Another request is writing to this upload; wait until it has ended.')
-    }
-    this.#busy.add(uploadId)
-    try {
-      return await work(uploadId)
-    } finally {
-      this.#busy.delete(uploadId)
-    }
   }
 
   async #openUpload(id: UploadId): Promise<FileHandle> {

@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, StrangeEntry } from '../blobs.ts'
 import { type DigestAlgorithm, parseDigest, requireDigest, requireSameDigest } from '../digest.ts'
 import { BlobError } from '../errors.ts'
+import { whileOpen, written } from '../receiver.ts'
 import type { PartBuffers } from './buffers.ts'
 import type { Connection } from './connection.ts'
 import { isAbsent, toBlobError } from './errors.ts'
@@ -71,20 +72,16 @@ export class S3Blobs implements BlobStore {
 
   async send(digest: string, target: Writable, range?: ByteRange): Promise<void> {
     const source = await this.open(digest, range)
-    const gone = Promise.withResolvers<never>()
-    const onClose = () => gone.reject(new Error('The receiver of a blob closed before it had everything.'))
-    gone.promise.catch(() => {})
-    target.once('close', onClose)
     try {
-      if (target.destroyed) onClose()
-      const chunks = source[Symbol.asyncIterator]()
-      for (;;) {
-        const next: IteratorResult<Buffer> = await Promise.race([chunks.next(), gone.promise])
-        if (next.done === true) return
-        await Promise.race([written(target, next.value), gone.promise])
-      }
+      await whileOpen(target, async (gone) => {
+        const chunks = source[Symbol.asyncIterator]()
+        for (;;) {
+          const next: IteratorResult<Buffer> = await Promise.race([chunks.next(), gone])
+          if (next.done === true) return
+          await Promise.race([written(target, next.value), gone])
+        }
+      })
     } finally {
-      target.removeListener('close', onClose)
       source.destroy()
     }
   }
@@ -227,12 +224,6 @@ function requireRange(range: ByteRange): void {
   const { start, end } = range
   if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end) return
   throw rangeInvalid(range)
-}
-
-function written(target: Writable, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    target.write(bytes, (error) => (error ? reject(error) : resolve()))
-  })
 }
 
 async function translated<T>(work: () => Promise<T>): Promise<T> {
