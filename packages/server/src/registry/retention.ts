@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   FreeholdError,
   type Image,
@@ -96,7 +97,7 @@ export function createRetainer(options: {
       if (image === undefined) return []
       const { repository, plan, retention } = await planned(transaction, image)
       // The log entry names the rules, so it must be these that are carried out.
-      if (JSON.stringify(retention) !== JSON.stringify(rules)) return []
+      if (!isDeepStrictEqual(retention, rules)) return []
       const steps = firstSteps(plan, part)
       await carryOut(transaction, { repository, steps, at: new Date(now()).toISOString() })
       return steps
