@@ -43,6 +43,14 @@ describe('the repository', () => {
     }
   })
 
+  test('has its decisions numbered without a gap, and all of them listed', async () => {
+    const names = (await readdir(join(root, 'docs/decisions'))).filter((name) => /^\d/.test(name)).toSorted()
+    const list = await readFile(join(root, 'docs/decisions/README.md'), 'utf8')
+    expect(names.length).toBeGreaterThan(0)
+    expect(names.map((name) => Number(name.slice(0, 4)))).toEqual(names.map((_, index) => index + 1))
+    expect(names.filter((name) => !list.includes(`(${name})`))).toEqual([])
+  })
+
   test('is tidy', () => {
     expect(files.flatMap(faultsOfTidiness)).toEqual([])
   })

@@ -23,6 +23,11 @@ export class BlobError extends Error {
   }
 }
 
+/** For an upload id that names none (any more). */
+export function uploadUnknown(id: string): BlobError {
+  return new BlobError('upload-unknown', `There is no upload ${id.slice(0, 64)}; it was finished, cancelled or swept.`)
+}
+
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 const unwritableCodes = new Set(['EROFS', 'EACCES', 'EPERM'])
 

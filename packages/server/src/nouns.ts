@@ -107,7 +107,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     blobs,
     identity,
     pull,
-    secret: secret.deriveKey('registry').reveal(),
+    secret,
     upstreams,
     publicUrl,
     quotaBytes: options.registryQuotaBytes,

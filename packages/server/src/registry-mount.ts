@@ -8,6 +8,7 @@ import type { Upstreams } from './external-registries/index.ts'
 import type { RawMount } from './http/mounts.ts'
 import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
 import { createRegistry, type Registry, type RegistryScrub, type RegistryUser } from './registry/index.ts'
+import type { ServerSecret } from './secrets/index.ts'
 
 export interface RegistryMount
   extends Pick<
@@ -28,7 +29,7 @@ export function createRegistryMount(options: {
   blobs: BlobStore
   identity: IdentityNoun
   pull: PullCredentials
-  secret: Uint8Array
+  secret: ServerSecret
   upstreams: Upstreams
   publicUrl: () => string
   quotaBytes: number | null
@@ -53,7 +54,10 @@ export function createRegistryMount(options: {
       store,
       blobs,
       log,
-      secret,
+      keys: {
+        tokens: secret.deriveKey('registry-tokens').reveal(),
+        uploads: secret.deriveKey('registry-uploads').reveal(),
+      },
       upstreams,
       publicUrl: publicUrl(),
       clock: systemClock,

@@ -8,5 +8,6 @@
  * nothing about who may do what.
  */
 export type { CommonOptions, StoreLog } from './engine.ts'
+export { pagesOf } from './pages.ts'
 export { openSqliteStore, type SqliteOptions } from './sqlite/open.ts'
 export type * from './store.ts'

@@ -8,8 +8,9 @@ import fc from 'fast-check'
 import { expect, it, onTestFinished } from 'vitest'
 import { parseDigest } from '../digest.ts'
 import { blobStoreSuite } from '../suite.ts'
+import { parseUploadId } from '../upload-id.ts'
 import { createFileBlobs } from './files.ts'
-import { layoutOf, parseUploadId } from './layout.ts'
+import { layoutOf } from './layout.ts'
 import { after } from './sink.ts'
 
 async function temporaryDirectory(): Promise<string> {

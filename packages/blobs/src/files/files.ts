@@ -4,9 +4,11 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 
 import { dirname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, SourceOptions, StrangeEntry } from '../blobs.ts'
-import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
-import { BlobError, fromSystemError, systemCode } from '../errors.ts'
-import { type Layout, layoutOf, parseUploadId, type UploadId } from './layout.ts'
+import { type Digest, type DigestAlgorithm, requireDigest, requireSameDigest } from '../digest.ts'
+import { BlobError, fromSystemError, systemCode, uploadUnknown } from '../errors.ts'
+import { Turns } from '../turns.ts'
+import { parseUploadId, requireUploadId, type UploadId } from '../upload-id.ts'
+import { type Layout, layoutOf } from './layout.ts'
 import { listBlobs } from './list.ts'
 import { send } from './send.ts'
 import { receive } from './sink.ts'
@@ -44,7 +46,7 @@ export async function createFileBlobs({ directory }: FileBlobsOptions): Promise<
 
 class FileBlobs implements BlobStore {
   readonly #layout: Layout
-  readonly #busy = new Set<UploadId>()
+  readonly #turns = new Turns()
   /** Directories whose own names are on the disk, or being brought there: at most 256 for an algorithm. */
   readonly #shards = new Map<string, Promise<void>>()
   /** In order of last use. */
@@ -133,7 +135,7 @@ class FileBlobs implements BlobStore {
   }
 
   async appendUpload(id: string, offset: number, source: ByteSource, options: SourceOptions = {}): Promise<BlobStat> {
-    return this.#exclusively(id, async (uploadId) => {
+    return this.#turns.take(id, async (uploadId) => {
       const file = await this.#openUpload(uploadId)
       try {
         const { size } = await file.stat()
@@ -158,17 +160,14 @@ class FileBlobs implements BlobStore {
 
   async finishUpload(id: string, digest: string): Promise<BlobStat> {
     const parsed = requireDigest(digest)
-    return this.#exclusively(id, async (uploadId) => {
+    return this.#turns.take(id, async (uploadId) => {
       const file = await this.#openUpload(uploadId)
       try {
         const { size } = await file.stat()
         const { hash } = await this.#takeProgress(uploadId, file, size, parsed.algorithm)
         const actual = hash.digest('hex')
-        if (actual !== parsed.hex) {
-          await rm(this.#layout.upload(uploadId), { force: true })
-          const found = `${parsed.algorithm}:${actual}`
-          throw new BlobError('digest-mismatch', `The content has the digest ${found}, not ${digest}.`)
-        }
+        if (actual !== parsed.hex) await rm(this.#layout.upload(uploadId), { force: true })
+        requireSameDigest(parsed, actual)
         await file.datasync()
         await this.#moveIntoPlace(uploadId, parsed)
         return { sizeBytes: size }
@@ -181,7 +180,7 @@ class FileBlobs implements BlobStore {
   }
 
   async cancelUpload(id: string): Promise<void> {
-    await this.#exclusively(id, async (uploadId) => {
+    await this.#turns.take(id, async (uploadId) => {
       this.#progress.delete(uploadId)
       const found = await translate(() => ifExists(unlink(this.#layout.upload(uploadId)).then(() => true)))
       if (found === undefined) throw uploadUnknown(id)
@@ -192,8 +191,8 @@ class FileBlobs implements BlobStore {
     const swept = { removed: 0, sizeBytes: 0 }
     for (const name of await readdir(this.#layout.uploadsDirectory)) {
       const id = parseUploadId(name)
-      if (id === undefined || this.#busy.has(id)) continue
-      const removedBytes = await this.#exclusively(id, () => this.#removeIfIdle(id, idleMs))
+      if (id === undefined || this.#turns.isBusy(id)) continue
+      const removedBytes = await this.#turns.take(id, () => this.#removeIfIdle(id, idleMs))
       if (removedBytes === undefined) continue
       swept.removed += 1
       swept.sizeBytes += removedBytes
@@ -207,19 +206,6 @@ class FileBlobs implements BlobStore {
     await translate(() => rm(this.#layout.upload(id), { force: true }))
     this.#progress.delete(id)
     return found.size
-  }
-
-  async #exclusively<T>(id: string, work: (uploadId: UploadId) => Promise<T>): Promise<T> {
-    const uploadId = requireUploadId(id)
-    if (this.#busy.has(uploadId)) {
-      throw new BlobError('upload-busy', 'Another request is writing to this upload; wait until it has ended.')
-    }
-    this.#busy.add(uploadId)
-    try {
-      return await work(uploadId)
-    } finally {
-      this.#busy.delete(uploadId)
-    }
   }
 
   async #openUpload(id: UploadId): Promise<FileHandle> {
@@ -327,23 +313,7 @@ async function translate<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function requireDigest(text: string): Digest {
-  const digest = parseDigest(text)
-  if (digest === undefined) throw new BlobError('digest-invalid', 'A digest is sha256: or sha512: and its hex form.')
-  return digest
-}
-
-function requireUploadId(text: string): UploadId {
-  const id = parseUploadId(text)
-  if (id === undefined) throw uploadUnknown(text)
-  return id
-}
-
 function requireRange({ start, end }: ByteRange, sizeBytes: number): void {
   if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes) return
   throw new BlobError('range-invalid', `The range ${start}-${end} is not within the ${sizeBytes} bytes of the blob.`)
-}
-
-function uploadUnknown(id: string): BlobError {
-  return new BlobError('upload-unknown', `There is no upload ${id.slice(0, 64)}; it was finished, cancelled or swept.`)
 }

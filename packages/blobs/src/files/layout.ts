@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Digest } from '../digest.ts'
+import type { UploadId } from '../upload-id.ts'
 
 /**
  * How blobs lie on a disk, all below one directory and on one file system, because finishing is a rename:
@@ -16,16 +17,6 @@ export interface Layout {
   shardDirectory(digest: Digest): string
   blob(digest: Digest): string
   upload(id: UploadId): string
-}
-
-declare const uploadIdBrand: unique symbol
-/** A UUID that was parsed, so that it cannot lead anywhere else. */
-export type UploadId = string & { [uploadIdBrand]: true }
-
-const uploadIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-
-export function parseUploadId(text: string): UploadId | undefined {
-  return uploadIdPattern.test(text) ? (text as UploadId) : undefined
 }
 
 export function layoutOf(directory: string): Layout {

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import type { ByteRange } from '../blobs.ts'
+import { whileOpen, written } from '../receiver.ts'
 import { release } from './release.ts'
 
 /** Two buffers a transfer: one is filled from the file while the other goes out. */
@@ -16,32 +17,19 @@ export async function send(file: FileHandle, range: ByteRange, target: Writable)
   const slots = [Buffer.allocUnsafeSlow(size), ...(lengthBytes > size ? [Buffer.allocUnsafeSlow(size)] : [])].map(
     (buffer) => ({ buffer, sent: Promise.resolve() }),
   )
-  const gone = Promise.withResolvers<never>()
-  const onClose = () => gone.reject(new Error('The receiver of a blob closed before it had everything.'))
-  gone.promise.catch(() => {})
-  target.once('close', onClose)
-  try {
-    if (target.destroyed) onClose()
+  await whileOpen(target, async (gone) => {
     let at = range.start
     for (let index = 0; at <= range.end; index = (index + 1) % slots.length) {
       const slot = slots[index]
       if (slot === undefined) break
-      await Promise.race([slot.sent, gone.promise])
+      await Promise.race([slot.sent, gone])
       const { bytesRead } = await file.read(slot.buffer, 0, Math.min(size, range.end - at + 1), at)
       if (bytesRead === 0) throw new Error('A blob became shorter while it was read.')
       slot.sent = written(target, slot.buffer.subarray(0, bytesRead))
       slot.sent.catch(() => {})
       at += bytesRead
     }
-    await Promise.race([Promise.all(slots.map((slot) => slot.sent)), gone.promise])
+    await Promise.race([Promise.all(slots.map((slot) => slot.sent)), gone])
     for (const { buffer } of slots) release(buffer)
-  } finally {
-    target.removeListener('close', onClose)
-  }
-}
-
-function written(target: Writable, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    target.write(bytes, (error) => (error ? reject(error) : resolve()))
   })
 }

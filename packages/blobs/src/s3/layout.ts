@@ -1,5 +1,5 @@
 import { type Digest, type DigestAlgorithm, isDigestAlgorithm } from '../digest.ts'
-import { parseUploadId, type UploadId } from '../files/layout.ts'
+import { parseUploadId, type UploadId } from '../upload-id.ts'
 
 /**
  * How blobs lie in a bucket, all below one prefix:

@@ -1,6 +1,5 @@
 import type { DigestAlgorithm } from '../digest.ts'
-import { BlobError } from '../errors.ts'
-import type { UploadId } from '../files/layout.ts'
+import type { UploadId } from '../upload-id.ts'
 import type { Connection, FoundObject } from './connection.ts'
 import { isGoneMultipart } from './errors.ts'
 import { type Keys, parseUploadKey, type UploadKeys } from './layout.ts'
@@ -89,8 +88,4 @@ export async function removeSession(connection: Connection, session: Session): P
   await connection.remove(begun)
   if (session.multipart !== undefined && session.data === undefined) await abortMultipart(connection, session.multipart)
   await Promise.all(session.objects.filter((key) => key !== begun).map((key) => connection.remove(key)))
-}
-
-export function uploadUnknown(id: string): BlobError {
-  return new BlobError('upload-unknown', `There is no upload ${id.slice(0, 64)}; it was finished, cancelled or swept.`)
 }

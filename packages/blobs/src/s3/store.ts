@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
 import type { BlobEntry, BlobStat, BlobStore, ByteRange, ByteSource, StrangeEntry } from '../blobs.ts'
-import { type Digest, type DigestAlgorithm, parseDigest } from '../digest.ts'
+import { type DigestAlgorithm, parseDigest, requireDigest, requireSameDigest } from '../digest.ts'
 import { BlobError } from '../errors.ts'
+import { whileOpen, written } from '../receiver.ts'
 import type { PartBuffers } from './buffers.ts'
 import type { Connection } from './connection.ts'
 import { isAbsent, toBlobError } from './errors.ts'
@@ -71,20 +72,16 @@ export class S3Blobs implements BlobStore {
 
   async send(digest: string, target: Writable, range?: ByteRange): Promise<void> {
     const source = await this.open(digest, range)
-    const gone = Promise.withResolvers<never>()
-    const onClose = () => gone.reject(new Error('The receiver of a blob closed before it had everything.'))
-    gone.promise.catch(() => {})
-    target.once('close', onClose)
     try {
-      if (target.destroyed) onClose()
-      const chunks = source[Symbol.asyncIterator]()
-      for (;;) {
-        const next: IteratorResult<Buffer> = await Promise.race([chunks.next(), gone.promise])
-        if (next.done === true) return
-        await Promise.race([written(target, next.value), gone.promise])
-      }
+      await whileOpen(target, async (gone) => {
+        const chunks = source[Symbol.asyncIterator]()
+        for (;;) {
+          const next: IteratorResult<Buffer> = await Promise.race([chunks.next(), gone])
+          if (next.done === true) return
+          await Promise.race([written(target, next.value), gone])
+        }
+      })
     } finally {
-      target.removeListener('close', onClose)
       source.destroy()
     }
   }
@@ -102,7 +99,7 @@ export class S3Blobs implements BlobStore {
       try {
         const { sizeBytes, failure } = await feed(source, { cutter: blob.cutter, hash })
         if (failure !== undefined) throw failure.error
-        requireSame(digest, parsed, hash.digest('hex'))
+        requireSameDigest(parsed, hash.digest('hex'))
         await blob.complete()
         return { sizeBytes }
       } catch (error) {
@@ -223,27 +220,10 @@ class WholeBlob {
   }
 }
 
-function requireSame(digest: string, { algorithm, hex }: Digest, actual: string): void {
-  if (actual === hex) return
-  throw new BlobError('digest-mismatch', `The content has the digest ${algorithm}:${actual}, not ${digest}.`)
-}
-
-function requireDigest(text: string): Digest {
-  const digest = parseDigest(text)
-  if (digest === undefined) throw new BlobError('digest-invalid', 'A digest is sha256: or sha512: and its hex form.')
-  return digest
-}
-
 function requireRange(range: ByteRange): void {
   const { start, end } = range
   if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end) return
   throw rangeInvalid(range)
-}
-
-function written(target: Writable, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    target.write(bytes, (error) => (error ? reject(error) : resolve()))
-  })
 }
 
 async function translated<T>(work: () => Promise<T>): Promise<T> {

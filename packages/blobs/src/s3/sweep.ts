@@ -1,4 +1,4 @@
-import type { UploadId } from '../files/layout.ts'
+import type { UploadId } from '../upload-id.ts'
 import type { Connection } from './connection.ts'
 import { isGoneMultipart } from './errors.ts'
 import type { Keys } from './layout.ts'

@@ -1,8 +1,9 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import type { BlobStat, ByteSource } from '../blobs.ts'
-import type { Digest, DigestAlgorithm } from '../digest.ts'
-import { BlobError } from '../errors.ts'
-import { parseUploadId, type UploadId } from '../files/layout.ts'
+import { type Digest, type DigestAlgorithm, requireSameDigest } from '../digest.ts'
+import { BlobError, uploadUnknown } from '../errors.ts'
+import { Turns } from '../turns.ts'
+import { requireUploadId, type UploadId } from '../upload-id.ts'
 import type { PartBuffers } from './buffers.ts'
 import type { Connection } from './connection.ts'
 import { copyObject } from './copy.ts'
@@ -11,7 +12,7 @@ import type { Keys } from './layout.ts'
 import { beginMultipart, completeMultipart, copyPart, partLimit, sendPart } from './multipart.ts'
 import { feed, PartCutter } from './parts.ts'
 import { readObject } from './read.ts'
-import { findSession, removeSession, type Session, uploadUnknown } from './session.ts'
+import { findSession, removeSession, type Session } from './session.ts'
 
 /** Hashes kept between two chunks of an upload; for one that was dropped the bytes are read again at the end. */
 const rememberedHashes = 1000
@@ -32,7 +33,7 @@ export class Uploads {
   readonly #keys: Keys
   readonly #buffers: PartBuffers
   readonly #largestCopyBytes: number
-  readonly #busy = new Set<UploadId>()
+  readonly #turns = new Turns()
   /** In order of last use. */
   readonly #progress = new Map<UploadId, Progress>()
 
@@ -44,7 +45,7 @@ export class Uploads {
   }
 
   isBusy(id: UploadId): boolean {
-    return this.#busy.has(id)
+    return this.#turns.isBusy(id)
   }
 
   async create(algorithm: DigestAlgorithm): Promise<string> {
@@ -60,7 +61,7 @@ export class Uploads {
   }
 
   async append(id: string, offset: number, source: ByteSource): Promise<BlobStat> {
-    return this.#exclusively(id, async (uploadId) => {
+    return this.#turns.take(id, async (uploadId) => {
       const session = await this.#require(uploadId)
       if (offset !== session.sizeBytes || session.data !== undefined) {
         throw new BlobError(
@@ -96,15 +97,15 @@ export class Uploads {
   }
 
   async finish(id: string, digest: Digest): Promise<BlobStat> {
-    return this.#exclusively(id, async (uploadId) => {
+    return this.#turns.take(id, async (uploadId) => {
       const session = await this.#require(uploadId)
       const { algorithm, hash } = this.#takeProgress(session)
       const known = hash !== undefined && algorithm === digest.algorithm ? hash.digest('hex') : undefined
-      if (known !== undefined) await this.#requireDigest(session, { digest, actual: known })
+      if (known !== undefined) await this.#requireSame(session, { digest, actual: known })
       const whole = await this.#joined(session)
       if (known === undefined) {
         const actual = await this.#hashOf(whole, digest.algorithm)
-        await this.#requireDigest({ ...session, objects: [...session.objects, whole.key] }, { digest, actual })
+        await this.#requireSame({ ...session, objects: [...session.objects, whole.key] }, { digest, actual })
       }
       await copyObject(this.#connection, {
         from: whole,
@@ -119,7 +120,7 @@ export class Uploads {
   }
 
   async cancel(id: string): Promise<void> {
-    await this.#exclusively(id, async (uploadId) => {
+    await this.#turns.take(id, async (uploadId) => {
       const session = await this.#require(uploadId)
       this.#progress.delete(uploadId)
       await removeSession(this.#connection, session)
@@ -128,7 +129,7 @@ export class Uploads {
 
   /** Removes an upload nobody has added to for `idleMs`; answers what it held. */
   async removeIfIdle(id: UploadId, idleMs: number): Promise<number | undefined> {
-    return this.#exclusively(id, async () => {
+    return this.#turns.take(id, async () => {
       const session = await this.#find(id)
       if (session === undefined) return this.#removeRemains(id)
       if (Date.now() - session.modifiedAtMs < idleMs) return undefined
@@ -177,14 +178,9 @@ export class Uploads {
     return hash.digest('hex')
   }
 
-  async #requireDigest(session: Session, { digest, actual }: { digest: Digest; actual: string }): Promise<void> {
-    if (actual === digest.hex) return
-    const { algorithm } = digest
-    await removeSession(this.#connection, session)
-    throw new BlobError(
-      'digest-mismatch',
-      `The content has the digest ${algorithm}:${actual}, not ${algorithm}:${digest.hex}.`,
-    )
+  async #requireSame(session: Session, { digest, actual }: { digest: Digest; actual: string }): Promise<void> {
+    if (actual !== digest.hex) await removeSession(this.#connection, session)
+    requireSameDigest(digest, actual)
   }
 
   /** Gives room back after a failure; where even that fails, the sweep does it later. */
@@ -217,19 +213,6 @@ export class Uploads {
     if (this.#progress.size <= rememberedHashes) return
     const oldest = this.#progress.keys().next()
     if (oldest.done !== true) this.#progress.delete(oldest.value)
-  }
-
-  async #exclusively<T>(id: string, work: (uploadId: UploadId) => Promise<T>): Promise<T> {
-    const uploadId = requireUploadId(id)
-    if (this.#busy.has(uploadId)) {
-      throw new BlobError('upload-busy', 'Another request is writing to this upload; wait until it has ended.')
-    }
-    this.#busy.add(uploadId)
-    try {
-      return await work(uploadId)
-    } finally {
-      this.#busy.delete(uploadId)
-    }
   }
 }
 
@@ -307,10 +290,4 @@ function stateOf(session: {
 export function tooLarge(partBytes: number): BlobError {
   const limitBytes = partBytes * (partLimit - 1)
   return new BlobError('blob-too-large', `A blob in S3 may have at most ${limitBytes} bytes here.`)
-}
-
-function requireUploadId(text: string): UploadId {
-  const id = parseUploadId(text)
-  if (id === undefined) throw uploadUnknown(text)
-  return id
 }

@@ -1,14 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import {
-  type Cluster,
-  clusterKind,
-  type Desired,
-  imageKind,
-  type Revision,
-  revisionKind,
-  serviceKind,
-} from '@freehold/contracts'
-import type { Store } from '@freehold/store'
+import { type Cluster, clusterKind, type Desired, imageKind, revisionKind, serviceKind } from '@freehold/contracts'
+import { pagesOf, type Store } from '@freehold/store'
 
 /** What a cluster that proved itself may pull. */
 export interface ClusterPull {
@@ -47,10 +39,15 @@ export function createPullCredentials(options: {
       const users = await store.list(serviceKind, { where: { imageId: image.id, clusterId }, limit: 1 })
       if (users.items.length > 0) return true
     }
-    const kept: Revision[] = await store.all(revisionKind, { where: { repository: `${registryHost()}/${repository}` } })
-    for (const serviceId of new Set(kept.map((revision) => revision.data.serviceId))) {
-      const service = await store.get(serviceKind, serviceId)
-      if (service?.data.clusterId === clusterId) return true
+    const asked = new Set<string>()
+    const where = { repository: `${registryHost()}/${repository}` }
+    for await (const kept of pagesOf(store, revisionKind, { where })) {
+      for (const { data } of kept) {
+        if (asked.has(data.serviceId)) continue
+        asked.add(data.serviceId)
+        const service = await store.get(serviceKind, data.serviceId)
+        if (service?.data.clusterId === clusterId) return true
+      }
     }
     return false
   }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { discardBody } from './discard.ts'
 import type { MappedError } from './errors.ts'
 
 /** Writes a JSON answer; headers that were set before stay. */
@@ -12,12 +13,7 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
   response.end(response.req.method === 'HEAD' ? undefined : text)
 }
 
-const lingerMs = 5_000
-
-/**
- * Writes a mapped error. What is left of the request's body is read and thrown away for a few seconds (closing at
- * once would reset the connection and take the answer with it), then the connection ends.
- */
+/** Writes a mapped error; what is left of the request's body is thrown away. */
 export function sendError(response: ServerResponse, mapped: MappedError): void {
   if (response.headersSent) {
     response.destroy()
@@ -27,14 +23,6 @@ export function sendError(response: ServerResponse, mapped: MappedError): void {
     response.removeHeader(name)
   }
   for (const [name, value] of Object.entries(mapped.headers)) response.setHeader(name, value)
-  const request = response.req
-  if (!request.complete) {
-    request.resume()
-    const timer = setTimeout(() => {
-      if (!request.complete) request.socket.destroy()
-    }, lingerMs)
-    timer.unref()
-    request.once('close', () => clearTimeout(timer))
-  }
+  void discardBody(response.req)
   sendJson(response, mapped.status, mapped.body)
 }

@@ -1,5 +1,5 @@
 import { blobLinkKind, imageKind, manifestKind, type RepositoryUsage, repositoryUsageKind } from '@freehold/contracts'
-import type { Reads, Store, Transaction } from '@freehold/store'
+import { pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
 
 /** Something a repository holds against its quota: a link to a blob, or a manifest. */
 export interface Held {
@@ -16,8 +16,6 @@ export interface QuotaPassed {
   /** What was to be added. */
   addedBytes: number
 }
-
-const countPage = 500
 
 /** What a repository holds (null: all together, each digest once); undefined where it never held anything. */
 export const findUsage = (reads: Reads, repository: string | null): Promise<RepositoryUsage | undefined> =>
@@ -104,14 +102,11 @@ export async function countStore(store: Store): Promise<boolean> {
   const usedBytes = new Map<string, number>()
   const digests = new Map<string, number>()
   for (const kind of [blobLinkKind, manifestKind] as const) {
-    let cursor: string | null | undefined
-    while (cursor !== null) {
-      const page = await store.list(kind, { limit: countPage, ...(cursor === undefined ? {} : { cursor }) })
-      for (const { data } of page.items) {
+    for await (const page of pagesOf(store, kind)) {
+      for (const { data } of page) {
         usedBytes.set(data.repository, (usedBytes.get(data.repository) ?? 0) + data.size)
         digests.set(data.digest, data.size)
       }
-      cursor = page.nextCursor
     }
   }
   if (digests.size === 0) return false

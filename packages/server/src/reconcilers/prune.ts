@@ -1,5 +1,5 @@
 import { type SessionResource, sessionKind } from '@freehold/contracts'
-import type { Actor, Store } from '@freehold/store'
+import { type Actor, pagesOf, type Store } from '@freehold/store'
 import { pruneEnrolments } from '../clusters/index.ts'
 
 const actor: Actor = { type: 'system', id: 'pruning', name: 'pruning' }
@@ -20,11 +20,9 @@ export async function prune(
 /** Page by page: there may be very many, and other writes get their turn between two pages. */
 async function pruneSessions(store: Store, { now, signal }: { now: Date; signal: AbortSignal }): Promise<void> {
   const isExpired = (session: SessionResource): boolean => Date.parse(session.data.expiresAt) < now.getTime()
-  let cursor: string | null | undefined
-  while (cursor !== null && !signal.aborted) {
-    const page = await store.list(sessionKind, { limit: batch, ...(cursor === undefined ? {} : { cursor }) })
-    cursor = page.nextCursor
-    const expired = page.items.filter(isExpired)
+  for await (const page of pagesOf(store, sessionKind, { limit: batch })) {
+    if (signal.aborted) return
+    const expired = page.filter(isExpired)
     if (expired.length === 0) continue
     await store.transaction(actor, async (transaction) => {
       for (const { id } of expired) {

@@ -209,7 +209,7 @@ describe('HTTP Basic on every endpoint', () => {
       store: registry.store,
       blobs: registry.blobs,
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
-      secret: 'x',
+      keys: { tokens: 'x', uploads: 'y' },
       publicUrl: registry.url,
       authenticateBasic: async () => {
         throw new FreeholdError('too-many-requests', 'Too many attempts.', { retryAfterSeconds: 7 })

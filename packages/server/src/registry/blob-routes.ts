@@ -4,7 +4,8 @@ import type { Damage } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, sendEmpty } from './exchange.ts'
 import { parseRange } from './ranges.ts'
-import { findLink, renewLink, unlinkBlob } from './repository.ts'
+import { unlinkBlob } from './removal.ts'
+import { findLink, renewLink } from './repository.ts'
 
 interface Target {
   repository: string

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import { type Manifest, manifestKind } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
+import { pagesOf, type Reads } from '@freehold/store'
 import { manifestLimitBytes } from './manifest.ts'
-import { findLink, findManifest, findTag } from './repository.ts'
+import { digestOf } from './manifest-bytes.ts'
+import { findLink, findManifest, findTag, referenceTo } from './repository.ts'
 
 /** What other nouns may read of the registry's content. It answers undefined, never bytes that are not the digest's. */
 export interface RegistryContent {
@@ -23,8 +23,8 @@ export interface RegistryContent {
   ): Promise<Manifest['data'][]>
 }
 
-const rowsPerRead = 500
-const referrerReads = 20
+/** Pages of referrers that are read at most, wanted or not. */
+const referrerPages = 20
 
 export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: BlobStore }): RegistryContent {
   const read = async (digest: string, limitBytes: number): Promise<Buffer | undefined> => {
@@ -33,7 +33,7 @@ export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: B
     if (algorithm === undefined || stat === undefined || stat.sizeBytes > limitBytes) return undefined
     const bytes = await open(blobs, digest)
     if (bytes === undefined) return undefined
-    return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` === digest ? bytes : undefined
+    return digestOf(bytes, algorithm) === digest ? bytes : undefined
   }
   return {
     holds: async (repository, digest) => (await findManifest(reads, repository, digest)) !== undefined,
@@ -48,16 +48,11 @@ export function createRegistryContent({ reads, blobs }: { reads: Reads; blobs: B
     },
     async referrers(repository, digest, { isWanted, limit }) {
       const found: Manifest['data'][] = []
-      let cursor: string | null = null
-      for (let done = 0; done < referrerReads && found.length < limit; done += 1) {
-        const page: { items: Manifest[]; nextCursor: string | null } = await reads.list(manifestKind, {
-          where: { subject: `${repository}@${digest}` },
-          limit: rowsPerRead,
-          ...(cursor === null ? {} : { cursor }),
-        })
-        found.push(...page.items.flatMap(({ data }) => (isWanted(data.artifactType ?? '') ? [data] : [])))
-        cursor = page.nextCursor
-        if (cursor === null) break
+      let pages = 0
+      for await (const page of pagesOf(reads, manifestKind, { where: { subject: referenceTo(repository, digest) } })) {
+        found.push(...page.flatMap(({ data }) => (isWanted(data.artifactType ?? '') ? [data] : [])))
+        pages += 1
+        if (pages >= referrerPages || found.length >= limit) break
       }
       return found.slice(0, limit)
     },

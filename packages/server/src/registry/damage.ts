@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import { BlobError, type BlobStore, parseDigest } from '@freehold/blobs'
 import { blobLinkKind, type DamagedBlob, damagedBlobKind, manifestKind, tagKind } from '@freehold/contracts'
-import type { Actor, Reads, Store, Transaction } from '@freehold/store'
+import { type Actor, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
 import { describeDamage, type Finding, findingOf, type Reading, tellsOfBrokenBytes } from './damage-rules.ts'
+import { referenceTo } from './repository.ts'
 
-/** How many repositories and images a record names, and how many manifests are read to find them. */
+/** How many repositories and images a record names, and how many pages of manifests are read to find them. */
 const namedAtMost = 20
 const manifestPages = 20
-const manifestsPerPage = 500
 const suspectsAtMost = 1000
 
 const actor: Actor = { type: 'system', id: 'registry-scrub', name: 'registry scrub' }
@@ -172,23 +172,18 @@ async function imagesOf(reads: Reads, digest: string, repositories: readonly str
   const images: string[] = []
   let pages = 0
   for (const repository of repositories) {
-    let cursor: string | null | undefined
-    while (cursor !== null && pages < manifestPages && images.length < namedAtMost) {
-      pages += 1
-      const page = await reads.list(manifestKind, {
-        where: { repository },
-        limit: manifestsPerPage,
-        ...(cursor === undefined ? {} : { cursor }),
-      })
-      cursor = page.nextCursor
-      for (const { data } of page.items) {
+    if (pages >= manifestPages || images.length >= namedAtMost) break
+    for await (const page of pagesOf(reads, manifestKind, { where: { repository } })) {
+      for (const { data } of page) {
         const needs = data.digest === digest || data.blobs.some((blob) => blob.digest === digest)
         if (!needs && !data.manifests.includes(digest)) continue
-        const where = { manifest: `${repository}@${data.digest}` }
+        const where = { manifest: referenceTo(repository, data.digest) }
         const tags = (await reads.list(tagKind, { where, limit: namedAtMost })).items
         images.push(...tags.map((tag) => `${repository}:${tag.data.name}`))
         if (tags.length === 0) images.push(`${repository}@${data.digest}`)
       }
+      pages += 1
+      if (pages >= manifestPages || images.length >= namedAtMost) break
     }
   }
   return images.slice(0, namedAtMost)

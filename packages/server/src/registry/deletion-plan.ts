@@ -6,9 +6,9 @@ import {
   type Tag,
   tagKind,
 } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
-import { pagesOf } from './pages.ts'
+import { pagesOf, type Reads } from '@freehold/store'
 import { attachedBy, attachingTags, purposeOf, referrersTag } from './purpose.ts'
+import { findManifest, findTag, referenceTo } from './repository.ts'
 import { servingOf } from './served.ts'
 
 /** How many services a refusal names. */
@@ -36,8 +36,6 @@ export interface PlannedDeletion {
   leftBehind: LeftBehind[]
   refusals: Refusal[]
 }
-
-const reference = (repository: string, digest: string) => `${repository}@${digest}`
 
 /**
  * Decides what a deletion takes away. The rules, the same for `/v2` and for people:
@@ -80,7 +78,7 @@ class Planner {
   async addAsked(): Promise<void> {
     const { repository } = this.#deletion
     for (const name of new Set(this.#deletion.tags)) {
-      const tag = await this.#reads.find(tagKind, 'reference', `${repository}:${name}`)
+      const tag = await findTag(this.#reads, repository, name)
       if (tag === undefined)
         this.#refuse({ tag: name, reason: 'not-found', message: `${repository} has no tag ${name}.` })
       else if (await this.#isFree(tag.data.digest, name)) this.#tags.set(name, tag)
@@ -165,12 +163,12 @@ class Planner {
     const { repository } = this.#deletion
     const found = new Set<string>()
     const page = await this.#reads.list(manifestKind, {
-      where: { subject: reference(repository, digest) },
+      where: { subject: referenceTo(repository, digest) },
       limit: pageSize,
     })
     for (const { data } of page.items) found.add(data.digest)
     for (const tag of [...attachingTags(digest).map((attaching) => attaching.tag), referrersTag(digest)]) {
-      const known = await this.#reads.find(tagKind, 'reference', `${repository}:${tag}`)
+      const known = await findTag(this.#reads, repository, tag)
       if (known !== undefined) found.add(known.data.digest)
     }
     return [...found]
@@ -203,11 +201,11 @@ class Planner {
   }
 
   #manifest(digest: string): Promise<Manifest | undefined> {
-    return this.#reads.find(manifestKind, 'reference', reference(this.#deletion.repository, digest))
+    return findManifest(this.#reads, this.#deletion.repository, digest)
   }
 
   #tagsOf(digest: string): Promise<Tag[]> {
-    return this.#reads.all(tagKind, { where: { manifest: reference(this.#deletion.repository, digest) } })
+    return this.#reads.all(tagKind, { where: { manifest: referenceTo(this.#deletion.repository, digest) } })
   }
 
   /** Indexes that name it and do not go. Reads every index of the repository, once: deletes are rare. */
@@ -220,7 +218,7 @@ class Planner {
 /** For each manifest that indexes of the repository name: those indexes. */
 async function parentsIn(reads: Reads, repository: string): Promise<Map<string, string[]>> {
   const parents = new Map<string, string[]>()
-  for await (const page of pagesOf(reads, manifestKind, { indexOf: repository })) {
+  for await (const page of pagesOf(reads, manifestKind, { where: { indexOf: repository } })) {
     for (const { data } of page) {
       for (const child of data.manifests) {
         const known = parents.get(child)

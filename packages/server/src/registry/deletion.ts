@@ -1,30 +1,15 @@
-import { manifestKind, tagKind } from '@freehold/contracts'
 import type { Actor, Store, Transaction } from '@freehold/store'
-import { countOut, showUsage } from '../images/index.ts'
 import { type Deletion, type PlannedDeletion, planDeletion } from './deletion-plan.ts'
 import { RegistryError } from './errors.ts'
-import { forgetVersions, markUntagged } from './repository.ts'
+import { remove } from './removal.ts'
 
 /** Carries out what was planned in the same transaction; `at` is now, RFC 3339. */
-export async function applyDeletion(
+export function applyDeletion(
   transaction: Transaction,
-  { repository, at }: { repository: string; at: string },
+  where: { repository: string; at: string },
   { tags, manifests }: PlannedDeletion,
 ): Promise<void> {
-  const going = new Set(manifests.map(({ manifest }) => manifest.data.digest))
-  for (const tag of tags) {
-    const { digest } = tag.data
-    await transaction.delete(tagKind, tag.id)
-    if (!going.has(digest)) await markUntagged(transaction, { repository, digest, at })
-  }
-  for (const { manifest } of manifests) {
-    const { digest, size: sizeBytes } = manifest.data
-    await transaction.delete(manifestKind, manifest.id)
-    await countOut(transaction, { repository, digest, sizeBytes })
-  }
-  const names = tags.map((tag) => tag.data.name)
-  await forgetVersions(transaction, repository, names)
-  if (manifests.length > 0) await showUsage(transaction, repository)
+  return remove(transaction, where, { tags, manifests: manifests.map(({ manifest }) => manifest) })
 }
 
 interface Where {

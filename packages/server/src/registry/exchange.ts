@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { discardBody } from '../http/discard.ts'
 import type { Client } from '../http/handler.ts'
 import type { Visitor } from './access.ts'
 import { RegistryError } from './errors.ts'
@@ -11,10 +12,6 @@ export interface Exchange {
   client: Client
   visitor: Visitor
 }
-
-/** What is read of a body nobody wants any more, so that its sender gets to read the answer. */
-const drainLimitBytes = 64 * 1024 * 1024
-const drainLimitMs = 10_000
 
 /** Answers with JSON; to HEAD with its headers alone. */
 export function sendJson(
@@ -38,10 +35,7 @@ export function sendEmpty({ response }: Pick<Exchange, 'response'>, status: numb
   response.end()
 }
 
-/**
- * Answers a refusal. A body still under way is read and dropped within limits before the exchange ends: closing at
- * once would reset the connection, and the client would see that instead of the reason.
- */
+/** Answers a refusal; what is left of the request's body is thrown away before the exchange ends. */
 export async function sendRefusal(
   { request, response }: Pick<Exchange, 'request' | 'response'>,
   error: RegistryError,
@@ -53,30 +47,8 @@ export async function sendRefusal(
     ...error.headers,
   })
   if (request.method !== 'HEAD') response.write(text)
-  if (!request.complete) await drain(request)
+  await discardBody(request)
   response.end()
-}
-
-async function drain(request: IncomingMessage): Promise<void> {
-  let leftBytes = drainLimitBytes
-  await new Promise<void>((resolve) => {
-    const giveUp = () => {
-      request.destroy()
-      resolve()
-    }
-    const timer = setTimeout(giveUp, drainLimitMs)
-    const done = () => {
-      clearTimeout(timer)
-      resolve()
-    }
-    request.once('end', done)
-    request.once('close', done)
-    request.on('data', (chunk: Buffer) => {
-      leftBytes -= chunk.length
-      if (leftBytes < 0) giveUp()
-    })
-    request.resume()
-  })
 }
 
 /** Runs `work`, which reads the request's body, and ends a client that sends nothing for `idleTimeoutMs`. */

@@ -1,6 +1,5 @@
 import { blobLinkKind, type Manifest, manifestKind } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
-import { pagesOf } from './pages.ts'
+import { pagesOf, type Reads } from '@freehold/store'
 
 /** Repositories that are asked whether they hold the same bytes. */
 const holdersRead = 2
@@ -13,7 +12,7 @@ export async function freedBytes(reads: Reads, repository: string, going: readon
   const goes = new Set(going.map(({ data }) => data.digest))
   const blobs = new Map(going.flatMap(({ data }) => data.blobs.map(({ digest, size }) => [digest, size] as const)))
   if (blobs.size > 0) {
-    for await (const page of pagesOf(reads, manifestKind, { repository })) {
+    for await (const page of pagesOf(reads, manifestKind, { where: { repository } })) {
       for (const { data } of page) {
         if (!goes.has(data.digest)) for (const { digest } of data.blobs) blobs.delete(digest)
       }

@@ -1,10 +1,9 @@
 import type { BlobStore } from '@freehold/blobs'
 import { blobLinkKind, type Condemned, condemnedKind, type GarbagePreview, manifestKind } from '@freehold/contracts'
-import type { Store } from '@freehold/store'
+import { pagesOf, type Store } from '@freehold/store'
 import { isHeld } from '../images/index.ts'
 import { findCondemned, type Target } from './condemned.ts'
 import { grouped, isRipe, withoutNeeded } from './garbage-rules.ts'
-import { pagesOf } from './pages.ts'
 
 type Item = GarbagePreview['items'][number]
 
@@ -86,7 +85,7 @@ export function createGarbagePreview(options: {
 
   async function unneededOf(repository: string, of: readonly { data: Pick<Condemned['data'], 'digest'> }[]) {
     const unneeded = new Set(of.map(({ data }) => data.digest))
-    for await (const page of pagesOf(store, manifestKind, { repository })) {
+    for await (const page of pagesOf(store, manifestKind, { where: { repository } })) {
       withoutNeeded(unneeded, page)
       if (unneeded.size === 0) break
     }

@@ -1,11 +1,10 @@
 import type { BlobEntry, BlobStore } from '@freehold/blobs'
 import { type BlobLink, blobLinkKind, type Condemned, condemnedKind, manifestKind } from '@freehold/contracts'
-import type { Actor, Store, Transaction } from '@freehold/store'
+import { type Actor, pagesOf, type Store, type Transaction } from '@freehold/store'
 import { countOut, isHeld, showUsage } from '../images/index.ts'
 import { findCondemned } from './condemned.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { batchesOf, grouped, isRipe, withoutNeeded } from './garbage-rules.ts'
-import { pagesOf } from './pages.ts'
 import { findLink } from './repository.ts'
 
 export interface Collected {
@@ -158,7 +157,7 @@ export function createGarbageCollector(options: {
   /** Which of these digests no manifest of the repository needs. */
   async function unneededOf(repository: string, digests: readonly string[]): Promise<Set<string>> {
     const unneeded = new Set(digests)
-    for await (const page of pagesOf(store, manifestKind, { repository })) {
+    for await (const page of pagesOf(store, manifestKind, { where: { repository } })) {
       withoutNeeded(unneeded, page)
       if (unneeded.size === 0) break
     }

@@ -1,4 +1,4 @@
-import { type ImportProgress, repositorySchema, splitImageName } from '@freehold/contracts'
+import { digestSchema, type ImportProgress, repositorySchema, splitImageName } from '@freehold/contracts'
 import { z } from 'zod'
 import { type Descriptor, mediaTypes, type ParsedManifest } from './manifest.ts'
 
@@ -20,7 +20,7 @@ export function parseSource(text: string): ImportSource | undefined {
   if (match?.name === undefined) return undefined
   const { host, repository } = splitImageName(match.name)
   if (!repositorySchema.safeParse(repository).success) return undefined
-  if (match.digest !== undefined && !/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(match.digest)) return undefined
+  if (match.digest !== undefined && !digestSchema.safeParse(match.digest).success) return undefined
   const tag = match.tag ?? 'latest'
   return { host, repository, reference: match.digest ?? tag, tag }
 }

@@ -1,5 +1,4 @@
 import { Transform } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
 import type { BlobStore } from '@freehold/blobs'
 import { FreeholdError, type ImportProgress } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
@@ -7,12 +6,14 @@ import { type RegistryClient, toFreeholdError, UpstreamError, type Upstreams } f
 import type { DigestGuard } from './digest-guard.ts'
 import { RegistryError } from './errors.ts'
 import { createTally, type ImportSource, isIndex, parseSource, selectPlatforms, type Tally } from './import-plan.ts'
-import { type Descriptor, type ParsedManifest, parseManifest, platformOfConfig } from './manifest.ts'
+import { type Descriptor, type ParsedManifest, parseManifest, platformsOf } from './manifest.ts'
 import { digestOf, type ManifestBytes } from './manifest-bytes.ts'
 import type { Push } from './manifest-routes.ts'
 import type { Mirrors } from './mirrors.ts'
+import { pushManifest } from './push.ts'
 import type { Quota } from './quota.ts'
-import { findLink, linkBlob, pushManifest, renewLink } from './repository.ts'
+import { findLink, linkBlob, renewLink } from './repository.ts'
+import { openConfig } from './upstream-config.ts'
 
 export interface ImportRequest {
   source: string
@@ -26,7 +27,6 @@ export interface ImportRequest {
 
 const manifestsLimit = 1000
 const copiesAtOnce = 4
-const configLimitBytes = 4 * 1024 * 1024
 /** Lines of progress come no more often than this. */
 const tellMs = 250
 
@@ -153,11 +153,7 @@ export function createImporter(options: {
     context: { source: ImportSource; client: RegistryClient; platforms: readonly string[]; signal: AbortSignal },
   ): Promise<void> {
     const { source, client, platforms, signal } = context
-    const config = manifest.platformConfig
-    const platform =
-      config === null || config.size > configLimitBytes
-        ? undefined
-        : platformOfConfig(await buffer((await client.blob(source.repository, config.digest, signal)).bytes))
+    const [platform] = await platformsOf(manifest, (config) => openConfig(client, source.repository, config, signal))
     const fits = platform !== undefined && platforms.some((one) => platform === one || platform.startsWith(`${one}/`))
     if (fits) return
     throw new FreeholdError(
@@ -272,7 +268,7 @@ export function createImporter(options: {
   ): Promise<void> {
     const { repository, actor, signal } = request
     signal.throwIfAborted()
-    const platforms = tags.length === 0 ? [] : await platformsOf(manifest)
+    const platforms = tags.length === 0 ? [] : await platformsOf(manifest, ({ digest }) => blobs.open(digest))
     const at = new Date(now()).toISOString()
     await guard.hold(digest, async () => {
       await bytes.put(digest, content)
@@ -287,12 +283,6 @@ export function createImporter(options: {
         limits,
       })
     })
-  }
-
-  async function platformsOf({ platformConfig: config }: ParsedManifest): Promise<string[]> {
-    if (config === null || config.size > configLimitBytes) return []
-    const platform = platformOfConfig(await buffer(await blobs.open(config.digest)))
-    return platform === undefined ? [] : [platform]
   }
 
   return { run }

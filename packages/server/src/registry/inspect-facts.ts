@@ -8,20 +8,17 @@ import {
   type ManifestPurpose,
   manifestKind,
   type Referrer,
-  revisionKind,
-  serviceKind,
   type Tag,
   tagKind,
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
+import { contentBytes } from './manifest.ts'
 import { attachingTags, purposeOf } from './purpose.ts'
-import { findManifest, findTag } from './repository.ts'
-import { servingOf } from './served.ts'
+import { findManifest, findTag, referenceTo } from './repository.ts'
+import { runningOf, type Serving, servingOf } from './served.ts'
 
 /** Children of an index that are added up. */
 const childLimit = 200
-/** Services of an image whose present revision is looked at. */
-const serviceLimit = 200
 
 export interface Repository {
   name: string
@@ -43,7 +40,7 @@ export interface Attached {
  */
 export function createFacts(reads: Reads, repository: Repository) {
   const remembered = new Map<string, Promise<Awaited<ReturnType<typeof learn>>>>()
-  let current: Promise<Map<string, Deployment[]>> | undefined
+  let current: Promise<Map<string, Serving[]>> | undefined
 
   const factsOf = (row: Manifest, tags: readonly string[] = []) => {
     const known = remembered.get(row.data.digest) ?? learn(row)
@@ -60,7 +57,10 @@ export function createFacts(reads: Reads, repository: Repository) {
       mediaType,
       artifactType,
       platforms: [...(row.data.platforms ?? [])].filter((platform) => !platform.startsWith('unknown/')),
-      sizeBytes: contentBytes(row, children),
+      sizeBytes: contentBytes(
+        row.data,
+        children.map(({ data }) => data),
+      ),
       deployments: await deploymentsOf(digest),
       attachments: countAttached([
         ...attached.map(({ purpose }) => purpose),
@@ -71,27 +71,14 @@ export function createFacts(reads: Reads, repository: Repository) {
 
   /** Those that run it now first, then the newest revision of each service that is kept to go back to. */
   async function deploymentsOf(digest: string): Promise<Deployment[]> {
-    current ??= currentDeployments(reads, repository.imageId)
+    current ??= runningOf(reads, repository.imageId)
     const running = (await current).get(digest) ?? []
-    const serving = await servingOf(
-      reads,
-      { repository: repository.name, host: repository.host, digest },
-      attachedLimit,
-    )
-    const kept = serving.flatMap(({ service, revision }) => {
-      if (running.some(({ serviceId }) => serviceId === service.id)) return []
-      const isCurrent = service.status.currentRevisionId === revision.id
-      return [
-        {
-          serviceId: service.id,
-          serviceName: service.data.name,
-          revisionId: revision.id,
-          revisionNumber: revision.data.number,
-          current: isCurrent,
-        },
-      ]
-    })
-    return [...running, ...kept].sort((a, b) => Number(b.current) - Number(a.current)).slice(0, attachedLimit)
+    const kept = await servingOf(reads, { repository: repository.name, host: repository.host, digest }, attachedLimit)
+    const others = kept.filter(({ service }) => !running.some((one) => one.service.id === service.id))
+    return [...running, ...others]
+      .map(deploymentOf)
+      .sort((a, b) => Number(b.current) - Number(a.current))
+      .slice(0, attachedLimit)
   }
 
   return {
@@ -103,7 +90,7 @@ export function createFacts(reads: Reads, repository: Repository) {
     },
     async manifest(row: Manifest): Promise<ImageManifest> {
       const page = await reads.list(tagKind, {
-        where: { manifest: `${repository.name}@${row.data.digest}` },
+        where: { manifest: referenceTo(repository.name, row.data.digest) },
         order: 'changed',
         limit: attachedLimit,
       })
@@ -114,26 +101,14 @@ export function createFacts(reads: Reads, repository: Repository) {
   }
 }
 
-/** What services of the image run right now, by digest. */
-async function currentDeployments(reads: Reads, imageId: string): Promise<Map<string, Deployment[]>> {
-  const { items } = await reads.list(serviceKind, { where: { imageId }, limit: serviceLimit })
-  const byDigest = new Map<string, Deployment[]>()
-  for (const service of items) {
-    const { currentRevisionId } = service.status
-    const revision = currentRevisionId === null ? undefined : await reads.get(revisionKind, currentRevisionId)
-    const digest = revision?.data.imageDigest
-    if (revision === undefined || digest === null || digest === undefined) continue
-    const known = byDigest.get(digest) ?? []
-    byDigest.set(digest, known)
-    known.push({
-      serviceId: service.id,
-      serviceName: service.data.name,
-      revisionId: revision.id,
-      revisionNumber: revision.data.number,
-      current: true,
-    })
+function deploymentOf({ service, revision }: Serving): Deployment {
+  return {
+    serviceId: service.id,
+    serviceName: service.data.name,
+    revisionId: revision.id,
+    revisionNumber: revision.data.number,
+    current: service.status.currentRevisionId === revision.id,
   }
-  return byDigest
 }
 
 async function childrenOf(reads: Reads, row: Manifest): Promise<Manifest[]> {
@@ -145,18 +120,10 @@ async function childrenOf(reads: Reads, row: Manifest): Promise<Manifest[]> {
   return children
 }
 
-/** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
-function contentBytes(row: Pick<Manifest, 'data'>, children: readonly Pick<Manifest, 'data'>[]): number {
-  const blobs = new Map<string, number>()
-  for (const { data } of [row, ...children]) for (const blob of data.blobs) blobs.set(blob.digest, blob.size)
-  const manifests = children.reduce((sum, child) => sum + child.data.size, row.data.size)
-  return [...blobs.values()].reduce((sum, size) => sum + size, manifests)
-}
-
 /** What refers to a manifest: by `subject`, and by cosign's tags; at most 20 by `subject`. */
 export async function attachedTo(reads: Reads, repository: string, digest: string): Promise<Attached[]> {
   const page = await reads.list(manifestKind, {
-    where: { subject: `${repository}@${digest}` },
+    where: { subject: referenceTo(repository, digest) },
     order: 'changed',
     limit: attachedLimit,
   })
@@ -177,7 +144,7 @@ export function referrerOf({ row, purpose, tag }: Attached): Referrer {
     purpose,
     artifactType,
     mediaType,
-    sizeBytes: contentBytes(row, []),
+    sizeBytes: contentBytes(row.data, []),
     annotations,
     tag,
     pushedBy,

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers'
 import type { BlobStore } from '@freehold/blobs'
 import {
   attachedLimit,
@@ -10,9 +9,10 @@ import {
   manifestKind,
   tagKind,
 } from '@freehold/contracts'
-import type { Reads, Store } from '@freehold/store'
+import { pagesOf, type Reads, type Store } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { getResource } from '../http/resources.ts'
+import { createRegistryContent } from './content.ts'
 import { applyDeletion } from './deletion.ts'
 import { type Deletion, type PlannedDeletion, planDeletion } from './deletion-plan.ts'
 import { RegistryError } from './errors.ts'
@@ -20,12 +20,10 @@ import { freedBytes } from './freed.ts'
 import { bounded, readConfig, readContent } from './inspect-content.ts'
 import { attachedTo, createFacts, type Repository, referrerOf } from './inspect-facts.ts'
 import { listSummaries } from './inspect-summaries.ts'
+import { configLimitBytes } from './manifest.ts'
 import { createManifestBytes } from './manifest-bytes.ts'
-import { pagesOf } from './pages.ts'
 import { purposeOf } from './purpose.ts'
-import { findLink, findManifest, findTag } from './repository.ts'
-
-const configLimitBytes = 4 * 1024 * 1024
+import { findManifest, findTag } from './repository.ts'
 
 type Contents = 'summaries' | 'tags' | 'tag' | 'manifests' | 'manifest' | 'deletions'
 
@@ -43,6 +41,7 @@ export function createImageContentHandlers(options: {
   now: () => number
 }): Pick<Handlers<'images'>, Contents> {
   const { store, blobs } = options
+  const verified = createRegistryContent({ reads: store, blobs })
   const bytes = createManifestBytes({ blobs, onDamage: options.onDamage })
 
   async function repositoryOf(reads: Reads, id: string): Promise<Repository> {
@@ -78,16 +77,14 @@ export function createImageContentHandlers(options: {
   }
 
   async function configOf(repository: string, digest: string): Promise<ManifestDetail['config']> {
-    const link = await findLink(store, repository, digest)
-    if (link === undefined || link.data.size > configLimitBytes) return null
-    const found = await blobs.stat(digest)
-    return found === undefined ? null : readConfig(await buffer(await blobs.open(digest)))
+    const config = await verified.blob(repository, digest, { limitBytes: configLimitBytes })
+    return config === undefined ? null : readConfig(config)
   }
 
   /** Reads the repository's indexes, page by page. */
   async function parentsOf(repository: string, digest: string): Promise<string[]> {
     const parents: string[] = []
-    for await (const page of pagesOf(store, manifestKind, { indexOf: repository })) {
+    for await (const page of pagesOf(store, manifestKind, { where: { indexOf: repository } })) {
       for (const { data } of page) if (data.manifests.includes(digest)) parents.push(data.digest)
       if (parents.length >= attachedLimit) break
     }

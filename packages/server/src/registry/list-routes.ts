@@ -3,7 +3,7 @@ import type { Store } from '@freehold/store'
 import { RegistryError } from './errors.ts'
 import { type Exchange, nextLink, pageSize, sendJson } from './exchange.ts'
 import { mediaTypes } from './manifest.ts'
-import { repositoryExists } from './repository.ts'
+import { referenceTo, repositoryExists } from './repository.ts'
 
 /** Names on a page where the client asks for no number, and the most it may ask for. */
 const pageLimit = 10_000
@@ -63,7 +63,7 @@ export function createListRoutes({ store }: { store: Store }) {
     let sizeBytes = 0
     const read = (limit: number) =>
       store.list(manifestKind, {
-        where: { subject: `${repository}@${digest}` },
+        where: { subject: referenceTo(repository, digest) },
         limit,
         ...(cursor === null ? {} : { cursor }),
       })

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers'
 import { type BlobStore, parseDigest } from '@freehold/blobs'
 import type { Manifest } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
@@ -8,14 +7,14 @@ import type { DigestGuard } from './digest-guard.ts'
 import { parseTag, type Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, isKnown, readBody, sendEmpty } from './exchange.ts'
-import { manifestLimitBytes, type ParsedManifest, parseManifest, platformOfConfig } from './manifest.ts'
+import { configLimitBytes, manifestLimitBytes, type ParsedManifest, parseManifest, platformsOf } from './manifest.ts'
 import { digestOf, type ManifestBytes } from './manifest-bytes.ts'
+import { pushManifest } from './push.ts'
 import type { Quota } from './quota.ts'
-import { findLink, findManifest, findTag, pushManifest } from './repository.ts'
+import { findLink, findManifest, findTag } from './repository.ts'
 
 /** Tags one push may give beside its reference. */
 const tagLimit = 64
-const configLimitBytes = 4 * 1024 * 1024
 
 /** What a push of a tag announces after it is durable. */
 export interface Push {
@@ -92,7 +91,7 @@ export function createManifestRoutes(options: {
     })
     const digest = digestFor(body, reference)
     const manifest = parseManifest(body, request.headers['content-type'])
-    const platforms = await platformsOf(repository, manifest)
+    const platforms = await toldPlatforms(repository, manifest)
     const at = new Date(options.now()).toISOString()
     const { limits } = quota
     const push = { repository, digest, sizeBytes: body.length, manifest, tags, platforms, at, limits }
@@ -112,12 +111,12 @@ export function createManifestRoutes(options: {
   }
 
   /** For people only; a config that is missing or strange is the push's business, not this one's. */
-  async function platformsOf(repository: string, { platformConfig }: ParsedManifest): Promise<string[]> {
-    if (platformConfig === null || platformConfig.size > configLimitBytes) return []
-    const link = await findLink(store, repository, platformConfig.digest)
-    if (link === undefined || link.data.size > configLimitBytes) return []
-    const platform = platformOfConfig(await buffer(await blobs.open(platformConfig.digest)))
-    return platform === undefined ? [] : [platform]
+  function toldPlatforms(repository: string, manifest: ParsedManifest): Promise<string[]> {
+    return platformsOf(manifest, async ({ digest }) => {
+      const link = await findLink(store, repository, digest)
+      if (link === undefined || link.data.size > configLimitBytes) return undefined
+      return blobs.open(digest)
+    })
   }
 
   async function remove(exchange: Exchange, { repository, reference }: Target): Promise<void> {

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { digestSchema } from '@freehold/contracts'
 import { z } from 'zod'
 import { RegistryError } from './errors.ts'
@@ -122,8 +124,37 @@ function parseIndex(body: Record<string, unknown>, mediaType: string): ParsedMan
   }
 }
 
-/** The platform an image config tells (OCI Image 1.1, "Image Configuration"); undefined where it tells none. */
-export function platformOfConfig(bytes: Uint8Array): string | undefined {
+/** Bytes of manifest, config and layers together; of an index with its children's, a shared blob counted once. */
+export function contentBytes(manifest: Sized, children: readonly Sized[]): number {
+  const all = [manifest, ...children]
+  const blobs = new Map(all.flatMap((one) => one.blobs.map(({ digest, size }) => [digest, size] as const)))
+  const manifestBytes = all.reduce((sum, { size }) => sum + size, 0)
+  return [...blobs.values()].reduce((sum, size) => sum + size, manifestBytes)
+}
+
+interface Sized {
+  size: number
+  blobs: readonly { digest: string; size: number }[]
+}
+
+/** A config beyond this is not read. */
+export const configLimitBytes = 4 * 1024 * 1024
+
+/**
+ * The platform an image's config tells (OCI Image 1.1, "Image Configuration"), in a list of one; empty where there is no
+ * config, it is too large, `open` has none, or it tells none.
+ */
+export async function platformsOf(
+  { platformConfig }: Pick<ParsedManifest, 'platformConfig'>,
+  open: (config: Descriptor) => Promise<Readable | undefined>,
+): Promise<string[]> {
+  if (platformConfig === null || platformConfig.size > configLimitBytes) return []
+  const bytes = await open(platformConfig)
+  const told = bytes === undefined ? undefined : platformOfConfig(await buffer(bytes))
+  return told === undefined ? [] : [told]
+}
+
+function platformOfConfig(bytes: Uint8Array): string | undefined {
   let parsed: unknown
   try {
     parsed = JSON.parse(Buffer.from(bytes).toString('utf8'))

@@ -1,16 +1,17 @@
-import { buffer } from 'node:stream/consumers'
 import { BlobError, type BlobStore } from '@freehold/blobs'
 import type { Actor, Store } from '@freehold/store'
 import { type RegistryClient, UpstreamError, type UpstreamManifest } from '../external-registries/index.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import type { Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
-import { parseManifest, platformOfConfig } from './manifest.ts'
+import { type ParsedManifest, parseManifest, platformsOf } from './manifest.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'
 import type { MirrorSource, Mirrors } from './mirrors.ts'
+import { mirrorManifest } from './push.ts'
 import type { Quota } from './quota.ts'
-import { findManifest, findTag, mirrorManifest } from './repository.ts'
+import { findManifest, findTag } from './repository.ts'
 import { createSingleFlight } from './single-flight.ts'
+import { openConfig } from './upstream-config.ts'
 
 export const mirrorActor: Actor = { type: 'system', id: 'registry-mirror', name: 'registry mirror' }
 /** A tag is asked for again after this long. */
@@ -18,7 +19,6 @@ export const defaultRevalidateMs = 60_000
 /** While its registry is away a mirror answers from what it has, and tries again after this. */
 const retryMs = 5_000
 const askLimitMs = 20_000
-const configLimitBytes = 4 * 1024 * 1024
 const remembered = 10_000
 
 interface Log {
@@ -107,7 +107,7 @@ export function createMirrorManifests(options: {
     const { repository, manifest, tags } = kept
     const { digest, mediaType, bytes: content } = manifest
     const parsed = parseManifest(content, mediaType === '' ? undefined : mediaType)
-    const platforms = tags.length === 0 ? [] : await platformsOf(kept, parsed.platformConfig)
+    const platforms = tags.length === 0 ? [] : await toldPlatforms(kept, parsed)
     const at = new Date(now()).toISOString()
     await guard.hold(digest, async () => {
       await bytes.put(digest, content)
@@ -125,29 +125,18 @@ export function createMirrorManifests(options: {
   }
 
   /** For people only: a config that cannot be had now comes when somebody pulls it. */
-  async function platformsOf(
+  async function toldPlatforms(
     { source, client }: { source: MirrorSource; client: RegistryClient },
-    config: { digest: string; size: number } | null,
+    manifest: ParsedManifest,
   ): Promise<string[]> {
-    if (config === null || config.size > configLimitBytes) return []
     try {
-      if ((await blobs.stat(config.digest)) !== undefined) {
-        const platform = platformOfConfig(await buffer(await blobs.open(config.digest)))
-        return platform === undefined ? [] : [platform]
-      }
-      const { bytes: stream, sizeBytes } = await client.blob(
-        source.repository,
-        config.digest,
-        AbortSignal.timeout(askLimitMs),
-      )
-      if (sizeBytes !== config.size) {
-        stream.destroy()
-        return []
-      }
-      const platform = platformOfConfig(await buffer(stream))
-      return platform === undefined ? [] : [platform]
+      return await platformsOf(manifest, async (config) => {
+        if ((await blobs.stat(config.digest)) !== undefined) return blobs.open(config.digest)
+        return openConfig(client, source.repository, config, AbortSignal.timeout(askLimitMs))
+      })
     } catch (error) {
-      log.warn({ err: error, digest: config.digest }, 'the platform of a mirrored image is not known')
+      const { digest } = manifest.platformConfig ?? {}
+      log.warn({ err: error, digest }, 'the platform of a mirrored image is not known')
       return []
     }
   }

@@ -256,8 +256,8 @@ describe('scopes, tokens and uploads', () => {
   })
 
   it('survive any text', () => {
-    const issuer = createTokenIssuer({ secret: 'secret', service: 'here' })
-    const sessions = createUploadSessions({ secret: 'secret' })
+    const issuer = createTokenIssuer({ key: 'secret', service: 'here' })
+    const sessions = createUploadSessions({ key: 'secret' })
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), repository, (text, name) => {
         parseScopes([text])
@@ -268,17 +268,17 @@ describe('scopes, tokens and uploads', () => {
   })
 
   it('are bound to service, repository and secret', () => {
-    const issuer = createTokenIssuer({ secret: 'secret', service: 'here' })
+    const issuer = createTokenIssuer({ key: 'secret', service: 'here' })
     const actor = { type: 'user', id: 'a', name: 'a' } as const
     const token = issuer.issue({ actor, access: [], now: 1000, expiresAt: 5000 })
     expect(issuer.verify(token, 4999)).toMatchObject({ aud: 'here', sub: 'a', iat: 1, exp: 5 })
     expect(issuer.verify(token, 5000)).toBe('expired')
-    expect(createTokenIssuer({ secret: 'secret', service: 'there' }).verify(token, 0)).toBe('foreign')
-    expect(createTokenIssuer({ secret: 'other', service: 'here' }).verify(token, 0)).toBe('foreign')
-    const sealed = createUploadSessions({ secret: 'secret' }).seal('a', 'id')
-    expect(createUploadSessions({ secret: 'secret' }).unseal('a', sealed)).toBe('id')
-    expect(() => createUploadSessions({ secret: 'other' }).unseal('a', sealed)).toThrow()
-    expect(() => createUploadSessions({ secret: 'secret' }).unseal('b', sealed)).toThrow()
+    expect(createTokenIssuer({ key: 'secret', service: 'there' }).verify(token, 0)).toBe('foreign')
+    expect(createTokenIssuer({ key: 'other', service: 'here' }).verify(token, 0)).toBe('foreign')
+    const sealed = createUploadSessions({ key: 'secret' }).seal('a', 'id')
+    expect(createUploadSessions({ key: 'secret' }).unseal('a', sealed)).toBe('id')
+    expect(() => createUploadSessions({ key: 'other' }).unseal('a', sealed)).toThrow()
+    expect(() => createUploadSessions({ key: 'secret' }).unseal('b', sealed)).toThrow()
   })
 })
 

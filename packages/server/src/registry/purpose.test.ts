@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { attachedBy, attachingTags, purposeOf } from './purpose.ts'
+import { attachedBy, attachingTags, purposeOf, referrersTag } from './purpose.ts'
 import { ociIndex, ociManifest } from './testing.ts'
 
 const config = 'application/vnd.oci.image.config.v1+json'
@@ -57,4 +57,9 @@ it('attaching tags name the manifest they are about, and no other tag does', () 
   }
   expect(attachedBy(`sha256-${'0'.repeat(64)}`)).toEqual({ digest, purpose: 'index' })
   for (const tag of ['latest', 'sha256-abc.sig', `sha1-${'0'.repeat(64)}`]) expect(attachedBy(tag)).toBeUndefined()
+})
+
+it('the referrers tag holds 64 hexadecimal characters at most', () => {
+  expect(referrersTag(`sha256:${'0'.repeat(64)}`)).toBe(`sha256-${'0'.repeat(64)}`)
+  expect(referrersTag(`sha512:${'01'.repeat(64)}`)).toBe(`sha512-${'01'.repeat(32)}`)
 })

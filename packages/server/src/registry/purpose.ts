@@ -1,14 +1,24 @@
 import type { ManifestPurpose } from '@freehold/contracts'
 
 const cosignSuffixes = { sig: 'signature', att: 'attestation', sbom: 'sbom' } as const
-const attachingTag = /^(sha256|sha512)-([0-9a-f]{64,128})(?:\.(sig|att|sbom))?$/
+const subjectTag = /^(sha256|sha512)-([0-9a-f]{64}|[0-9a-f]{128})(?:\.([A-Za-z0-9._-]+))?$/
 
-/** The manifest a tag of this form is about: cosign's, or the referrers tag schema of OCI Distribution 1.1. */
+/**
+ * The digest a tag of this form is about: cosign's `sha256-<hex>.sig` and its like, and the referrers tag `sha256-<hex>`
+ * (OCI Distribution 1.1, "Referrers Tag Schema", which cuts the hexadecimal form at 64 characters).
+ */
+export function parseSubjectTag(tag: string): { digest: string; suffix: string | undefined } | undefined {
+  const [, algorithm, hex, suffix] = subjectTag.exec(tag) ?? []
+  return algorithm === undefined || hex === undefined ? undefined : { digest: `${algorithm}:${hex}`, suffix }
+}
+
+/** The manifest a tag attaches something to, and what, as far as its form tells. */
 export function attachedBy(tag: string): { digest: string; purpose: ManifestPurpose } | undefined {
-  const [, algorithm, hex, suffix] = attachingTag.exec(tag) ?? []
-  if (algorithm === undefined || hex === undefined) return undefined
-  const purpose = suffix === undefined ? 'index' : cosignSuffixes[suffix as keyof typeof cosignSuffixes]
-  return { digest: `${algorithm}:${hex}`, purpose }
+  const { digest, suffix } = parseSubjectTag(tag) ?? {}
+  if (digest === undefined) return undefined
+  if (suffix === undefined) return { digest, purpose: 'index' }
+  const purpose = Object.entries(cosignSuffixes).find(([known]) => known === suffix)?.[1]
+  return purpose && { digest, purpose }
 }
 
 /** The tags by which cosign attaches things to a manifest, with what each is for. */
@@ -20,7 +30,10 @@ export function attachingTags(digest: string): { tag: string; purpose: ManifestP
 }
 
 /** The tag of the referrers tag schema, which clients write where a registry has no referrers API. */
-export const referrersTag = (digest: string): string => digest.replace(':', '-')
+export function referrersTag(digest: string): string {
+  const [algorithm = '', hex = ''] = digest.split(':')
+  return `${algorithm}-${hex.slice(0, 64)}`
+}
 
 /**
  * What a manifest is for, as far as its media types, artifact type and annotations tell. `tags` are those that name it:

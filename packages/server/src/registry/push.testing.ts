@@ -4,7 +4,8 @@ import type { BlobStore } from '@freehold/blobs'
 import type { Actor, Store } from '@freehold/store'
 import { parseManifest } from './manifest.ts'
 import { digestOf } from './manifest-bytes.ts'
-import { linkBlob, pushManifest } from './repository.ts'
+import { pushManifest } from './push.ts'
+import { linkBlob } from './repository.ts'
 
 const limits = { quotaBytes: null }
 

@@ -42,8 +42,8 @@ export interface RegistryOptions {
   store: Store
   blobs: BlobStore
   log: RegistryLog
-  /** Keys of tokens and uploads are derived from it; the same on every replica. */
-  secret: string | Uint8Array
+  /** That sign tokens and name uploads: one for each, the same on every replica. */
+  keys: { tokens: string | Uint8Array; uploads: string | Uint8Array }
   /** Under which clients reach this server, without a path: `https://freehold.example`. */
   publicUrl: string
   authenticateBasic: AuthenticateBasic
@@ -99,7 +99,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const now = () => clock.now()
   const service = new URL(options.publicUrl).host
   const realm = new URL('/v2/token', options.publicUrl).href
-  const issuer = createTokenIssuer({ secret: options.secret, service })
+  const issuer = createTokenIssuer({ key: options.keys.tokens, service })
   const access = createAccess({ ...options, issuer, realm, service, now })
   const token = createTokenEndpoint({
     access,
@@ -109,7 +109,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     idleTimeoutMs,
     isPublic: (name) => isPublic(store, name),
   })
-  const sessions = createUploadSessions(options)
+  const sessions = createUploadSessions({ key: options.keys.uploads })
   const damage = createDamage({ store, blobs: stored, log, now, onSuspect: options.onSuspect ?? (() => {}) })
   const blobs = createSoundBlobs(stored, damage)
   const bytes = createManifestBytes({ blobs, onDamage: damage.suspect })

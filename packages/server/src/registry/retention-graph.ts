@@ -1,4 +1,5 @@
 import type { RetentionStep } from '@freehold/contracts'
+import { parseSubjectTag } from './purpose.ts'
 
 export interface ManifestState {
   digest: string
@@ -24,19 +25,13 @@ export interface RepositoryState {
   namedTags: ReadonlyMap<string, string>
 }
 
-/**
- * The manifests a tag belongs to by its name: cosign's `sha256-<hex>.sig`, `.att`, `.sbom`, and the referrers tag
- * `sha256-<hex>` (OCI Distribution 1.1, "Referrers Tag Schema", which cuts the hexadecimal form at 64 characters).
- * Empty where they are not here; undefined for any other tag.
- */
+/** The manifests a tag belongs to by its name; empty where they are not here, undefined for a tag of another form. */
 export function subjectsOf(tag: string, manifests: ReadonlyMap<string, unknown>): string[] | undefined {
-  const match = /^(?<algorithm>sha256|sha512)-(?<hex>[0-9a-f]{64}|[0-9a-f]{128})(\.[A-Za-z0-9._-]+)?$/.exec(tag)
-  const { algorithm, hex } = match?.groups ?? {}
-  if (algorithm === undefined || hex === undefined) return undefined
-  const whole = `${algorithm}:${hex}`
-  if (manifests.has(whole)) return [whole]
-  if (algorithm !== 'sha512' || hex.length !== 64) return []
-  return [...manifests.keys()].filter((digest) => digest.startsWith(whole))
+  const digest = parseSubjectTag(tag)?.digest
+  if (digest === undefined) return undefined
+  if (manifests.has(digest)) return [digest]
+  if (!digest.startsWith('sha512:') || digest.length === 'sha512:'.length + 128) return []
+  return [...manifests.keys()].filter((known) => known.startsWith(digest))
 }
 
 /**

@@ -1,17 +1,19 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   FreeholdError,
   type Image,
   imageKind,
+  type Manifest,
   manifestKind,
   type Retention,
   type RetentionReport,
   type RetentionStep,
+  type Tag,
   tagKind,
 } from '@freehold/contracts'
-import type { Actor, Reads, Store, Transaction } from '@freehold/store'
-import { countOut, showUsage } from '../images/index.ts'
-import { pagesOf } from './pages.ts'
-import { findManifest, findTag, forgetVersions, markUntagged } from './repository.ts'
+import { type Actor, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
+import { remove } from './removal.ts'
+import { findManifest, findTag } from './repository.ts'
 import type { ManifestState, RepositoryState } from './retention-graph.ts'
 import { reportOf, withDone } from './retention-report.ts'
 import { describeKeeping, planRetention, type RetentionPlan } from './retention-rules.ts'
@@ -95,7 +97,7 @@ export function createRetainer(options: {
       if (image === undefined) return []
       const { repository, plan, retention } = await planned(transaction, image)
       // The log entry names the rules, so it must be these that are carried out.
-      if (JSON.stringify(retention) !== JSON.stringify(rules)) return []
+      if (!isDeepStrictEqual(retention, rules)) return []
       const steps = firstSteps(plan, part)
       await carryOut(transaction, { repository, steps, at: new Date(now()).toISOString() })
       return steps
@@ -130,13 +132,13 @@ async function readRepository(
 ): Promise<RepositoryState> {
   const served = await servedOf(reads, { repository, host })
   const tags: { name: string; digest: string; pushedAt: string }[] = []
-  for await (const page of pagesOf(reads, tagKind, { repository })) {
+  for await (const page of pagesOf(reads, tagKind, { where: { repository } })) {
     for (const { data, status, updatedAt } of page) {
       tags.push({ name: data.name, digest: data.digest, pushedAt: status.pushedAt ?? updatedAt })
     }
   }
   const manifests: ManifestState[] = []
-  for await (const page of pagesOf(reads, manifestKind, { repository })) {
+  for await (const page of pagesOf(reads, manifestKind, { where: { repository } })) {
     for (const { data, status, createdAt } of page) {
       manifests.push({
         digest: data.digest,
@@ -166,26 +168,16 @@ async function carryOut(
   transaction: Transaction,
   { repository, steps, at }: { repository: string; steps: readonly RetentionStep[]; at: string },
 ): Promise<void> {
-  if (steps.length === 0) return
+  const tags: Tag[] = []
+  const manifests: Manifest[] = []
   for (const { tag, digest } of steps) {
-    if (tag !== null) {
-      const found = await findTag(transaction, repository, tag)
-      if (found !== undefined) await transaction.delete(tagKind, found.id)
-      await markUntagged(transaction, { repository, digest, at })
-      continue
-    }
-    const found = await findManifest(transaction, repository, digest)
-    if (found === undefined) continue
-    await transaction.delete(manifestKind, found.id)
-    await countOut(transaction, { repository, digest, sizeBytes: found.data.size })
+    if (tag !== null) tags.push(...present(await findTag(transaction, repository, tag)))
+    else manifests.push(...present(await findManifest(transaction, repository, digest)))
   }
-  await forgetVersions(
-    transaction,
-    repository,
-    steps.flatMap(({ tag }) => (tag === null ? [] : [tag])),
-  )
-  await showUsage(transaction, repository)
+  await remove(transaction, { repository, at }, { tags, manifests })
 }
+
+const present = <T>(found: T | undefined): T[] => (found === undefined ? [] : [found])
 
 /** Who the audit log names, with the rule that was carried out. */
 function actorOf(retention: Retention, part: 'tags' | 'groups'): Actor {

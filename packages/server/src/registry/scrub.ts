@@ -7,14 +7,13 @@ import {
   scrubKind,
   type scrubSchema,
 } from '@freehold/contracts'
-import type { Actor, AnyKind, Store, Stored } from '@freehold/store'
+import { type Actor, pagesOf, type Store } from '@freehold/store'
 import { z } from 'zod'
 import type { Damage, Pace } from './damage.ts'
 
 const actor: Actor = { type: 'system', id: 'registry-scrub', name: 'registry scrub' }
 /** What looking for one file costs of the bytes a second. */
 const lookBytes = 4096
-const pageSize = 500
 /** A pass with more failures than this in a row ends: storage is away, not one blob broken. */
 const failuresInRow = 20
 const warningLimit = 20
@@ -264,16 +263,4 @@ function makeScrub(store: Store): Promise<Scrub> {
     const made = await transaction.find(scrubKind, 'name', 'registry')
     return made ?? transaction.create(scrubKind, { data: { name: 'registry' } })
   })
-}
-
-async function* pagesOf<K extends AnyKind>(store: Store, kind: K): AsyncGenerator<Stored<K>[]> {
-  let cursor: string | null = null
-  do {
-    const page: { items: Stored<K>[]; nextCursor: string | null } = await store.list(kind, {
-      limit: pageSize,
-      ...(cursor === null ? {} : { cursor }),
-    })
-    yield page.items
-    cursor = page.nextCursor
-  } while (cursor !== null)
 }

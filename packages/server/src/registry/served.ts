@@ -6,14 +6,15 @@ import {
   type Service,
   serviceKind,
 } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
+import { pagesOf, type Reads } from '@freehold/store'
 
 /** Revisions read at once. */
 const pageSize = 100
+const servicesRead = 200
 
 export interface Serving {
   service: Service
-  /** The newest of the service's revisions that run the digest. */
+  /** One of its revisions that run the digest. */
   revision: Revision
 }
 
@@ -24,22 +25,16 @@ interface Place {
 }
 
 /**
- * The services of which a revision runs this manifest, each once, the newest revisions first, at most `limit`. Every
+ * The services of which a revision runs this manifest, each once with its newest that does, the newest first, at most `limit`. Every
  * revision is kept so that a service can go back to it.
  */
 export async function servingOf(reads: Reads, image: Place & { digest: string }, limit: number): Promise<Serving[]> {
   const serving = new Map<string, Serving>()
   const seen = new Set<string>()
   const imageId = await idOfImage(reads, image.repository)
-  let cursor: string | null = null
-  do {
-    const page: { items: Revision[]; nextCursor: string | null } = await reads.list(revisionKind, {
-      where: { imageDigest: image.digest },
-      order: 'changed',
-      limit: pageSize,
-      ...(cursor === null ? {} : { cursor }),
-    })
-    for (const revision of page.items) {
+  const where = { imageDigest: image.digest }
+  for await (const page of pagesOf(reads, revisionKind, { where, order: 'changed', limit: pageSize })) {
+    for (const revision of page) {
       const { serviceId, spec } = revision.data
       if (seen.has(serviceId)) continue
       const service = await reads.get(serviceKind, serviceId)
@@ -52,9 +47,22 @@ export async function servingOf(reads: Reads, image: Place & { digest: string },
       serving.set(serviceId, { service, revision })
       if (serving.size >= limit) return [...serving.values()]
     }
-    cursor = page.nextCursor
-  } while (cursor !== null)
+  }
   return [...serving.values()]
+}
+
+/** By digest, what services of the image run right now; at most `servicesRead` services are looked at. */
+export async function runningOf(reads: Reads, imageId: string): Promise<Map<string, Serving[]>> {
+  const { items } = await reads.list(serviceKind, { where: { imageId }, limit: servicesRead })
+  const running = new Map<string, Serving[]>()
+  for (const service of items) {
+    const { currentRevisionId } = service.status
+    const revision = currentRevisionId === null ? undefined : await reads.get(revisionKind, currentRevisionId)
+    const digest = revision?.data.imageDigest
+    if (revision === undefined || digest === null || digest === undefined) continue
+    running.set(digest, [...(running.get(digest) ?? []), { service, revision }])
+  }
+  return running
 }
 
 async function idOfImage(reads: Reads, repository: string): Promise<string | undefined> {
@@ -68,39 +76,30 @@ async function idOfImage(reads: Reads, repository: string): Promise<string | und
  */
 export async function servedOf(
   reads: Reads,
-  place: Place,
+  { repository, host }: Place,
 ): Promise<{ digests: Map<string, string>; tags: Map<string, string> }> {
-  const { revisions, services } = await usersOf(reads, place)
   const digests = new Map<string, string>()
   const tags = new Map<string, string>()
-  const names = new Map(services.map((service) => [service.id, service.data.name]))
-  for (const { data } of revisions) {
-    if (data.imageDigest === null) continue
-    if (!names.has(data.serviceId)) {
-      const service = await reads.get(serviceKind, data.serviceId)
-      names.set(data.serviceId, service?.data.name ?? data.serviceId)
+  const names = new Map<string, string>()
+  const addRevisions = async (where: Record<string, string>) => {
+    for await (const page of pagesOf(reads, revisionKind, { where })) {
+      for (const { data } of page) {
+        if (data.imageDigest === null) continue
+        const name = names.get(data.serviceId) ?? (await reads.get(serviceKind, data.serviceId))?.data.name
+        names.set(data.serviceId, name ?? data.serviceId)
+        digests.set(data.imageDigest, `revision ${data.number} of the service ${name ?? data.serviceId} runs it`)
+      }
     }
-    digests.set(data.imageDigest, `revision ${data.number} of the service ${names.get(data.serviceId)} runs it`)
   }
+  await addRevisions({ repository: `${host}/${repository}` })
+  const imageId = await idOfImage(reads, repository)
+  const services = imageId === undefined ? [] : await reads.all(serviceKind, { where: { imageId } })
+  // Revisions made while this server was reached under another name say another host; their services know the image.
+  for (const service of services) await addRevisions({ serviceId: service.id })
   for (const { data } of services) {
     const version = data.imageVersion
     if (version.includes(':')) digests.set(version, `the service ${data.name} is pinned to it`)
     else tags.set(version, `the service ${data.name} names it`)
   }
   return { digests, tags }
-}
-
-/** Revisions made while this server was reached under another name say another host; their services know the image. */
-async function usersOf(
-  reads: Reads,
-  { repository, host }: Place,
-): Promise<{ revisions: Revision[]; services: Service[] }> {
-  const revisions = await reads.all(revisionKind, { where: { repository: `${host}/${repository}` } })
-  const image = await reads.find(imageKind, 'name', repository)
-  if (image?.data.location.internal !== true) return { revisions, services: [] }
-  const services = await reads.all(serviceKind, { where: { imageId: image.id } })
-  for (const service of services) {
-    revisions.push(...(await reads.all(revisionKind, { where: { serviceId: service.id } })))
-  }
-  return { revisions, services }
 }

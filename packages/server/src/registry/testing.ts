@@ -82,7 +82,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
       warn: (fields) => warnings.push(fields),
       error: (fields) => errors.push(fields),
     },
-    secret: 'a secret of the tests',
+    keys: { tokens: 'a key of the tests', uploads: 'another key of the tests' },
     publicUrl: url,
     authenticateBasic: async (username, given) => (given === password ? testUser(username) : null),
     authenticateBearer: async (token) => (token.startsWith('session-') ? testUser(token.slice(8)) : null),

@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, randomUUID, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { Actor } from '@freehold/store'
 import { z } from 'zod'
 
@@ -26,11 +26,10 @@ export interface TokenIssuer {
 const header = encode({ typ: 'JWT', alg: 'HS256' })
 
 /**
- * Signs and checks tokens with HMAC-SHA256 (RFC 7518 §3.2). The key is derived from the server's secret, so that
- * every replica takes the tokens of every other. The header is fixed: no other algorithm can be asked for.
+ * Signs and checks tokens with HMAC-SHA256 (RFC 7518 §3.2). Every replica has the same key, so that each takes the
+ * tokens of every other. The header is fixed: no other algorithm can be asked for.
  */
-export function createTokenIssuer({ secret, service }: { secret: string | Uint8Array; service: string }): TokenIssuer {
-  const key = deriveKey(secret, 'registry-bearer-token')
+export function createTokenIssuer({ key, service }: { key: string | Uint8Array; service: string }): TokenIssuer {
   const sign = (text: string) => createHmac('sha256', key).update(text).digest()
   return {
     issue({ actor, access, now, expiresAt }) {
@@ -58,11 +57,6 @@ export function createTokenIssuer({ secret, service }: { secret: string | Uint8A
       return claims.data.exp * 1000 <= now ? 'expired' : claims.data
     },
   }
-}
-
-/** A key of its own for each purpose (RFC 5869). */
-export function deriveKey(secret: string | Uint8Array, purpose: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', `freehold ${purpose} v1`, 32))
 }
 
 function encode(value: unknown): string {

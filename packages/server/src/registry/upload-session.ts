@@ -1,6 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { RegistryError } from './errors.ts'
-import { deriveKey } from './token.ts'
 
 /** Names uploads so that one begun in a repository cannot be continued in another. */
 export interface UploadSessions {
@@ -11,8 +10,7 @@ export interface UploadSessions {
 }
 
 /** `<uuid>.<MAC over repository and uuid>`: nothing is stored, and it holds across restarts and replicas. */
-export function createUploadSessions({ secret }: { secret: string | Uint8Array }): UploadSessions {
-  const key = deriveKey(secret, 'registry-upload-session')
+export function createUploadSessions({ key }: { key: string | Uint8Array }): UploadSessions {
   const mac = (repository: string, id: string) =>
     createHmac('sha256', key).update(`${repository}\n${id}`).digest('base64url').slice(0, 22)
   return {

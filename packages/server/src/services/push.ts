@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Image, imageKind, type Manifest, type Rollout, type Service, serviceKind } from '@freehold/contracts'
-import type { Actor, Change, Reads, Store, Transaction } from '@freehold/store'
+import { type Actor, type Change, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
 import { demandsSignature, type Judge } from '../admission/index.ts'
 import { isRefused, newestRevision } from '../rollouts/index.ts'
 import { findImage } from './image.ts'
@@ -34,15 +34,10 @@ export function createPushReconciler(options: {
   const all = async (signal: AbortSignal): Promise<void> => {
     const version = await store.version()
     const failures: unknown[] = []
-    let cursor: string | null = null
-    do {
-      const page: { items: Service[]; nextCursor: string | null } = await store.list(serviceKind, {
-        limit: pageSize,
-        ...(cursor === null ? {} : { cursor }),
-      })
-      failures.push(...(await deployEach(page.items)))
-      cursor = page.nextCursor
-    } while (cursor !== null && !signal.aborted)
+    for await (const page of pagesOf(store, serviceKind, { limit: pageSize })) {
+      failures.push(...(await deployEach(page)))
+      if (signal.aborted) break
+    }
     throwAny(failures)
     if (!signal.aborted) seenVersion = version
   }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { digestSchema } from '@freehold/contracts'
 import { fromSocketError, UpstreamError } from './errors.ts'
 import { createHttp, type HttpAnswer, type HttpLimits, readBounded } from './http.ts'
 import { type Credentials, createSignedHttp, tooMany } from './sign-in.ts'
@@ -220,7 +221,7 @@ function isRegistryAnswer({ status, headers }: HttpAnswer, body: Buffer | undefi
 function headerOf({ headers }: HttpAnswer, name: string): string | undefined {
   const value = headers[name]
   const text = Array.isArray(value) ? value[0] : value
-  return text !== undefined && /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(text) ? text : undefined
+  return digestSchema.safeParse(text).data
 }
 
 function lengthOf({ headers }: HttpAnswer): number | undefined {
