@@ -181,18 +181,15 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
     const content = randomBytes(partBytes + 1)
     const failed: unknown[] = []
     await expect
-      .poll(
-        async () => {
-          const id = await store.createUpload().catch((error: unknown) => failed.push(error))
-          return typeof id === 'string'
-            ? store.appendUpload(id, 0, Readable.from([content])).then(
-                () => 'done',
-                (error: { code: string }) => error.code,
-              )
-            : 'storage-full'
-        },
-        { timeout: 20_000 },
-      )
+      .poll(async () => {
+        const id = await store.createUpload().catch((error: unknown) => failed.push(error))
+        return typeof id === 'string'
+          ? store.appendUpload(id, 0, Readable.from([content])).then(
+              () => 'done',
+              (error: { code: string }) => error.code,
+            )
+          : 'storage-full'
+      })
       .toBe('storage-full')
     for (const error of failed) expect(error).toMatchObject({ code: 'storage-full' })
     await store.sweepUploads({ idleMs: -60_000 })
