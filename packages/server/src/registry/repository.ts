@@ -65,6 +65,21 @@ export async function linkBlob(
   await store.transaction(actor, (transaction) => addLink(transaction, link))
 }
 
+/** The same for a mirror that was not deleted meanwhile; its blobs come one by one, so what it holds is shown at once. */
+export async function linkMirroredBlob(...[store, actor, link]: Parameters<typeof linkBlob>): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    await requireImage(transaction, link.repository)
+    await addLink(transaction, link)
+    await showUsage(transaction, link.repository)
+  })
+}
+
+async function requireImage(reads: Reads, repository: string): Promise<Image> {
+  const image = await reads.find(imageKind, 'name', repository)
+  if (image !== undefined) return image
+  throw new RegistryError('name-unknown', `${repository} was deleted just now.`)
+}
+
 /**
  * For a client that asks whether a blob is there so as not to upload it: where the link is still there after this, it stays
  * for a whole grace time. The mark is read before the link: a mark made after that lives for as long itself.
@@ -147,16 +162,17 @@ export async function pushManifest(store: Store, actor: Actor, push: ManifestPus
 export async function mirrorManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
   const { repository } = push
   await store.transaction(actor, async (transaction) => {
-    const image = await transaction.find(imageKind, 'name', repository)
-    if (image === undefined) throw new RegistryError('name-unknown', `${repository} was deleted just now.`)
+    const image = await requireImage(transaction, repository)
     await pardonContent(transaction, push)
     await putRow(transaction, actor, push)
     for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
-    if (push.tags.length === 0) return
-    const children = await Promise.all(
-      push.manifest.manifests.map((child) => findManifest(transaction, repository, child.digest)),
-    )
-    await recordPush(transaction, actor, { push, image, children: children.filter((child) => child !== undefined) })
+    if (push.tags.length > 0) {
+      const children = await Promise.all(
+        push.manifest.manifests.map((child) => findManifest(transaction, repository, child.digest)),
+      )
+      await recordPush(transaction, actor, { push, image, children: children.filter((child) => child !== undefined) })
+    }
+    await showUsage(transaction, repository)
   })
 }
 
