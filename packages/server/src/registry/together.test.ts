@@ -103,7 +103,7 @@ function describeTogether(options: () => Promise<TestRegistryOptions>): void {
   })
 
   it('nothing is counted wrong, lost or left, whatever happens at once', async () => {
-    const { ours, upstream } = await start({ ...(await options()), quotaBytes: 500_000 })
+    const { ours, upstream } = await start({ ...(await options()), quotaBytes: 450_000 })
     for (const [index, layer] of layers.entries()) await pushImage(upstream, 'team/app', `v${index}`, layer)
     const { store } = ours
     const log = { info: () => {}, warn: (fields: object) => ours.warnings.push(fields) }
@@ -176,7 +176,10 @@ function describeTogether(options: () => Promise<TestRegistryOptions>): void {
     expect(done).toBeGreaterThan(5)
     expect(await damaged(ours)).toEqual([])
     for (const { data } of await store.all(tagKind)) {
-      expect(await pull(ours, data.repository, data.name)).toEqual([200, 200, 200])
+      const statuses = await pull(ours, data.repository, data.name)
+      // What a mirror has not fetched yet may be more than the quota.
+      const refused = data.repository === 'mirror/app' ? [403] : []
+      expect(statuses.filter((status) => ![200, ...refused].includes(status))).toEqual([])
     }
     for (const { data, status } of await store.all(imageKind)) {
       const { kept } = await usage(store)
