@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['test/system/**/*.test.ts', 'packages/*/src/**/*.browser.test.ts'],
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     fileParallelism: false,
   },
 })

@@ -19,11 +19,11 @@ describe.skipIf('skipped' in postgres)('on PostgreSQL', () => {
   beforeAll(async () => {
     server = await start()
     token = (await server.call('POST', '/api/v1/login', { body: adminAccount })).body.token
-  }, 60_000)
+  })
   afterAll(async () => {
     await server.close()
     await (postgres as RunningPostgres).stop()
-  }, 60_000)
+  })
 
   const create = (plural: string, data: Record<string, unknown>) =>
     server.call('POST', `/api/v1/${plural}`, { token, body: { data } })

@@ -59,7 +59,7 @@ test.each([
 test('the first collection of garbage runs after the start, and the metrics say what the registry holds', async () => {
   const headers = { authorization: `Bearer ${apiToken}` }
   await expect
-    .poll(async () => (await server.call('GET', '/metrics', { headers })).body, { timeout: 20_000 })
+    .poll(async () => (await server.call('GET', '/metrics', { headers })).body)
     .toMatch(/^freehold_registry_blob_bytes 0$/m)
   const { body } = await server.call('GET', '/metrics', { headers })
   expect(body).toMatch(/^freehold_registry_freed_bytes_total 0$/m)

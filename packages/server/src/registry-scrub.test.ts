@@ -58,7 +58,7 @@ test('nothing is damaged, and only those who may write images can have blobs rea
   expect((await server.call('POST', '/api/v1/registry/scrub', { token: reader })).status).toBe(403)
   expect((await server.call('POST', '/api/v1/registry/scrub', { token })).status).toBe(202)
   await expect
-    .poll(async () => (await get('/api/v1/registry/scrub')).lastPass, { timeout: 20_000 })
+    .poll(async () => (await get('/api/v1/registry/scrub')).lastPass)
     .toMatchObject({
       checkedBlobs: 2,
       failures: 0,
@@ -69,7 +69,7 @@ test('a pull of a blob that has lost bytes wakes the scrub, which tells what to 
   await truncate(join(server.directory, 'blobs', 'blobs', 'sha256', hex.slice(0, 2), hex), 5)
   expect((await server.call('GET', `/v2/team/web/blobs/${digest}`, { token })).status).toBe(404)
   const message = `The stored bytes of ${digest} are 5 instead of ${content.length} bytes; they are not served. Push team/web:v1 again to heal it.`
-  await expect.poll(damage, { timeout: 20_000 }).toMatchObject([{ severity: 'error', name: 'team/web:v1', message }])
+  await expect.poll(damage).toMatchObject([{ severity: 'error', name: 'team/web:v1', message }])
   expect((await get('/api/v1/damaged-blobs')).items).toMatchObject([
     { data: { digest, reason: 'size', repositories: ['team/web'], images: ['team/web:v1'] } },
   ])

@@ -19,14 +19,14 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
   async function open(given: Partial<S3BlobsOptions> = {}): Promise<Place & { proxy: FaultProxy }> {
     const proxy = await startFaultProxy({ port: ceph.port })
     onTestFinished(() => proxy.close())
-    const place = await openPlace(ceph, { endpoint: proxy.url, limits: shortLimits, ...given })
+    const place = await openPlace(ceph, { endpoint: proxy.url, ...given })
     onTestFinished(() => place.close())
     return { ...place, proxy }
   }
 
   for (const kind of ['reset', 'silent', 'busy'] as const) {
     it(`that is away (${kind}) fails every operation with one error, in limited time, and works once it is back`, async () => {
-      const { store, proxy, keys, multiparts } = await open()
+      const { store, proxy, keys, multiparts } = await open(kind === 'silent' ? { limits: shortLimits } : {})
       const small = Buffer.from('kept')
       await store.put(sha256(small), Readable.from([small]))
       const id = await store.createUpload()
@@ -73,7 +73,7 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
   })
 
   it('that cuts a blob off while it is read is asked for the rest', async () => {
-    const { store, proxy } = await open()
+    const { store, proxy } = await open({ limits: { stallMs: shortLimits.stallMs } })
     const content = randomBytes(3_000_000)
     await store.put(sha256(content), Readable.from([content]))
     for (const kind of ['cut-answer', 'stall-answer'] as const) {
@@ -87,7 +87,7 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
   })
 
   it('that cuts every blob off makes reading fail, and never end early', async () => {
-    const { store, proxy } = await open()
+    const { store, proxy } = await open({ limits: { stallMs: shortLimits.stallMs } })
     const content = randomBytes(3_000_000)
     await store.put(sha256(content), Readable.from([content]))
     for (const kind of ['cut-answer', 'stall-answer'] as const) {
@@ -161,7 +161,7 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
   })
 
   it('with slow pushers on all its memory says so to the next one, and serves small blobs all the same', async () => {
-    const { store } = await open({ partsInMemory: 2, limits: { ...shortLimits, transferMs: 1_000 } })
+    const { store } = await open({ partsInMemory: 2, limits: { transferMs: shortLimits.transferMs } })
     const stuck = [new PassThrough(), new PassThrough()]
     const pushing = stuck.map((source) => store.put(sha256(Buffer.alloc(2_000_000)), source))
     for (const source of stuck) source.write(Buffer.alloc(1_000_000))
@@ -181,18 +181,15 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
     const content = randomBytes(partBytes + 1)
     const failed: unknown[] = []
     await expect
-      .poll(
-        async () => {
-          const id = await store.createUpload().catch((error: unknown) => failed.push(error))
-          return typeof id === 'string'
-            ? store.appendUpload(id, 0, Readable.from([content])).then(
-                () => 'done',
-                (error: { code: string }) => error.code,
-              )
-            : 'storage-full'
-        },
-        { timeout: 20_000 },
-      )
+      .poll(async () => {
+        const id = await store.createUpload().catch((error: unknown) => failed.push(error))
+        return typeof id === 'string'
+          ? store.appendUpload(id, 0, Readable.from([content])).then(
+              () => 'done',
+              (error: { code: string }) => error.code,
+            )
+          : 'storage-full'
+      })
       .toBe('storage-full')
     for (const error of failed) expect(error).toMatchObject({ code: 'storage-full' })
     await store.sweepUploads({ idleMs: -60_000 })
@@ -220,7 +217,6 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
       secretKey: () => ceph.secretKey,
       owner: 'first',
       downloads: 'proxy',
-      limits: shortLimits,
     })
     const opened = async (options: Partial<S3BlobsOptions>) => {
       const { close } = await openS3Blobs({ ...base(), ...options })
@@ -245,7 +241,7 @@ describe.skipIf('skipped' in running)('an S3 store', () => {
       const proxy = await startFaultProxy({ port: 1 })
       onTestFinished(() => proxy.close())
       proxy.fail({ kind: 'silent' })
-      expect(await sentenceOf({ endpoint: proxy.url })).toMatch(/cannot be reached.*S3_PORT/)
+      expect(await sentenceOf({ endpoint: proxy.url, limits: shortLimits })).toMatch(/cannot be reached.*S3_PORT/)
     })
 
     it('the secret key is wrong', async () => {

@@ -117,15 +117,15 @@ test('an agent that has joined already is given no new code; one that was cut of
 
 test('a line without an end is cut and passed on once; the lines after it come through', async () => {
   const program = `
-    process.stdout.write('x'.repeat(300_000))
-    setTimeout(() => process.stdout.write('x'.repeat(300_000)), 100)
     process.on('SIGTERM', () => process.stdout.write('xxx\\nshort\\r\\n\\nlast', () => process.exit(0)))
-    setInterval(() => {}, 1000)`
+    setInterval(() => {}, 1000)
+    process.stdout.write('x'.repeat(300_000), () =>
+      process.stdout.write('x'.repeat(300_000), () => console.error('all written')))`
   const { lines } = await begin({ dockerHost: await startEngine(), program })
-  await until(() => lines.length > 0)
+  await until(() => lines.includes('all written'))
   await agent?.stop()
   await until(() => lines.includes('last'))
-  expect(lines).toEqual(['x'.repeat(8192), 'short', '', 'last'])
+  expect(lines).toEqual(['x'.repeat(8192), 'all written', 'short', '', 'last'])
 })
 
 test('where no engine answers, that is said once, and stopping does not wait for the next look', async () => {

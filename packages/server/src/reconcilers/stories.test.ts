@@ -99,7 +99,7 @@ it('names the failing probe where the new revision starts but never answers', as
     async () => swarm.agent.desired()?.workloads,
     (workloads) => workloads?.length === 0,
   )
-}, 40_000)
+})
 
 it('goes back to an earlier revision, and forward again with the next push', async () => {
   const service = await makeService(world, { clusterId: cluster.cluster.id })

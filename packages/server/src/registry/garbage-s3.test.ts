@@ -111,7 +111,7 @@ describe.skipIf('skipped' in running)('garbage collection on S3', () => {
       const { status } = await registry.send('GET', `/v2/${repository}/manifests/${digest}`)
       expect(status, line).toBe(200)
     }
-  }, 120_000)
+  })
 })
 
 /** Kills the process once it had pushed and freed something; answers what it had acknowledged. */

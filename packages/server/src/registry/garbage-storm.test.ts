@@ -196,7 +196,7 @@ it('loses nothing to kill -9 in the middle of collecting, and takes the garbage 
   } finally {
     await registry.stop()
   }
-}, 120_000)
+})
 
 /** Kills the process after a random number of passes that freed something; answers what it had acknowledged. */
 async function collectAndDie(directory: string, round: number): Promise<string[]> {

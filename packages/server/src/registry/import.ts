@@ -25,7 +25,9 @@ export interface ImportRequest {
   signal: AbortSignal
 }
 
+/** Manifests of one image, which are held in memory until its blobs are here. */
 const manifestsLimit = 1000
+const manifestsLimitBytes = 64 * 1024 * 1024
 const copiesAtOnce = 4
 /** Lines of progress come no more often than this. */
 const tellMs = 250
@@ -116,15 +118,20 @@ export function createImporter(options: {
       return { digest: found.digest, bytes: found.bytes, manifest }
     }
     const images: Fetched[] = []
+    const seen = new Set<string>()
+    let sizeBytes = 0
+    // What is fetched is counted, not what is whole: indexes may name one another without end, or the same one often.
     const collect = async (parent: Fetched, children: readonly Descriptor[]): Promise<void> => {
       for (const child of children) {
-        if (images.length >= manifestsLimit) {
-          throw new FreeholdError('conflict', `The image has more than ${manifestsLimit} manifests.`)
-        }
+        if (seen.has(child.digest)) continue
+        seen.add(child.digest)
+        if (seen.size > manifestsLimit) throw tooManyManifests()
         const fetched = await fetch(child.digest)
+        sizeBytes += fetched.bytes.length
+        if (sizeBytes > manifestsLimitBytes) throw tooManyManifests()
         await collect(fetched, fetched.manifest.manifests)
       }
-      if (!images.some(({ digest }) => digest === parent.digest)) images.push(parent)
+      images.push(parent)
     }
     const top = await fetch(source.reference)
     if (!isIndex(top.manifest)) {
@@ -240,10 +247,13 @@ export function createImporter(options: {
           known !== undefined &&
           (await client.blobSize(source.repository, blob.digest, signal)) === known.sizeBytes
         ) {
+          requireSize(blob, known.sizeBytes)
           await linkBlob(store, actor, { repository, digest: blob.digest, sizeBytes: known.sizeBytes, limits })
           return
         }
-        const { bytes: stream } = await client.blob(source.repository, blob.digest, signal)
+        const { bytes: stream, sizeBytes: announcedBytes } = await client.blob(source.repository, blob.digest, signal)
+        if (announcedBytes !== blob.size) stream.destroy()
+        requireSize(blob, announcedBytes)
         const counted = new Transform({
           transform(piece: Buffer, _encoding, done) {
             tally.copied(piece.length)
@@ -290,6 +300,20 @@ export function createImporter(options: {
 
 function made(bytes: Buffer, mediaType: string): Fetched {
   return { digest: digestOf(bytes, 'sha256'), bytes, manifest: parseManifest(bytes, mediaType) }
+}
+
+function tooManyManifests(): FreeholdError {
+  const mebibytes = manifestsLimitBytes / 1024 / 1024
+  return new FreeholdError(
+    'conflict',
+    `The image has more than ${manifestsLimit} manifests, or more than ${mebibytes} MiB of them.`,
+  )
+}
+
+/** What a registry says beforehand must hold: room was made for that much, and memory. */
+function requireSize({ digest, size }: Descriptor, sizeBytes: number): void {
+  if (size === sizeBytes) return
+  throw new FreeholdError('upstream-failed', `The manifest says ${digest} has ${size} bytes; it has ${sizeBytes}.`)
 }
 
 function distinct(blobs: readonly Descriptor[]): Descriptor[] {

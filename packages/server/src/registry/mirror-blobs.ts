@@ -9,14 +9,14 @@ import { type Exchange, sendEmpty } from './exchange.ts'
 import { awayError, isMissing, mirrorActor } from './mirror-manifests.ts'
 import type { MirrorSource, Mirrors } from './mirrors.ts'
 import type { Quota } from './quota.ts'
-import { findLink, linkBlob } from './repository.ts'
+import { findLink, linkMirroredBlob } from './repository.ts'
 
 interface Target {
   repository: string
   digest: string
 }
 
-/** Blobs fetched at once; more wait for their turn. */
+/** Blobs fetched at once from one registry; more wait for their turn. One that drips holds up no other. */
 const fetchesAtOnce = 16
 /** What a slow client may be behind the fetch before it gets the rest from the disk. */
 const behindLimitBytes = 8 * 1024 * 1024
@@ -55,7 +55,7 @@ export function createMirrorBlobs(options: {
 }) {
   const { store, blobs, guard, quota, mirrors, clientOf } = options
   const fetches = new Map<string, Promise<Fetch>>()
-  const turns = createTurns(fetchesAtOnce)
+  const turns = new Map<string, ReturnType<typeof createTurns>>()
 
   /** Answers a request for a blob that is not here yet; false where it is for the usual way to answer. */
   async function serve(exchange: Exchange, target: Target): Promise<boolean> {
@@ -135,24 +135,50 @@ export function createMirrorBlobs(options: {
   }
 
   async function start(target: Target, source: MirrorSource): Promise<Fetch> {
-    const leave = await turns.enter()
+    const leave = await turnsOf(source).enter()
     try {
       const client = await clientOf(source)
       const signal = new AbortController().signal
       if ((await blobs.stat(target.digest)) !== undefined) return await linkKnown(target, { source, client, leave })
       const { sizeBytes, bytes } = await client.blob(source.repository, target.digest, signal)
-      // What would not fit is refused while there is still an answer to say so in; the link counts for good.
-      await quota
-        .reserve({ ...target, sizeBytes: async () => sizeBytes }, async () => {})
-        .catch((error: unknown) => {
-          bytes.destroy()
-          throw error
-        })
-      return receive(target, { sizeBytes, bytes, leave })
+      const release = await reserve({ ...target, sizeBytes }).catch((error: unknown) => {
+        bytes.destroy()
+        throw error
+      })
+      return receive(target, {
+        sizeBytes,
+        bytes,
+        leave: () => {
+          release()
+          leave()
+        },
+      })
     } catch (error) {
       leave()
       throw error
     }
+  }
+
+  /**
+   * What would not fit is refused while there is still an answer to say so in. The room is kept until `release`, so that
+   * many fetches at once do not pass the quota together.
+   */
+  async function reserve({ sizeBytes, ...target }: Target & { sizeBytes: number }): Promise<() => void> {
+    const admitted = Promise.withResolvers<void>()
+    const over = Promise.withResolvers<void>()
+    const work = () => {
+      admitted.resolve()
+      return over.promise
+    }
+    quota.reserve({ ...target, sizeBytes: async () => sizeBytes }, work).catch(admitted.reject)
+    await admitted.promise
+    return over.resolve
+  }
+
+  function turnsOf({ externalRegistryId }: MirrorSource): ReturnType<typeof createTurns> {
+    const known = turns.get(externalRegistryId) ?? createTurns(fetchesAtOnce)
+    turns.set(externalRegistryId, known)
+    return known
   }
 
   /** The bytes came with another repository. Whether they are this one's too is its registry's to say. */
@@ -166,7 +192,7 @@ export function createMirrorBlobs(options: {
     const stored = guard.hold(target.digest, async () => {
       const here = await blobs.stat(target.digest)
       if (here === undefined) throw new RegistryError('unavailable', 'The blob was just removed; try again.')
-      await linkBlob(store, mirrorActor, { ...target, sizeBytes: here.sizeBytes, limits: quota.limits })
+      await linkMirroredBlob(store, mirrorActor, { ...target, sizeBytes: here.sizeBytes, limits: quota.limits })
     })
     stored.then(leave, leave)
     return { sizeBytes: there, stored, join: () => {} }
@@ -202,7 +228,7 @@ export function createMirrorBlobs(options: {
           throw error
         }),
       ])
-      await linkBlob(store, mirrorActor, { ...target, sizeBytes: put.sizeBytes, limits: quota.limits })
+      await linkMirroredBlob(store, mirrorActor, { ...target, sizeBytes: put.sizeBytes, limits: quota.limits })
     })
     stored.then(leave, leave)
     return {

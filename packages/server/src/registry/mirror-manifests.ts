@@ -1,6 +1,7 @@
 import { BlobError, type BlobStore } from '@freehold/blobs'
 import type { Actor, Store } from '@freehold/store'
 import { type RegistryClient, UpstreamError, type UpstreamManifest } from '../external-registries/index.ts'
+import type { Damage } from './damage.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import type { Reference } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
@@ -33,6 +34,7 @@ export function createMirrorManifests(options: {
   store: Store
   blobs: BlobStore
   bytes: ManifestBytes
+  damage: Pick<Damage, 'find'>
   guard: DigestGuard
   quota: Quota
   mirrors: Mirrors
@@ -41,9 +43,9 @@ export function createMirrorManifests(options: {
   now: () => number
   revalidateMs: number
 }) {
-  const { store, blobs, bytes, guard, quota, mirrors, clientOf, log, now } = options
-  /** Until when what is here is taken as true, by `repository:tag`. */
-  const fresh = new Map<string, number>()
+  const { store, blobs, bytes, damage, guard, quota, mirrors, clientOf, log, now } = options
+  /** From when until when what is here is taken as true, by `repository:tag`. A clock set back ends that too. */
+  const fresh = new Map<string, { from: number; until: number }>()
   const flights = createSingleFlight<void>()
 
   /** Brings a manifest of a mirror here, if it is to be had and not here as it is there. Nothing for other repositories. */
@@ -51,14 +53,22 @@ export function createMirrorManifests(options: {
     const source = await mirrors.sourceOf(repository)
     if (source === undefined) return
     if (reference.kind === 'digest') {
-      if ((await findManifest(store, repository, reference.digest)) !== undefined) return
+      if (await isSound(repository, reference.digest)) return
       await flights.run(`${repository}@${reference.digest}`, () => fetchByDigest(repository, source, reference.digest))
       return
     }
     const key = `${repository}:${reference.tag}`
-    if ((fresh.get(key) ?? 0) > now()) return
+    if (isFresh(key) && (await isSound(repository, await digestOfTag(repository, reference.tag)))) return
     await flights.run(key, () => revalidate(repository, source, reference.tag))
   }
+
+  /** What was deleted here, or is damaged, is fetched again. */
+  async function isSound(repository: string, digest: string | undefined): Promise<boolean> {
+    if (digest === undefined || (await findManifest(store, repository, digest)) === undefined) return false
+    return (await damage.find(digest)) === undefined
+  }
+
+  const digestOfTag = async (repository: string, tag: string) => (await findTag(store, repository, tag))?.data.digest
 
   async function fetchByDigest(repository: string, source: MirrorSource, digest: string): Promise<void> {
     try {
@@ -77,7 +87,7 @@ export function createMirrorManifests(options: {
     try {
       const client = await clientOf(source)
       const digest = await client.digestOf(source.repository, tag, AbortSignal.timeout(askLimitMs))
-      const isSame = here?.data.digest === digest && (await findManifest(store, repository, digest)) !== undefined
+      const isSame = here?.data.digest === digest && (await isSound(repository, digest))
       if (!isSame) {
         const manifest = await client.manifest(source.repository, digest, AbortSignal.timeout(askLimitMs))
         await keep({ repository, source, client, manifest, tags: [tag] })
@@ -131,7 +141,8 @@ export function createMirrorManifests(options: {
   ): Promise<string[]> {
     try {
       return await platformsOf(manifest, async (config) => {
-        if ((await blobs.stat(config.digest)) !== undefined) return blobs.open(config.digest)
+        const here = await blobs.stat(config.digest)
+        if (here !== undefined) return here.sizeBytes === config.size ? blobs.open(config.digest) : undefined
         return openConfig(client, source.repository, config, AbortSignal.timeout(askLimitMs))
       })
     } catch (error) {
@@ -143,7 +154,12 @@ export function createMirrorManifests(options: {
 
   function trust(key: string, forMs: number): void {
     if (fresh.size >= remembered) fresh.clear()
-    fresh.set(key, now() + forMs)
+    fresh.set(key, { from: now(), until: now() + forMs })
+  }
+
+  function isFresh(key: string): boolean {
+    const known = fresh.get(key)
+    return known !== undefined && known.from <= now() && now() < known.until
   }
 
   return { prepare }

@@ -30,7 +30,7 @@ let mirror: TestRegistry
 
 beforeEach(async () => {
   mirror = await startTestRegistry({
-    upstreams: (now) => createUpstreams({ sealer, now, limits: { answerMs: 3000, idleMs: 1000 } }),
+    upstreams: (now) => createUpstreams({ sealer, now }),
     mirrorRevalidateMs: revalidateMs,
   })
 })

@@ -1,6 +1,7 @@
 import type { BlobStore } from '@freehold/blobs'
 import type { Store } from '@freehold/store'
 import type { Upstreams } from '../external-registries/index.ts'
+import type { Damage } from './damage.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import type { Endpoint } from './endpoint.ts'
 import { RegistryError } from './errors.ts'
@@ -26,6 +27,7 @@ export function createMirror(options: {
   store: Store
   blobs: BlobStore
   bytes: ManifestBytes
+  damage: Pick<Damage, 'find'>
   guard: DigestGuard
   quota: Quota
   mirrors: Mirrors

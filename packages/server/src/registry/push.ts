@@ -6,7 +6,7 @@ import { damagedAmong } from './damage.ts'
 import { RegistryError } from './errors.ts'
 import { contentBytes, type Descriptor, type ParsedManifest } from './manifest.ts'
 import { markUntagged } from './removal.ts'
-import { charge, findLink, findManifest, findTag, type Limits } from './repository.ts'
+import { charge, findLink, findManifest, findTag, type Limits, requireImage } from './repository.ts'
 
 /** How many missing parts a refusal names. */
 const namedMissing = 20
@@ -49,16 +49,17 @@ export async function pushManifest(store: Store, actor: Actor, push: ManifestPus
 export async function mirrorManifest(store: Store, actor: Actor, push: ManifestPush): Promise<void> {
   const { repository } = push
   await store.transaction(actor, async (transaction) => {
-    const image = await transaction.find(imageKind, 'name', repository)
-    if (image === undefined) throw new RegistryError('name-unknown', `${repository} was deleted just now.`)
+    const image = await requireImage(transaction, repository)
     await pardonContent(transaction, push)
     await putRow(transaction, actor, push)
     for (const tag of push.tags) await putTag(transaction, actor, { ...push, tag })
-    if (push.tags.length === 0) return
-    const children = await Promise.all(
-      push.manifest.manifests.map((child) => findManifest(transaction, repository, child.digest)),
-    )
-    await recordPush(transaction, actor, { push, image, children: children.filter((child) => child !== undefined) })
+    if (push.tags.length > 0) {
+      const children = await Promise.all(
+        push.manifest.manifests.map((child) => findManifest(transaction, repository, child.digest)),
+      )
+      await recordPush(transaction, actor, { push, image, children: children.filter((child) => child !== undefined) })
+    }
+    await showUsage(transaction, repository)
   })
 }
 

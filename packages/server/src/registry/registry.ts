@@ -130,7 +130,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const blobRoutes = createBlobRoutes({ store, blobs, damage, idleTimeoutMs })
   const uploads = createUploadRoutes({ store, blobs, sessions, guard, quota, idleTimeoutMs })
   const mirrors = createMirrors({ store })
-  const mirror = createMirror({ ...options, blobs, bytes, guard, quota, mirrors, now, idleTimeoutMs })
+  const mirror = createMirror({ ...options, blobs, bytes, damage, guard, quota, mirrors, now, idleTimeoutMs })
   const importer = createImporter({ ...options, blobs, bytes, guard, quota, mirrors, announce, now })
   const garbage = createGarbageCollector({ store, blobs: stored, guard, log, now })
   const previewGarbage = createGarbagePreview({ store, blobs: stored, now })

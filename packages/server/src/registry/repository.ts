@@ -1,7 +1,8 @@
-import { blobLinkKind, imageKind, manifestKind, tagKind } from '@freehold/contracts'
+import { blobLinkKind, type Image, imageKind, manifestKind, tagKind } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
-import { countIn, countOut } from '../images/index.ts'
+import { countIn, countOut, showUsage } from '../images/index.ts'
 import { findCondemned, pardon } from './condemned.ts'
+import { RegistryError } from './errors.ts'
 import { quotaError } from './quota-error.ts'
 
 /** How rows name a manifest or a link: the key of unique names, and of the indexes `subject` and `manifest`. */
@@ -44,6 +45,22 @@ export async function linkBlob(
   link: { repository: string; digest: string; sizeBytes: number; limits: Limits },
 ): Promise<void> {
   await store.transaction(actor, (transaction) => addLink(transaction, link))
+}
+
+/** The same for a mirror that was not deleted meanwhile; its blobs come one by one, so what it holds is shown at once. */
+export async function linkMirroredBlob(...[store, actor, link]: Parameters<typeof linkBlob>): Promise<void> {
+  await store.transaction(actor, async (transaction) => {
+    await requireImage(transaction, link.repository)
+    await addLink(transaction, link)
+    await showUsage(transaction, link.repository)
+  })
+}
+
+/** Throws `name-unknown` where the image was deleted while something was fetched for it. */
+export async function requireImage(reads: Reads, repository: string): Promise<Image> {
+  const image = await reads.find(imageKind, 'name', repository)
+  if (image !== undefined) return image
+  throw new RegistryError('name-unknown', `${repository} was deleted just now.`)
 }
 
 /**

@@ -31,7 +31,8 @@ async function write(store: Store, writer: number): Promise<never> {
       return made
     })
     if (!known) pairs.push({ pair, ids })
-    writeSync(1, `${pair} ${count}\n`)
+    // A stream waits where the pipe is full for a moment; a bare write to the descriptor would fail with EAGAIN.
+    process.stdout.write(`${pair} ${count}\n`)
   }
 }
 

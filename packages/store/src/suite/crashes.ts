@@ -8,7 +8,7 @@ import { bedFor, type MakeTestBed, service, type TestBed } from './test-bed.ts'
 
 const program = fileURLToPath(new URL('./crash-child.ts', import.meta.url))
 const rounds = Number(process.env.FREEHOLD_CRASH_ROUNDS ?? 8)
-const limitMs = 60_000 + rounds * 10_000
+const limitMs = 120_000 + rounds * 30_000
 
 export function describeCrashes(make: MakeTestBed): void {
   describe('kill -9 under concurrent writers', () => {

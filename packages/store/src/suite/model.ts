@@ -5,7 +5,7 @@ import type { Store, Transaction } from '../store.ts'
 import { alice, bedFor, type MakeTestBed, readLog, service } from './test-bed.ts'
 
 const runs = Number(process.env.FREEHOLD_STORE_RUNS ?? 25)
-const limitMs = 30_000 + runs * 1000
+const limitMs = 120_000 + runs * 1000
 
 /** `slot` names a resource by the order of its creation, so that a run can be written down and shrunk. */
 type Operation =

@@ -7,13 +7,19 @@ import { createRegistryClient } from './client.ts'
 import { digestOfText, type FakeRegistry, type Reply, startFakeRegistry } from './fake-registry.testing.ts'
 
 const signal = new AbortController().signal
-const clientOf = (url: URL, credentials: { username: string; password: string } | null = null) =>
+/** Soon out of patience; for those that fall silent alone, because a busy machine is slow too. */
+const short = { answerMs: 2000, idleMs: 500 }
+const clientOf = (
+  url: URL,
+  credentials: { username: string; password: string } | null = null,
+  limits: { answerMs?: number; idleMs?: number } = {},
+) =>
   createRegistryClient({
     url,
     credentials:
       credentials === null ? null : { username: credentials.username, password: new Secret(credentials.password) },
     now: Date.now,
-    limits: { answerMs: 2000, idleMs: 500 },
+    limits,
   })
 
 describe('another Freehold, which asks for bearer tokens', () => {
@@ -134,13 +140,13 @@ describe('a registry that misbehaves (a fake)', () => {
 
   test('that falls silent is given up in time, before its answer and in its middle', async () => {
     const silent = await start(() => true)
-    await expect(clientOf(silent.url).signIn(signal)).rejects.toMatchObject({ reason: 'timeout' })
+    await expect(clientOf(silent.url, null, short).signIn(signal)).rejects.toMatchObject({ reason: 'timeout' })
     await silent.stop()
     const stalling = await start((_request, response) => {
       response.writeHead(200, { 'content-length': 1000 }).write('x')
       return true
     })
-    const { bytes } = await clientOf(stalling.url).blob('a', digestOfText('x'), signal)
+    const { bytes } = await clientOf(stalling.url, null, short).blob('a', digestOfText('x'), signal)
     await expect(buffer(bytes)).rejects.toMatchObject({ reason: 'timeout' })
   })
 

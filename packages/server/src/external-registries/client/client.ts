@@ -106,6 +106,8 @@ export function createRegistryClient(options: {
     const bytes = Readable.from(pieces({ first, sizeBytes, again, signal, what: `${host} blob ${digest}` }), {
       objectMode: false,
     })
+    // One that is given up before its first piece would keep its connection open.
+    bytes.once('close', () => first.body.destroy())
     return { sizeBytes, bytes }
   }
 
