@@ -67,7 +67,7 @@ test('mirrors, external images and imports name a registry by its name', async (
   const imported = ['images', 'import', `${host}/team/app:v1`, '--as', 'ours/app', '--registry', 'partner']
   expect(await freehold(imported)).toMatchObject({
     code: 4,
-    stderr: expect.stringContaining(`${host} has no team/app manifests/v1`),
+    stderr: expect.stringContaining(`${host} has no team/app:v1`),
   })
   expect(await freehold(['external-registries', 'delete', 'partner', '--yes'])).toMatchObject({
     code: 5,
