@@ -61,6 +61,12 @@ test('mirrors, external images and imports name a registry by its name', async (
     data: { location: { internal: true, mirrorOf: { repository: 'team/app' } } },
   })
   expect((await freehold(['images', 'list'])).stdout).toContain('mirror of team/app')
+  expect((await freehold(['images', 'overview'])).stdout).toContain('mirror of partner/team/app')
+  expect(await freehold(['images', 'update', 'mirror/app', '--quota-bytes', '10GB'])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'error: --quota-bytes 10GB: a number is expected.\n  → Write digits alone, without a unit.\n',
+  })
   expect((await freehold(['images', 'create', 'x', '--mirror', 'a'])).code).toBe(2)
   expect((await freehold(['images', 'create', 'x', '--mirror', 'a', '--external', 'b'])).code).toBe(2)
   const host = new URL(other.url).host
