@@ -89,9 +89,15 @@ export function failureOf(error: unknown): Failure {
   return { exitCode: exitCodes.failed, code: 'failed', message, details: [], action: undefined }
 }
 
+/** What to do at a command line, where the error table speaks to whoever sends requests. */
+const actions: Partial<Record<FreeholdError['code'], string>> = {
+  'invalid-input': 'Correct what is named here and try again; --help lists the flags.',
+  'not-found': 'Check how it is written; the `list` commands show what exists.',
+}
+
 function actionOf(error: FreeholdError): string {
   if (error.retryAfterSeconds !== undefined) return `Try again in ${error.retryAfterSeconds} s.`
-  return error instanceof ApiError ? error.action : errorTable[error.code].action
+  return actions[error.code] ?? (error instanceof ApiError ? error.action : errorTable[error.code].action)
 }
 
 function nameOf(exitCode: ExitCode): string {

@@ -61,13 +61,19 @@ test('mirrors, external images and imports name a registry by its name', async (
     data: { location: { internal: true, mirrorOf: { repository: 'team/app' } } },
   })
   expect((await freehold(['images', 'list'])).stdout).toContain('mirror of team/app')
+  expect((await freehold(['images', 'overview'])).stdout).toContain('mirror of partner/team/app')
+  expect(await freehold(['images', 'update', 'mirror/app', '--quota-bytes', '10GB'])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'error: --quota-bytes 10GB: a number is expected.\n  → Write digits alone, without a unit.\n',
+  })
   expect((await freehold(['images', 'create', 'x', '--mirror', 'a'])).code).toBe(2)
   expect((await freehold(['images', 'create', 'x', '--mirror', 'a', '--external', 'b'])).code).toBe(2)
   const host = new URL(other.url).host
   const imported = ['images', 'import', `${host}/team/app:v1`, '--as', 'ours/app', '--registry', 'partner']
   expect(await freehold(imported)).toMatchObject({
     code: 4,
-    stderr: expect.stringContaining(`${host} has no team/app manifests/v1`),
+    stderr: expect.stringContaining(`${host} has no team/app:v1`),
   })
   expect(await freehold(['external-registries', 'delete', 'partner', '--yes'])).toMatchObject({
     code: 5,

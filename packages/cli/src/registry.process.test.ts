@@ -71,6 +71,8 @@ describe('retention of an image', () => {
     const audit = await freehold(['audit', '--kind', 'tag', '--limit', '1'])
     expect(audit.stdout).toContain('registry retention: keeps the last 1')
 
+    const both = ['images', 'update', 'team/app', '--keep-all', '--keep-last', '2']
+    expect(await freehold(both)).toMatchObject({ code: 2, stderr: expect.stringContaining('cannot be used with') })
     expect(await json(['images', 'update', 'team/app', '--keep-all'])).toMatchObject({ data: { retention: {} } })
     const forgotten = await json<CliResource>(['images', 'update', 'team/app', '--default-retention'])
     expect(forgotten.data).not.toHaveProperty('retention')

@@ -129,6 +129,8 @@ export const imageSummarySchema = z.object({
   description: z.string(),
   /** Null for an image of this registry. */
   externalImage: z.string().nullable(),
+  /** What a mirror is filled from, as `registry/repository` with the external registry's name; null for what is none. */
+  mirrorOf: z.string().nullable(),
   tagCount: z.int(),
   manifestCount: z.int(),
   /** Of all blobs and manifests its repository holds, each once. */

@@ -41,13 +41,14 @@ function addOverview(images: Command, environment: Environment): void {
     )
     const { output, io } = runtime
     if (output.json) output.document(items)
-    else if (items.length === 0) output.note('There are no images.')
+    else if (items.length === 0)
+      output.note('There are no images. The first push to a repository makes one; so does `freehold images import`.')
     else {
       output.table({
         columns: ['NAME', 'WHERE', 'TAGS', 'SIZE', 'NEWEST', 'PUSHED', 'BY', 'SERVICES'],
         rows: items.map((image) => [
           image.name,
-          image.externalImage ?? 'here',
+          image.externalImage ?? (image.mirrorOf === null ? 'here' : `mirror of ${image.mirrorOf}`),
           image.externalImage === null ? String(image.tagCount) : '',
           image.externalImage === null ? bytes(image.sizeBytes) : '',
           image.newestTag ?? '',

@@ -52,7 +52,11 @@ function add(
     const references = operands.map((text) => parseReference(text ?? ''))
     for (const [index, reference] of references.entries()) {
       if (input.isRight(reference)) continue
-      throw new CliError(exitCodes.usage, `"${operands[index]}" is not written ${input.operand}.`)
+      throw new CliError(
+        exitCodes.usage,
+        `"${operands[index]}" is not written ${input.operand}.`,
+        `\`freehold images tags ${reference.name}\` and \`manifests\` show what there is.`,
+      )
     }
     return remove(runtime, references, options)
   })
@@ -108,7 +112,8 @@ function show({ output }: Runtime, name: string, plan: DeletionPlan): void {
     output.line(`Stays: ${purpose} ${digest}.${message === null ? '' : ` ${message}`}`)
   }
   for (const { message } of plan.refusals) output.line(`${output.style('red', 'Refused:')} ${message}`)
-  output.line(`Garbage collection then frees ${bytes(plan.freedBytes)}.`)
+  if (plan.refusals.length > 0) output.line('Nothing goes as long as anything refuses.')
+  else output.line(`Garbage collection then frees ${bytes(plan.freedBytes)}.`)
 }
 
 const reasons: Record<DeletionPlan['manifests'][number]['because'], string> = {
@@ -121,5 +126,5 @@ const reasons: Record<DeletionPlan['manifests'][number]['because'], string> = {
 function tellDone({ output }: Runtime, name: string, done: DeletionPlan): void {
   for (const { tag } of done.tags) output.line(`Deleted tag ${name}:${tag}.`)
   for (const { digest } of done.manifests) output.line(`Deleted manifest ${name}@${digest}.`)
-  output.note(`→ Garbage collection frees ${bytes(done.freedBytes)}.`)
+  output.note(`→ Garbage collection frees ${bytes(done.freedBytes)} once the grace times have passed.`)
 }

@@ -39,9 +39,11 @@ function addStorage(registry: Command, environment: Environment): void {
     const { usedBytes, quotaBytes, heldBytes, freedBytes } = storage
     const limit = quotaBytes === null ? 'no quota' : `of ${bytes(quotaBytes)}`
     output.line(`Used       ${bytes(usedBytes)} (${limit})`)
-    output.line(`On disk    ${heldBytes === null ? 'not counted yet' : `${bytes(heldBytes)}, with garbage`}`)
+    output.line(
+      `On disk    ${heldBytes === null ? 'not counted yet' : `${bytes(heldBytes)}, with garbage, as the last pass of garbage collection found it`}`,
+    )
     output.line(`Freed      ${bytes(freedBytes)} since the start`)
-    output.note('→ `freehold images list` shows what each repository holds.')
+    output.note('→ `freehold images overview` shows what each repository holds.')
     return undefined
   })
 }

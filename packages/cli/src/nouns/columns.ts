@@ -84,7 +84,7 @@ const columns: Record<string, Column[]> = {
   'damaged-blobs': [
     data('DIGEST', 'digest'),
     data('DAMAGE', 'reason'),
-    { title: 'PUSH AGAIN', cell: ({ data: { images } }) => list(images).map(text).join(' ') },
+    { title: 'PUSH AGAIN', cell: ({ data: { images } }) => firstOf(list(images).map(text)) },
     created,
   ],
   'external-registries': [
@@ -137,6 +137,11 @@ function flag(title: string, fieldName: string): Column {
 
 function text(value: unknown): string {
   return value === null || value === undefined ? '' : String(value)
+}
+
+/** Any one of them will do, so the first is enough to read. */
+function firstOf([first = '', ...others]: string[]): string {
+  return others.length === 0 ? first : `${first}, or one of ${others.length} more`
 }
 
 function list(value: unknown): unknown[] {

@@ -5,6 +5,7 @@ import { type Data, readValue } from '../input/assign.ts'
 import { unwrap } from '../schema.ts'
 import { find } from './lookup.ts'
 import { findNoun, listNouns, type Noun, referenceOf } from './noun.ts'
+import { numberOf } from './values.ts'
 
 /** Fields that never become a flag because what is in argv can be seen by others on the machine. */
 export const secretFields = ['password']
@@ -57,11 +58,13 @@ export async function readFieldFlags(
   options: Record<string, unknown>,
 ): Promise<Data> {
   const values: Data = {}
-  for (const { field, schema, property, reference } of flags) {
+  for (const { field, flag, schema, property, reference } of flags) {
     const given = options[property]
     if (given === undefined) continue
     if (reference !== undefined) values[field] = await idOf(await api(), reference, String(given))
-    else values[field] = typeof given === 'string' ? readValue(given, schema) : given
+    else if (typeof given !== 'string') values[field] = given
+    else if (unwrap(schema) instanceof z.ZodNumber) values[field] = numberOf(`--${flag}`, given)
+    else values[field] = readValue(given, schema)
   }
   return values
 }

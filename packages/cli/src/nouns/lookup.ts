@@ -29,7 +29,7 @@ export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): Asy
 
 /**
  * The one resource meant by an id or a name: revisions are named `service/number`, the newest rollout of a service by
- * the service, tokens and enrolments besides by the characters they begin with.
+ * the service, a damaged blob by its digest, tokens and enrolments besides by the characters they begin with.
  */
 export async function find(api: Api, noun: Noun, reference: string): Promise<AnyResource> {
   if (uuidPattern.test(reference)) {
@@ -69,7 +69,8 @@ async function findByName(api: Api, noun: Noun, name: string): Promise<AnyResour
 }
 
 function isCalled(resource: AnyResource, name: string): boolean {
-  const { prefix } = resource.data
+  const { prefix, digest } = resource.data
+  if (resource.kind === 'damaged-blob') return digest === name
   const own = nameOf(resource)
   if (resource.kind === 'user') return own.toLowerCase() === name.toLowerCase()
   return own === name || prefix === name

@@ -13,13 +13,13 @@ export interface RetentionOptions {
 /** Flags for retention rules. */
 export function addRetentionFlags(command: Command): Command {
   return command
-    .addOption(new Option('--keep-last <number>', 'keep the so many tags pushed last').argParser(wholeNumber(1)))
+    .addOption(new Option('--keep-last <number>', 'keep this many tags, those pushed last').argParser(wholeNumber(1)))
     .option('--keep-tags <pattern>', 'keep tags like this: * any text, ? any one character (repeatable)', collect)
-    .addOption(new Option('--keep-days <number>', 'keep tags pushed within so many days').argParser(wholeNumber(1)))
+    .addOption(new Option('--keep-days <number>', 'keep tags pushed within this many days').argParser(wholeNumber(1)))
     .addOption(
       new Option(
         '--untagged-days <number>',
-        'remove manifests that nothing has needed for so many days; else they stay',
+        'remove manifests that nothing has needed for this many days; without it they stay',
       ).argParser(wholeNumber(1)),
     )
 }
@@ -38,8 +38,19 @@ export function readRetentionFlags(options: RetentionOptions): Retention | undef
 /** Flags of `images create` and `images update`: the rules, and on update how to be rid of one's own. */
 export function addImageRetentionFlags(command: Command, verb: 'create' | 'update'): void {
   addRetentionFlags(command)
-  command.option('--keep-all', 'no rule: keep all tags and manifests, whatever the default of the server says')
-  if (verb === 'update') command.option('--default-retention', "forget the image's own rules")
+  const rules = ['keepLast', 'keepTags', 'keepDays', 'untaggedDays']
+  command.addOption(
+    new Option('--keep-all', 'no rule: keep all tags and manifests, whatever the default of the server says').conflicts(
+      rules,
+    ),
+  )
+  if (verb === 'create') return
+  command.addOption(
+    new Option('--default-retention', "forget the image's own rules; the default of the server holds").conflicts([
+      ...rules,
+      'keepAll',
+    ]),
+  )
 }
 
 /** What they say as a part of an image's `data`; for update, rules that are not named go. */

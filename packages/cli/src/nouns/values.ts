@@ -30,7 +30,7 @@ export function positiveSeconds(value: string): number {
 export function numberOf(flag: string, text: string): number {
   const value = Number(text)
   if (text.trim() === '' || Number.isNaN(value)) {
-    throw new CliError(exitCodes.usage, `${flag} ${text}: a number is expected.`)
+    throw new CliError(exitCodes.usage, `${flag} ${text}: a number is expected.`, 'Write digits alone, without a unit.')
   }
   return value
 }

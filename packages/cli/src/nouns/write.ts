@@ -172,7 +172,7 @@ function tellUpdated(runtime: Runtime, noun: Noun, input: { stored: AnyResource;
   const { stored, updated } = input
   const changed = stored.version !== updated.version
   runtime.output.line(`${changed ? 'Updated' : 'Nothing to change in'} ${noun.singular} ${nameOf(updated)}.`)
-  const rolls = noun.plural === 'services' && stored.generation !== updated.generation
+  const rolls = noun.plural === 'services' && stored.status.rolloutId !== updated.status.rolloutId
   if (rolls) runtime.output.note(`→ \`freehold rollouts watch ${nameOf(updated)}\` follows the rollout.`)
 }
 

@@ -54,9 +54,10 @@ export function createOutput(io: Io, options: { json: boolean }): Output {
 /** A sentence, the faults one a line, and what to do. */
 function failureText(failure: Failure): string {
   const lines = [`error: ${failure.message.split('\n').map(plain).join('\n')}`]
-  for (const detail of failure.details) {
-    lines.push(`  ${detail.path === '' ? '' : `${plain(detail.path)}: `}${plain(detail.message)}`)
-  }
+  const faults = failure.details.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+  // A single fault is the sentence already.
+  if (faults.length > 1 || `${faults[0]}.` !== failure.message)
+    lines.push(...faults.map((fault) => `  ${plain(fault)}`))
   if (failure.action !== undefined) lines.push(`  → ${plain(failure.action)}`)
   return `${lines.join('\n')}\n`
 }

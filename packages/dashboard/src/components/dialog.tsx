@@ -39,7 +39,7 @@ export function Dialog(props: {
     >
       <div className="flex flex-col gap-4 p-5">
         <div className="flex items-start justify-between gap-4">
-          <h2 id={titleId} className="text-lg font-semibold">
+          <h2 id={titleId} className="min-w-0 text-lg font-semibold [overflow-wrap:anywhere]">
             {title}
           </h2>
           <IconButton label="Close" disabled={locked} onClick={onClose} className="-my-1 -mr-2">

@@ -28,14 +28,14 @@ export function duration(milliseconds: number): string {
   return minutes % 60 === 0 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
-const sizes = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+const sizes = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
-/** Decimal units, three digits: `0 B`, `999 B`, `1.2 kB`, `31.4 MB`. */
+/** In powers of 1024, as quotas, the command line and refused pushes say it: `0 B`, `999 B`, `1.2 KiB`, `31.4 MiB`. */
 export function bytes(sizeBytes: number): string {
   let value = Math.max(0, sizeBytes)
   let unit = 0
-  while (value >= 999.5 && unit < sizes.length - 1) {
-    value /= 1000
+  while (value >= 1023.5 && unit < sizes.length - 1) {
+    value /= 1024
     unit += 1
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : 1

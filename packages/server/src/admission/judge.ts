@@ -57,7 +57,7 @@ function verdictOf(
 }
 
 function refusal(reason: string, reference: string): Verdict {
-  return { admitted: false, message: `${reason} Sign it: cosign sign --key cosign.key ${reference}` }
+  return { admitted: false, message: `${reason} Sign it with \`cosign sign --key cosign.key ${reference}\`.` }
 }
 
 /** The most frequent first. */

@@ -47,6 +47,16 @@ describe('a body', () => {
     expect(paths).toEqual(['data.colour', 'data.name', 'data.password', 'data.role', 'more'])
   })
 
+  test('says of a field that is not there that it is missing', async () => {
+    const body = { data: { role: 'user', password: goodUser.password } }
+    const { body: answer } = await refused(
+      server.call('POST', '/api/v1/users', { token: admin, body }),
+      400,
+      'invalid-input',
+    )
+    expect(answer.error.details).toEqual([{ path: 'data.name', message: 'is missing' }])
+  })
+
   test.each([
     ['a list', '[]'],
     ['a text', '"x"'],

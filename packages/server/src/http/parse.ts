@@ -59,8 +59,15 @@ function faultsOf(issues: readonly Issue[], prefix: string): ErrorDetail[] {
       return issue.issues.map(({ message }) => ({ path, message: `the name must be: ${message}` }))
     }
     if (issue.code === 'invalid_union') return unionFaults(issue, path)
-    return [{ path, message: lowerFirst(issue.message) }]
+    return [{ path, message: sentenceOf(issue) }]
   })
+}
+
+/** The library's words for a field that is not there speak of programs; those of our own schemas stay. */
+function sentenceOf({ code, message }: Issue): string {
+  return code === 'invalid_type' && /^Invalid input: .*received undefined$/.test(message)
+    ? 'is missing'
+    : lowerFirst(message)
 }
 
 /** Of a union, the branch that came nearest says the most. */

@@ -48,6 +48,6 @@ it('takes for damage what a disk says of its own bytes, not what may pass', () =
 it('says in a sentence what to push', () => {
   const finding = { reason: 'size', expectedBytes: 10, foundBytes: 4, foundDigest: sha256('x') } as const
   expect(describeDamage({ digest, images: ['team/web:1', 'team/web:2'], ...finding })).toBe(
-    `The stored bytes of ${digest} are 4 instead of 10 bytes; they are not served. Push team/web:1 and 1 more again to heal it.`,
+    `The stored bytes of ${digest} are 4 instead of 10 bytes; they are not served. Push team/web:1, or one of 1 more, again to heal it.`,
   )
 })

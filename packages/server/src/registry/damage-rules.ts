@@ -51,6 +51,8 @@ export function describeDamage(damaged: { digest: string; images: readonly strin
   }[damaged.reason]
   const [first, ...others] = damaged.images
   const which =
-    first === undefined ? 'whatever needs it' : `${first}${others.length > 0 ? ` and ${others.length} more` : ''}`
+    first === undefined
+      ? 'whatever needs it'
+      : `${first}${others.length > 0 ? `, or one of ${others.length} more,` : ''}`
   return `The stored bytes of ${damaged.digest} ${what}; they are not served. Push ${which} again to heal it.`
 }

@@ -186,5 +186,6 @@ async function imagesOf(reads: Reads, digest: string, repositories: readonly str
       if (pages >= manifestPages || images.length >= namedAtMost) break
     }
   }
-  return images.slice(0, namedAtMost)
+  // People push tags, so those come first.
+  return images.toSorted((one, other) => Number(one.includes('@')) - Number(other.includes('@'))).slice(0, namedAtMost)
 }

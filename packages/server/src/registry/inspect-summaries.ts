@@ -1,5 +1,6 @@
 import {
   attachedLimit,
+  externalRegistryKind,
   type Image,
   type ImageSummary,
   imageKind,
@@ -41,6 +42,7 @@ async function summaryOf(reads: Reads, { id, data, status }: Image): Promise<Ima
     name: data.name,
     description: data.description,
     externalImage: data.location.internal ? null : data.location.externalImage,
+    mirrorOf: await sourceOf(reads, data.location),
     ...(data.location.internal ? await contentsOf(reads, data.name) : nothing),
     sizeBytes: status.usedBytes,
     lastPushAt: status.lastPushAt,
@@ -51,6 +53,13 @@ async function summaryOf(reads: Reads, { id, data, status }: Image): Promise<Ima
       imageVersion: service.data.imageVersion,
     })),
   }
+}
+
+async function sourceOf(reads: Reads, location: Image['data']['location']): Promise<string | null> {
+  if (!location.internal || location.mirrorOf === undefined) return null
+  const { externalRegistryId, repository } = location.mirrorOf
+  const registry = await reads.get(externalRegistryKind, externalRegistryId)
+  return `${registry?.data.name ?? externalRegistryId}/${repository}`
 }
 
 const nothing = { tagCount: 0, manifestCount: 0, newestTag: null, lastPushBy: null }

@@ -208,6 +208,7 @@ describe('the list of images', () => {
     expect(items[0]).toMatchObject({
       name: 'inspect/summary',
       externalImage: null,
+      mirrorOf: null,
       tagCount: 2,
       manifestCount: 1,
       sizeBytes: parts.config.size + parts.layers[0].size + manifest.length,

@@ -62,7 +62,13 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
           ))}
         </fieldset>
         {where !== 'here' && (where === 'mirror' || registries.length > 1) && (
-          <SelectField label="Registry" value={registry} onChange={setRegistry} choices={registries} />
+          <SelectField
+            label="Registry"
+            value={registry}
+            onChange={setRegistry}
+            choices={registries}
+            hint={registries.length > 1 ? undefined : 'There is none yet: add it on the page Registries first.'}
+          />
         )}
         {where !== 'here' && (
           <TextField

@@ -19,12 +19,13 @@ const columns = defineColumns<ImageSummary>([
   {
     id: 'name',
     header: 'Name',
-    cell: ({ id, name, externalImage }) => (
+    cell: ({ id, name, externalImage, mirrorOf }) => (
       <span className="flex min-w-0 flex-col">
         <Link to="/images/$id" params={{ id }} className="font-medium break-all hover:underline">
           {name}
         </Link>
         {externalImage !== null && <code className="font-mono text-xs break-all text-muted">{externalImage}</code>}
+        {mirrorOf !== null && <span className="text-xs break-all text-muted">mirror of {mirrorOf}</span>}
       </span>
     ),
   },
@@ -122,7 +123,8 @@ export function ImagesPage() {
       ) : (
         images.error === null && (
           <Empty title="No images yet">
-            A service without an image gets one of its own when it is created; its page has the commands to push to it.
+            The first push to a repository makes one, and so does an import. A service without an image gets one of its
+            own; its page has the commands to push to it.
           </Empty>
         )
       )}

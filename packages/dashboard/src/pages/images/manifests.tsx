@@ -66,7 +66,7 @@ function columnsOf(imageId: string): Column<ImageManifest>[] {
         tags.length === 0 ? (
           <span className="text-muted">none</span>
         ) : (
-          <code className="inline-block min-w-20 font-mono text-xs break-all">
+          <code className="inline-block sm:min-w-20 font-mono text-xs break-all">
             {tags.slice(0, 3).join(', ')}
             {tags.length > 3 && <span className="text-muted"> and {tags.length - 3} more</span>}
           </code>

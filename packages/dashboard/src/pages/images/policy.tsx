@@ -150,7 +150,7 @@ function Fields({
           value={draft.quotaGibibytes}
           onChange={(quotaGibibytes) => set({ quotaGibibytes })}
           placeholder="no limit"
-          hint="A push beyond it is refused before it begins"
+          hint="A push beyond it is refused"
           error={fault('data.quotaBytes')}
         />
       </FieldGroup>

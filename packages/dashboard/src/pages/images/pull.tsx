@@ -26,7 +26,7 @@ export function PushHelp({ name }: { name: string }) {
         label="Push commands"
         text={[
           `docker login ${host} --username ${identity?.name ?? '<user>'}`,
-          `docker tag <your-image> ${host}/${name}:latest`,
+          `docker tag my-image ${host}/${name}:latest`,
           `docker push ${host}/${name}:latest`,
         ].join('\n')}
       />

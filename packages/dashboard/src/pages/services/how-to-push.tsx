@@ -40,7 +40,7 @@ export function HowToPush({ service }: { service: Service }) {
           label="Push commands"
           text={[
             `docker login ${target.data.registry} --username ${identity?.name ?? '<user>'}`,
-            `docker tag <your-image> ${target.data.target}`,
+            `docker tag my-image ${target.data.target}`,
             `docker push ${target.data.target}`,
           ].join('\n')}
         />

@@ -71,7 +71,7 @@ export function createRegistryClient(options: {
     })
     if ([200, 206].includes(answer.status)) return answer
     answer.body.destroy()
-    throw refusal(answer, { host, what: `${repository} ${path}` })
+    throw refusal(answer, { host, what: nameOf(repository, path) })
   }
 
   const manifestAnswer = (method: 'GET' | 'HEAD', repository: string, reference: string, signal: AbortSignal) =>
@@ -203,6 +203,12 @@ async function skip({ body, url }: HttpAnswer, offset: number): Promise<void> {
       for (const event of events) body.on(event, done)
     })
   }
+}
+
+/** As people write it: `team/app:1.0`, `team/app@sha256:…`. */
+function nameOf(repository: string, path: string): string {
+  const reference = path.slice(path.indexOf('/') + 1)
+  return `${repository}${reference.includes(':') ? '@' : ':'}${reference}`
 }
 
 function refusal(answer: HttpAnswer, { host, what }: { host: string; what: string }): UpstreamError {
