@@ -64,18 +64,29 @@ export function createDamage(options: {
       return { verdict: 'sound' as const, readBytes }
     }
     const recorded = await record(digest, finding)
-    if (!recorded) return { verdict: 'unnamed' as const, readBytes }
-    if (findingOf(digest, await look(), []) !== undefined) return { verdict: 'damaged' as const, readBytes }
-    await forget(digest, 'the bytes of a blob were pushed again while they were looked at')
-    return { verdict: 'sound' as const, readBytes }
+    if (recorded === undefined) return { verdict: 'unnamed' as const, readBytes }
+    if (findingOf(digest, await look(), []) === undefined) {
+      await forget(digest, 'the bytes of a blob were pushed again while they were looked at')
+      return { verdict: 'sound' as const, readBytes }
+    }
+    // Bytes that were removed after their last name, while they were looked at, are no damage either.
+    if ((await repositoriesOf(store, digest)).length === 0) {
+      await forget(digest, 'a damaged blob is not needed any more')
+      return { verdict: 'unnamed' as const, readBytes }
+    }
+    if (recorded.isNew) log.error(recorded.data, describeDamage(recorded.data))
+    return { verdict: 'damaged' as const, readBytes }
   }
 
-  /** False where nothing names the digest. */
-  async function record(digest: string, finding: Finding): Promise<boolean> {
+  /** Undefined where nothing names the digest: then there is no record either. */
+  async function record(
+    digest: string,
+    finding: Finding,
+  ): Promise<{ data: DamagedBlob['data']; isNew: boolean } | undefined> {
     const repositories = await repositoriesOf(store, digest)
     const images = await imagesOf(store, digest, repositories)
     const data = { digest, ...finding, foundAt: new Date(options.now()).toISOString(), repositories, images }
-    const isNew = await store.transaction(actor, async (transaction) => {
+    return store.transaction(actor, async (transaction) => {
       const known = await findDamaged(transaction, digest)
       if ((await repositoriesOf(transaction, digest)).length === 0) {
         if (known !== undefined) await transaction.delete(damagedBlobKind, known.id)
@@ -85,10 +96,8 @@ export function createDamage(options: {
       else {
         await transaction.update(damagedBlobKind, known.id, { data: { ...data, foundAt: known.data.foundAt } })
       }
-      return known === undefined
+      return { data, isNew: known === undefined }
     })
-    if (isNew === true) log.error(data, describeDamage(data))
-    return isNew !== undefined
   }
 
   async function forget(digest: string, message: string): Promise<void> {

@@ -13,7 +13,7 @@ import type { Mirrors } from './mirrors.ts'
 import { pushManifest } from './push.ts'
 import type { Quota } from './quota.ts'
 import { findLink, linkBlob, renewLink } from './repository.ts'
-import { openConfig } from './upstream-config.ts'
+import { openUpstreamBlob, requireUpstreamSize } from './upstream-blob.ts'
 
 export interface ImportRequest {
   source: string
@@ -160,7 +160,9 @@ export function createImporter(options: {
     context: { source: ImportSource; client: RegistryClient; platforms: readonly string[]; signal: AbortSignal },
   ): Promise<void> {
     const { source, client, platforms, signal } = context
-    const [platform] = await platformsOf(manifest, (config) => openConfig(client, source.repository, config, signal))
+    const [platform] = await platformsOf(manifest, (config) =>
+      openUpstreamBlob(client, source.repository, config, signal),
+    )
     const fits = platform !== undefined && platforms.some((one) => platform === one || platform.startsWith(`${one}/`))
     if (fits) return
     throw new FreeholdError(
@@ -247,13 +249,11 @@ export function createImporter(options: {
           known !== undefined &&
           (await client.blobSize(source.repository, blob.digest, signal)) === known.sizeBytes
         ) {
-          requireSize(blob, known.sizeBytes)
+          requireUpstreamSize(blob, known.sizeBytes)
           await linkBlob(store, actor, { repository, digest: blob.digest, sizeBytes: known.sizeBytes, limits })
           return
         }
-        const { bytes: stream, sizeBytes: announcedBytes } = await client.blob(source.repository, blob.digest, signal)
-        if (announcedBytes !== blob.size) stream.destroy()
-        requireSize(blob, announcedBytes)
+        const stream = await openUpstreamBlob(client, source.repository, blob, signal)
         const counted = new Transform({
           transform(piece: Buffer, _encoding, done) {
             tally.copied(piece.length)
@@ -308,12 +308,6 @@ function tooManyManifests(): FreeholdError {
     'conflict',
     `The image has more than ${manifestsLimit} manifests, or more than ${mebibytes} MiB of them.`,
   )
-}
-
-/** What a registry says beforehand must hold: room was made for that much, and memory. */
-function requireSize({ digest, size }: Descriptor, sizeBytes: number): void {
-  if (size === sizeBytes) return
-  throw new FreeholdError('upstream-failed', `The manifest says ${digest} has ${size} bytes; it has ${sizeBytes}.`)
 }
 
 function distinct(blobs: readonly Descriptor[]): Descriptor[] {

@@ -12,7 +12,7 @@ import { mirrorManifest } from './push.ts'
 import type { Quota } from './quota.ts'
 import { findManifest, findTag } from './repository.ts'
 import { createSingleFlight } from './single-flight.ts'
-import { openConfig } from './upstream-config.ts'
+import { openUpstreamBlob } from './upstream-blob.ts'
 
 export const mirrorActor: Actor = { type: 'system', id: 'registry-mirror', name: 'registry mirror' }
 /** A tag is asked for again after this long. */
@@ -143,7 +143,7 @@ export function createMirrorManifests(options: {
       return await platformsOf(manifest, async (config) => {
         const here = await blobs.stat(config.digest)
         if (here !== undefined) return here.sizeBytes === config.size ? blobs.open(config.digest) : undefined
-        return openConfig(client, source.repository, config, AbortSignal.timeout(askLimitMs))
+        return openUpstreamBlob(client, source.repository, config, AbortSignal.timeout(askLimitMs))
       })
     } catch (error) {
       const { digest } = manifest.platformConfig ?? {}
