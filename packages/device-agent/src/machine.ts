@@ -1,0 +1,55 @@
+import { readFile, statfs } from 'node:fs/promises'
+import { cpus, freemem, hostname, loadavg, networkInterfaces, release, totalmem, type, uptime } from 'node:os'
+import type { DeviceStatus } from '@freehold/contracts'
+
+export type MachineStatus = NonNullable<DeviceStatus['machine']>
+
+/** The machine as it is now; what it does not tell is null. `folder`: on the file system whose room counts. */
+export async function machineStatus(folder: string): Promise<MachineStatus> {
+  const [space, temperatureCelsius] = await Promise.all([spaceOf(folder), temperature()])
+  return {
+    architecture: process.arch,
+    operatingSystem: `${type()} ${release()}`.slice(0, 200),
+    cpuCores: cpus().length,
+    load: loadavg()[0] ?? null,
+    memoryBytes: totalmem(),
+    memoryFreeBytes: freemem(),
+    ...space,
+    temperatureCelsius,
+    uptimeSeconds: Math.round(uptime()),
+    addresses: addresses(),
+    timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  }
+}
+
+/** At most 253 characters, as names of hosts are. */
+export function hostName(): string {
+  return hostname().slice(0, 253)
+}
+
+async function spaceOf(folder: string): Promise<{ storageBytes: number | null; storageFreeBytes: number | null }> {
+  try {
+    const { bsize, blocks, bavail } = await statfs(folder)
+    return { storageBytes: bsize * blocks, storageFreeBytes: bsize * bavail }
+  } catch {
+    return { storageBytes: null, storageFreeBytes: null }
+  }
+}
+
+/** Linux tells thousandths of a degree; many machines tell nothing. */
+async function temperature(): Promise<number | null> {
+  try {
+    const thousandths = Number(await readFile('/sys/class/thermal/thermal_zone0/temp', 'utf8'))
+    return Number.isFinite(thousandths) ? thousandths / 1000 : null
+  } catch {
+    return null
+  }
+}
+
+function addresses(): string[] {
+  return Object.values(networkInterfaces())
+    .flatMap((entries) => entries ?? [])
+    .filter(({ internal }) => !internal)
+    .map(({ address }) => address.slice(0, 64))
+    .slice(0, 16)
+}
