@@ -44,7 +44,12 @@ export interface FakeNode {
 export function createFakeControlPlane(): Omit<FakeControlPlane, 'url' | 'stop'> {
   let made = 0
   const at = () => new Date(fake.nowMs()).toISOString()
-  const makeToken = () => `nodetoken-${++made}-${'x'.repeat(24)}`
+  const expiries = new Map<string, number>()
+  const makeToken = () => {
+    const token = `nodetoken-${++made}-${'x'.repeat(24)}`
+    if (fake.tokenLifeMs !== null) expiries.set(token, fake.nowMs() + fake.tokenLifeMs)
+    return token
+  }
   const expiresAt = () => (fake.tokenLifeMs === null ? null : new Date(fake.nowMs() + fake.tokenLifeMs).toISOString())
   const rhythm = () => ({ at: at(), heartbeatIntervalMs: fake.intervalMs })
 
@@ -92,6 +97,7 @@ export function createFakeControlPlane(): Omit<FakeControlPlane, 'url' | 'stop'>
     if (!node) return problem(404, 'not-found', 'No such node.')
     const index = node.tokens.indexOf(bearer ?? '')
     if (index < 0) return problem(401, 'unauthenticated', `The token ${bearer} is not this node's.`)
+    if (fake.nowMs() > (expiries.get(bearer ?? '') ?? Infinity)) return problem(401, 'token-expired', 'Expired.')
     // The newest came first; using one ends those before it.
     node.tokens.splice(index + 1)
     node.heartbeats += 1

@@ -61,7 +61,7 @@ interface Memory {
 }
 
 export function createLink(options: {
-  connector: CloudlyConnector
+  connector: Pick<CloudlyConnector, 'register' | 'heartbeat'>
   store: StateStore
   joinToken: Secret | null
   intervalMs: number
