@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { dirname } from 'node:path'
 import type { DeviceStatus } from '@freehold/contracts'
 import { FreeholdError } from '@freehold/contracts/lean'
 import { type Clock, createDriver, type Random, systemClock, systemRandom } from '@freehold/reconcile'
 import packageJson from '../package.json' with { type: 'json' }
+import { randomUUID } from './builtin.ts'
 import { type Config, readConfig } from './config.ts'
 import { CloudlyConnector } from './control-plane/connector.ts'
 import { createLink, type Link, type LinkStatus } from './control-plane/link.ts'

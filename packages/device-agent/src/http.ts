@@ -1,10 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
-
-/**
- * Node's HTTP modules. Importing them by name would read every export, one of which loads Node's own WebSocket and fetch
- * client: 12 MB that an agent at rest would keep for nothing. TLS is loaded by the first `https:` address alone.
- */
-export const { Agent, createServer, request: requestPlain } = process.getBuiltinModule('node:http')
+import { requestPlain } from './builtin.ts'
 
 export interface Answer {
   status: number
@@ -89,6 +84,7 @@ function headersOfBody(body: string | undefined): Record<string, string> {
   return { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
 }
 
+/** TLS is loaded by the first `https:` address, not before. */
 function requestOf(url: URL): typeof requestPlain {
   return url.protocol === 'https:' ? process.getBuiltinModule('node:https').request : requestPlain
 }

@@ -1,6 +1,17 @@
-import { readFile, statfs } from 'node:fs/promises'
-import { cpus, freemem, hostname, loadavg, networkInterfaces, release, totalmem, type, uptime } from 'node:os'
 import type { DeviceStatus } from '@freehold/contracts'
+import {
+  cpus,
+  freemem,
+  hostname,
+  loadavg,
+  networkInterfaces,
+  readFile,
+  release,
+  statfs,
+  totalmem,
+  type,
+  uptime,
+} from './builtin.ts'
 
 export type MachineStatus = NonNullable<DeviceStatus['machine']>
 
@@ -18,13 +29,22 @@ export async function machineStatus(folder: string): Promise<MachineStatus> {
     temperatureCelsius,
     uptimeSeconds: Math.round(uptime()),
     addresses: addresses(),
-    timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timeZone: await timeZone(),
   }
 }
 
 /** At most 253 characters, as names of hosts are. */
 export function hostName(): string {
   return hostname().slice(0, 253)
+}
+
+/**
+ * By name, from where Linux keeps it: asking `Intl` would load the tables of all languages, 8 MB. The environment goes
+ * first, since balenaOS itself runs in UTC.
+ */
+async function timeZone(): Promise<string | null> {
+  const name = process.env.TZ ?? (await readFile('/etc/timezone', 'utf8').catch(() => 'UTC')).trim()
+  return /^[A-Za-z0-9_+/-]{1,64}$/.test(name) ? name : null
 }
 
 async function spaceOf(folder: string): Promise<{ storageBytes: number | null; storageFreeBytes: number | null }> {

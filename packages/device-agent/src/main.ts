@@ -10,7 +10,13 @@ import { flushCompileCache } from 'node:module'
 import { dirname, join } from 'node:path'
 
 /** A small young generation and no optimising compilers: an agent waits far more than it computes. */
-const leanFlags = ['--max-semi-space-size=1', '--no-opt', '--no-maglev', '--disable-warning=ExperimentalWarning']
+const leanFlags = [
+  '--max-semi-space-size=1',
+  '--no-opt',
+  '--no-maglev',
+  '--optimize-for-size',
+  '--disable-warning=ExperimentalWarning',
+]
 const stage = Number(process.env.BASEOS_AGENT_STAGE ?? 0)
 const argv = process.argv.slice(2)
 const staysUp = argv.length === 0 || argv[0] === 'start'

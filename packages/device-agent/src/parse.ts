@@ -9,13 +9,18 @@ export function fieldsOf(value: unknown): Fields {
   return isFields(value) ? value : {}
 }
 
-/** `characters`: what is longer is cut, whole characters only; control characters become spaces. */
+/** `characters`: what is longer is cut; control characters become spaces, lone surrogates a replacement mark. */
 export function textOf(value: unknown, characters: number): string | null {
   if (typeof value !== 'string') return null
-  return value
-    .slice(0, characters)
-    .toWellFormed()
-    .replace(/\p{Cc}/gu, ' ')
+  let text = ''
+  // No regular expression of Unicode properties: it would load Node's tables of all languages, 8 MB.
+  for (const character of value.slice(0, characters)) text += isControl(character.charCodeAt(0)) ? ' ' : character
+  return text.toWellFormed()
+}
+
+/** C0, delete and C1 (ISO/IEC 6429). */
+function isControl(code: number): boolean {
+  return code < 0x20 || (code >= 0x7f && code < 0xa0)
 }
 
 export function numberOf(value: unknown): number | null {

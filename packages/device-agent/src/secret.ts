@@ -1,6 +1,6 @@
-import { inspect } from 'node:util'
-
 const redacted = '[redacted]'
+/** What `util.inspect` asks an object for; the module itself would cost an agent memory. */
+const inspected = Symbol.for('nodejs.util.inspect.custom')
 
 /** A token or key. Text, JSON and inspection show nothing of it; only `reveal()` does, for the one place that sends it. */
 export class Secret {
@@ -22,7 +22,7 @@ export class Secret {
     return redacted
   }
 
-  [inspect.custom](): string {
+  [inspected](): string {
     return redacted
   }
 }

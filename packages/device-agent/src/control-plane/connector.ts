@@ -69,7 +69,9 @@ export class CloudlyConnector {
   }
 
   #refusalOf(answer: Answer, body: unknown): Exclude<Asked<never>, { kind: 'answered' }> {
-    const said = this.#redactor.clean(textOf(fieldsOf(fieldsOf(body).error).message, 500) ?? '')
+    const { message: theirs } = fieldsOf(fieldsOf(body).error)
+    // Cleaned before it is cut: half a secret would not be known any more.
+    const said = typeof theirs === 'string' ? textOf(this.#redactor.clean(theirs), 500) : null
     const message = `The control plane answered ${answer.status}${said ? `: ${said}` : ''}`
     const { status } = answer
     if (status === 429 || status === 503) {

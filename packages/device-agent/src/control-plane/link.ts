@@ -88,7 +88,7 @@ export function createLink(options: {
     message: isRegistered ? 'It has a node token.' : 'It has not registered yet.',
   }
   const become = (state: LinkStatus['state'], message: string) => {
-    if (memory.state !== state) log.info(`Control plane: ${state}.`, { message })
+    if (memory.state !== state) log.info(`Control plane: ${state}.`, { why: message })
     memory.state = state
     memory.message = message
   }
@@ -212,7 +212,7 @@ export function createLink(options: {
 
   const backoff: Backoff = {
     get minMs() {
-      return Math.min(5_000, backoff.maxMs)
+      return Math.min(5_000, Math.max(1_000, memory.intervalMs / 12))
     },
     get maxMs() {
       return Math.min(15 * 60_000, Math.max(5_000, memory.intervalMs))

@@ -1,11 +1,19 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname } from 'node:path'
 import { FreeholdError } from '@freehold/contracts/lean'
+import {
+  chmod,
+  createHash,
+  createServer,
+  mkdir,
+  randomBytes,
+  readFile,
+  rm,
+  timingSafeEqual,
+  writeFile,
+} from '../builtin.ts'
 import type { LocalApiAddress } from '../config.ts'
-import { createServer } from '../http.ts'
 import { type Log, sentenceOf } from '../log.ts'
 import { fieldsOf, isFields, parseJson } from '../parse.ts'
 import { type Redactor, Secret } from '../secret.ts'

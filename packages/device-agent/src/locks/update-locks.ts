@@ -1,7 +1,7 @@
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FreeholdError } from '@freehold/contracts/lean'
 import type { Clock } from '@freehold/reconcile'
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from '../builtin.ts'
 import { type Log, sentenceOf } from '../log.ts'
 import { fieldsOf, listOf, numberOf, parseJson, textOf } from '../parse.ts'
 

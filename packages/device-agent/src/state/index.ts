@@ -6,10 +6,9 @@
  * 3. Files are readable by their owner alone.
  * 4. What can be read neither here nor in `.previous` is put aside as `.damaged` and counts as no state.
  */
-import { constants } from 'node:fs'
-import { copyFile, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FreeholdError } from '@freehold/contracts/lean'
+import { copyFile, mkdir, open, readFile, rename, rm } from '../builtin.ts'
 import { parseJson } from '../parse.ts'
 import { type DeviceState, readState, writeState } from './state.ts'
 
@@ -83,7 +82,7 @@ async function save(path: string, state: DeviceState): Promise<void> {
 async function keepPrevious(path: string): Promise<void> {
   const copy = `${path}.previous.new`
   await rm(copy, { force: true })
-  await copyFile(path, copy, constants.COPYFILE_EXCL)
+  await copyFile(path, copy)
   const file = await open(copy, 'r+')
   try {
     await file.chmod(0o600)

@@ -1,5 +1,5 @@
-import { randomBytes, randomUUID } from 'node:crypto'
 import { deviceNodeIdPattern, deviceTokenPattern } from '@freehold/contracts/lean'
+import { randomBytes, randomUUID } from '../builtin.ts'
 import { type Fields, fieldsOf, isFields, numberOf, textOf } from '../parse.ts'
 import type { PendingUpdate } from '../supervisor/update.ts'
 

@@ -170,7 +170,8 @@ export class SupervisorClient {
   }
 
   #errorOf(call: Call, answer: Answer): SupervisorError {
-    const said = this.#redactor.clean(sentenceIn(answer.body))
+    // Cleaned before it is cut: half a secret would not be known any more.
+    const said = sentenceIn(this.#redactor.clean(answer.body))
     if (answer.status === 401) {
       const advice = this.#key
         ? 'It refuses the key: restart this service, so that it is given the present one.'

@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import type { Clock } from '@freehold/reconcile'
+import { randomUUID } from '../builtin.ts'
 import { type Log, sentenceOf } from '../log.ts'
 import { type SupervisorClient, SupervisorError } from './client.ts'
 import {
@@ -44,14 +44,17 @@ export function createUpdater(options: {
     monotonicMs,
     log,
     limits = watchLimits,
-    lookEveryMs = { first: 2_000, later: 10_000 },
+    lookEveryMs = { first: 1_000, later: 10_000 },
   } = options
   let last: UpdateStatus | null = null
   let running: { stop: AbortController; ended: Promise<void> } | undefined
   const waiting = new Set<() => void>()
 
   const publish = (status: UpdateStatus) => {
-    if (last?.outcome !== status.outcome) log.info('The update is now said to be:', { ...status })
+    if (last?.outcome !== status.outcome) {
+      const { message, ...facts } = status
+      log.info(`Update: ${status.outcome}. ${message}`, facts)
+    }
     last = status
     for (const wake of waiting) wake()
   }
