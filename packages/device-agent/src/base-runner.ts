@@ -11,7 +11,7 @@ import { firstPauseMs } from './control-plane/rules.ts'
 import { startLocalApi } from './local-api/index.ts'
 import { createUpdateLocks, type UpdateLocks } from './locks/update-locks.ts'
 import { createLog, type Log, sentenceOf } from './log.ts'
-import { hostName, machineStatus } from './machine.ts'
+import { boundedStatus, hostName, machineStatus } from './machine.ts'
 import { createRedactor, type Redactor, Secret } from './secret.ts'
 import { openStateFile, type StateFile } from './state/index.ts'
 import { openStateStore, type StateStore } from './state/store.ts'
@@ -58,6 +58,7 @@ export class BaseRunner {
   #updater: Updater | undefined
   #link: Link | undefined
   #storageProblem: string | null = null
+  #isStarted = false
   #stops: (() => Promise<void>)[] = []
 
   constructor(config: Config, parts: Partial<RunnerParts> = {}) {
@@ -92,6 +93,7 @@ export class BaseRunner {
   /** Resolves when everything runs; it goes on until `stop()`. Throws where the local API cannot listen. */
   async start(): Promise<void> {
     const { cloudlyUrl, supervisorAddress } = this.#config
+    this.#isStarted = true
     const store = await this.#opened()
     await store.flush().catch((error: unknown) => this.#onStorageProblem(sentenceOf(error)))
     await this.#locks.adopt()
@@ -112,7 +114,7 @@ export class BaseRunner {
     this.#startHeartbeats(store)
   }
 
-  /** Releases the update locks and ends what runs; a pending update is gone on with at the next start. */
+  /** Ends what runs. Update locks stay until their leases end, for the next agent to adopt; a pending update is gone on with at the next start. */
   async stop(): Promise<void> {
     const stops = this.#stops.splice(0).reverse()
     for (const stop of stops) await stop()
@@ -190,7 +192,7 @@ export class BaseRunner {
     const { clock, monotonicMs } = this.#parts
     const remember = async (pendingUpdate: Parameters<Updater['resume']>[0] | null) => {
       // A one-shot command leaves the file to the process that runs.
-      if (this.#stops.length === 0) return
+      if (!this.#isStarted) return
       try {
         await store.change((state) => ({ ...state, pendingUpdate }))
       } catch (error) {
@@ -262,7 +264,7 @@ export class BaseRunner {
 
   async #collect(picture: SupervisorPicture): Promise<DeviceStatus> {
     const problems = [this.#storageProblem, this.#store?.problem ?? null, picture.supervisor.problem]
-    return {
+    const status: DeviceStatus = {
       agentVersion: packageJson.version,
       hostname: hostName(),
       machine: await machineStatus(dirname(this.#config.statePath)),
@@ -271,6 +273,7 @@ export class BaseRunner {
       locks: this.#locks.owners(),
       problems: problems.flatMap((problem) => (problem === null ? [] : [this.#redactor.clean(problem).slice(0, 500)])),
     }
+    return boundedStatus(status)
   }
 
   #linkStatus(store: StateStore): RunnerStatus['cloudly'] {

@@ -3,7 +3,7 @@ import { BaseRunner } from './base-runner.ts'
 import { sentenceOf } from './log.ts'
 import { SupervisorError } from './supervisor/client.ts'
 
-export const helpText = `Usage: baserunner [command]
+const helpText = `Usage: baserunner [command]
 
 Commands:
   start                     run the device agent until it is told to stop (default)

@@ -1,4 +1,5 @@
 import type { DeviceStatus } from '@freehold/contracts'
+import { deviceLimits } from '@freehold/contracts/lean'
 import {
   cpus,
   freemem,
@@ -31,6 +32,16 @@ export async function machineStatus(folder: string): Promise<MachineStatus> {
     addresses: addresses(),
     timeZone: await timeZone(),
   }
+}
+
+/** Room for everything but the applications, whose names others choose, within the limit of a request. */
+const statusLimitBytes = deviceLimits.requestBytes - 8 * 1024
+
+/** The status without its applications where it would be too large to be sent. */
+export function boundedStatus(status: DeviceStatus): DeviceStatus {
+  if (Buffer.byteLength(JSON.stringify(status)) <= statusLimitBytes) return status
+  const problem = 'What the Supervisor tells of the applications is too large to be reported.'
+  return { ...status, apps: null, problems: [...status.problems, problem] }
 }
 
 /** At most 253 characters, as names of hosts are. */

@@ -40,6 +40,8 @@ function replaceProcess(): void {
     BASEOS_AGENT_STAGE: String(stage + 1),
     NODE_COMPILE_CACHE: cache,
     MALLOC_ARENA_MAX: '1',
+    MALLOC_TOP_PAD_: '0',
+    MALLOC_TRIM_THRESHOLD_: '65536',
   }
   try {
     mkdirSync(cache, { recursive: true, mode: 0o700 })

@@ -42,6 +42,7 @@ export async function startLocalApi(options: {
   const { address, agent, redactor, log } = options
   const token = await ensureToken(options.tokenPath)
   redactor.remember(token)
+  const underWay = new Set<Promise<void>>()
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
     try {
       if (!isAllowed(request, token)) {
@@ -57,10 +58,11 @@ export async function startLocalApi(options: {
       if (!(error instanceof FreeholdError)) log.error('A local request failed.', { reason: sentenceOf(error) })
     }
   }
-  const server = createServer(
-    { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 },
-    (...both) => void handle(...both),
-  )
+  const limits = { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 }
+  const server = createServer(limits, (request, response) => {
+    const handled = handle(request, response).finally(() => underWay.delete(handled))
+    underWay.add(handled)
+  })
   server.maxConnections = mostConnections
   await listen(server, address)
   return {
@@ -69,6 +71,7 @@ export async function startLocalApi(options: {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeAllConnections()
       await closed
+      await Promise.all(underWay)
     },
   }
 }

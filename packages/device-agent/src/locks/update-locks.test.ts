@@ -84,6 +84,10 @@ test('an agent that was killed finds its owners again, each with a new lease', a
   await clock.advance(5_100)
   await expect.poll(() => next.owners()).toEqual(['migration'])
   await next.stop()
+  expect(await isLocked()).toBe(true)
+  const last = locksOf()
+  await last.adopt()
+  await last.release('migration')
   expect(await isLocked()).toBe(false)
 })
 

@@ -25,7 +25,10 @@ export interface UpdateLocks {
   ended(owner: string): Promise<void>
   /** Takes over what an agent before this one left behind. */
   adopt(): Promise<void>
-  /** Releases everything. */
+  /**
+   * Waits for what is under way. Leased locks stay in the file: whoever took one still relies on it, and the next agent
+   * adopts it.
+   */
   stop(): Promise<void>
 }
 
@@ -128,7 +131,8 @@ export function createUpdateLocks(options: { directory: string; clock: Clock; lo
         if (held.size === 0) await rm(path, { force: true })
       }),
     stop: async () => {
-      for (const owner of [...held.keys()]) await release(owner)
+      for (const lease of held.values()) lease.cancel()
+      await queue
     },
   }
 }

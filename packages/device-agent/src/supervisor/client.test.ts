@@ -2,9 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
+import { deviceStatusSchema } from '@freehold/contracts'
 import { systemClock } from '@freehold/reconcile'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createLog } from '../log.ts'
+import { boundedStatus } from '../machine.ts'
 import { createRedactor, Secret } from '../secret.ts'
 import { SupervisorClient, SupervisorError } from './client.ts'
 import { createSupervisorReader } from './reader.ts'
@@ -126,6 +128,27 @@ test('a picture tells a wrong key, a slow engine, an absent Supervisor and none 
   })
   supervisor.isAway = true
   expect(await pictureOf(clientOf())).toMatchObject({ supervisor: { state: 'unavailable' }, device: null })
+})
+
+test('however much a Supervisor tells, a status stays within what the control plane takes', async () => {
+  const huge = (character: string) => character.repeat(1_000)
+  const many = Array.from({ length: 40 }, () => ({ name: huge('ä'), serviceName: huge('語'), status: huge('x') }))
+  const device = {
+    os_version: huge('o'),
+    commit: huge('c'),
+    ip_address: 7,
+    update_failed: 'yes',
+    download_progress: '1',
+  }
+  supervisor.next.push({ status: 200, body: JSON.stringify(device) })
+  const told = await clientOf().device()
+  expect(told).toMatchObject({ ipAddress: null, updateFailed: null, downloadProgress: null })
+  const apps = { appState: {}, containers: many.slice(0, 5), images: many.slice(0, 35) }
+  supervisor.next.push({ status: 200, body: JSON.stringify(apps) })
+  const status = deviceStatusSchema.parse({ device: told, apps: await clientOf().apps() })
+  expect(status.apps?.images).toHaveLength(32)
+  expect(boundedStatus(status)).toMatchObject({ apps: null, problems: [expect.stringContaining('too large')] })
+  expect(boundedStatus({ ...status, apps: null }).problems).toEqual([])
 })
 
 const updaterOf = (remembered: (PendingUpdate | null)[] = []) =>

@@ -87,7 +87,7 @@ export function createUpdater(options: {
     running = undefined
   }
 
-  const request: Updater['request'] = async ({ force, requestedBy }) => {
+  const ask: Updater['request'] = async ({ force, requestedBy }) => {
     const before = await client.device()
     const pending = { id: randomUUID(), requestedBy, commitBefore: before.commit }
     await end()
@@ -110,8 +110,13 @@ export function createUpdater(options: {
     return last ?? updateStatus(newWatch, pending, 0)
   }
 
+  let queue: Promise<unknown> = Promise.resolve()
   return {
-    request,
+    request: (wanted) => {
+      const asked = queue.then(() => ask(wanted))
+      queue = asked.catch(() => undefined)
+      return asked
+    },
     resume: begin,
     status: () => last,
     settled: (signal) =>
