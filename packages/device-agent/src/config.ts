@@ -3,7 +3,7 @@ import { deviceNodeIdPattern, deviceTokenPattern, FreeholdError } from '@freehol
 import { type LogLevel, logLevels } from './log.ts'
 import { Secret } from './secret.ts'
 
-/** Everything the agent is configured by; `docs/devices.md` explains each variable. */
+/** Everything the agent is configured by; `docs/device-agent.md` explains each variable. */
 export interface Config {
   /** Null: no control plane, said as `not-configured`. */
   cloudlyUrl: URL | null
