@@ -5,6 +5,7 @@
 export * from './access.ts'
 export * from './agents.ts'
 export * from './clusters.ts'
+export * from './devices.ts'
 export * from './digest.ts'
 export * from './errors.ts'
 export * from './external-registries.ts'

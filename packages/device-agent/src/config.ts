@@ -1,0 +1,107 @@
+import { isAbsolute } from 'node:path'
+import { deviceNodeIdPattern, deviceTokenPattern, FreeholdError } from '@freehold/contracts/lean'
+import { type LogLevel, logLevels } from './log.ts'
+import { Secret } from './secret.ts'
+
+/** Everything the agent is configured by; `docs/device-agent.md` explains each variable. */
+export interface Config {
+  /** Null: no control plane, said as `not-configured`. */
+  cloudlyUrl: URL | null
+  joinToken: Secret | null
+  nodeToken: Secret | null
+  /** Fixed by the owner; wins over the one in the state file. */
+  nodeId: string | null
+  statePath: string
+  heartbeatIntervalMs: number
+  /** Null: no Supervisor, said as `not-configured`. */
+  supervisorAddress: URL | null
+  supervisorApiKey: Secret | null
+  /** Null: no local API. */
+  localApi: LocalApiAddress | null
+  /** Where the local API's token is kept. */
+  localTokenPath: string
+  lockDirectory: string
+  logLevel: LogLevel
+}
+
+export type LocalApiAddress = { kind: 'socket'; path: string } | { kind: 'loopback'; host: string; port: number }
+
+/** The name of a variable, and what it must look like. */
+type Fault = [name: string, expected: string]
+
+/** Reads the environment; throws one `invalid-input` that names every fault, without the values. Empty means not set. */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const faults: Fault[] = []
+  const read = <Value>(name: string, expected: string, parse: (text: string) => Value | undefined): Value | null => {
+    const text = environment[name]?.trim()
+    if (!text) return null
+    const value = parse(text)
+    if (value === undefined) faults.push([name, expected])
+    return value ?? null
+  }
+  const token = (name: string) =>
+    read(name, 'a token without spaces, 8 to 512 characters', (text) =>
+      deviceTokenPattern.test(text) ? new Secret(text) : undefined,
+    )
+  const path = (name: string) => read(name, 'an absolute path', (text) => (isAbsolute(text) ? text : undefined))
+  const url = (name: string, expected: string) => read(name, expected, parseHttpUrl)
+
+  const statePath = path('BASEOS_STATE_PATH') ?? '/data/baseos/state.json'
+  const localApi = read('BASEOS_LOCAL_API', 'unix:///absolute/path or http://127.0.0.1:port', parseLocalApi)
+  const config: Config = {
+    cloudlyUrl: url('BASEOS_CLOUDLY_URL', 'the address of the control plane, like https://cloud.example.com'),
+    joinToken: token('BASEOS_JOIN_TOKEN'),
+    nodeToken: token('BASEOS_NODE_TOKEN'),
+    nodeId: read('BASEOS_NODE_ID', 'letters, digits and . _ : -, at most 128', (text) =>
+      deviceNodeIdPattern.test(text) ? text : undefined,
+    ),
+    statePath,
+    heartbeatIntervalMs:
+      read('BASEOS_HEARTBEAT_INTERVAL_MS', 'whole milliseconds from 1000 to 86400000', parseIntervalMs) ?? 60_000,
+    supervisorAddress: url('BALENA_SUPERVISOR_ADDRESS', 'the address of the Supervisor, like http://127.0.0.1:48484'),
+    supervisorApiKey: read('BALENA_SUPERVISOR_API_KEY', 'the key of the Supervisor, without spaces', (text) =>
+      /^[\x21-\x7e]{1,512}$/.test(text) ? new Secret(text) : undefined,
+    ),
+    localApi,
+    localTokenPath: path('BASEOS_LOCAL_TOKEN_PATH') ?? defaultTokenPath(localApi, statePath),
+    lockDirectory: path('BASEOS_LOCK_DIR') ?? '/tmp/balena',
+    logLevel:
+      read('BASEOS_LOG_LEVEL', logLevels.join(', '), (text) => logLevels.find((level) => level === text)) ?? 'info',
+  }
+  if (faults.length > 0) throw wrongSettings(faults)
+  return config
+}
+
+function wrongSettings(faults: Fault[]): FreeholdError {
+  const lines = faults.map(([name, expected]) => `  ${name}: ${expected}`)
+  return new FreeholdError('invalid-input', `The settings of the device agent are wrong:\n${lines.join('\n')}`, {
+    details: faults.map(([name, message]) => ({ path: name, message })),
+  })
+}
+
+/** No user name or password in it: they would be logged with the address. */
+function parseHttpUrl(text: string): URL | undefined {
+  const url = URL.parse(text)
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
+    return undefined
+  return url
+}
+
+function parseIntervalMs(text: string): number | undefined {
+  const value = Number(text)
+  return /^\d+$/.test(text) && value >= 1_000 && value <= 86_400_000 ? value : undefined
+}
+
+function parseLocalApi(text: string): LocalApiAddress | undefined {
+  const socket = /^unix:\/\/(\/.+)$/.exec(text)?.[1]
+  if (socket !== undefined) return { kind: 'socket', path: socket }
+  const [, host, port] = /^http:\/\/(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})\/?$/.exec(text) ?? []
+  if (host === undefined || Number(port) > 65_535) return undefined
+  return { kind: 'loopback', host: host === '[::1]' ? '::1' : host, port: Number(port) }
+}
+
+/** Beside the socket, for whoever shares it; never there beside the state, which the sharer must not see. */
+function defaultTokenPath(address: LocalApiAddress | null, statePath: string): string {
+  const neighbour = address?.kind === 'socket' ? address.path : statePath
+  return `${neighbour}.token`
+}

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { expect, test } from 'vitest'
+
+const root = join(import.meta.dirname, '../../..')
+const room = join(import.meta.dirname, '..')
+
+test('what the Dockerfile copies is all that the agent needs to start', async () => {
+  const image = await mkdtemp(join(tmpdir(), 'freehold-device-image-'))
+  try {
+    const dockerfile = await readFile(join(room, 'Dockerfile'), 'utf8')
+    const copies = [...dockerfile.matchAll(/^COPY (?!--from)(.+)$/gm)].map(([, paths = '']) => paths.split(' '))
+    expect(copies.length).toBeGreaterThan(3)
+    for (const paths of copies) {
+      const target = paths.at(-1) ?? ''
+      for (const source of paths.slice(0, -1)) {
+        const isInto = target.endsWith('/')
+        await cp(join(root, source), join(image, isInto ? join(target, basename(source)) : target), { recursive: true })
+      }
+    }
+    const links = [...(/ln -s (.+) node_modules\/@freehold\//.exec(dockerfile)?.[1]?.split(' ') ?? [])]
+    await mkdir(join(image, 'node_modules/@freehold'), { recursive: true })
+    for (const link of links) await symlink(link, join(image, 'node_modules/@freehold', basename(link)))
+
+    const [, main = ''] = /"\/app\/(packages\/.+?)"\]/.exec(dockerfile) ?? []
+    const { code, text } = await outputOf([join(image, main), 'status'])
+    expect([code, text]).toEqual([0, expect.stringContaining('not-configured')])
+  } finally {
+    await rm(image, { recursive: true, force: true })
+  }
+})
+
+test('the compose file asks for the Supervisor and keeps the state on a volume that no other service needs', async () => {
+  const compose = await readFile(join(room, 'docker-compose.yml'), 'utf8')
+  expect(compose).toMatch(/io\.balena\.features\.supervisor-api: ['"]1['"]/)
+  expect(compose).toContain('- baseos-data:/data/baseos')
+  expect(compose).toMatch(/BASEOS_LOCAL_API: unix:\/\/\/run\/baseos\//)
+})
+
+function outputOf(argv: string[]): Promise<{ code: number | null; text: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, argv, { env: { PATH: process.env.PATH }, stdio: ['ignore', 'pipe', 'pipe'] })
+    let text = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    child.once('error', reject)
+    child.once('close', (code) => resolve({ code, text }))
+  })
+}

@@ -1,0 +1,54 @@
+const redacted = '[redacted]'
+/** What `util.inspect` asks an object for; the module itself would cost an agent memory. */
+const inspected = Symbol.for('nodejs.util.inspect.custom')
+
+/** A token or key. Text, JSON and inspection show nothing of it; only `reveal()` does, for the one place that sends it. */
+export class Secret {
+  readonly #value: string
+
+  constructor(value: string) {
+    this.#value = value
+  }
+
+  reveal(): string {
+    return this.#value
+  }
+
+  toString(): string {
+    return redacted
+  }
+
+  toJSON(): string {
+    return redacted
+  }
+
+  [inspected](): string {
+    return redacted
+  }
+}
+
+/** Takes secrets out of text that others wrote: a peer's error message may repeat what was sent to it. */
+export interface Redactor {
+  /** At most the newest 64 are remembered. */
+  remember(secret: Secret | null | undefined): void
+  clean(text: string): string
+}
+
+export function createRedactor(): Redactor {
+  const known = new Set<string>()
+  return {
+    remember: (secret) => {
+      const value = secret?.reveal()
+      if (value === undefined || value.length < 4) return
+      for (const form of new Set([value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1)])) {
+        known.delete(form)
+        known.add(form)
+      }
+      for (const oldest of known) {
+        if (known.size <= 64) break
+        known.delete(oldest)
+      }
+    },
+    clean: (text) => [...known].reduce((cleaned, value) => cleaned.replaceAll(value, redacted), text),
+  }
+}
