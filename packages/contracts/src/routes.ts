@@ -1,7 +1,7 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
-import { externalRegistryKind, externalRegistryRoutes } from './external-registries.ts'
 import { deviceCredentialKind, deviceKind, deviceRoutes, joinTokenKind } from './device-resources.ts'
+import { externalRegistryKind, externalRegistryRoutes } from './external-registries.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import { imageContentRoutes } from './image-contents.ts'
 import {

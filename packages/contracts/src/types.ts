@@ -1,6 +1,6 @@
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
-import type { externalRegistryKind } from './external-registries.ts'
 import type { deviceCredentialKind, deviceKind, joinTokenKind } from './device-resources.ts'
+import type { externalRegistryKind } from './external-registries.ts'
 import type { sessionKind, tokenKind, userKind } from './identity.ts'
 import type {
   blobLinkKind,

@@ -14,13 +14,13 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
+import { createDevicesNoun } from './devices/index.ts'
 import {
   createExternalRegistryHandlers,
   createPullBook,
   createTagLookup,
   createUpstreams,
 } from './external-registries/index.ts'
-import { createDevicesNoun } from './devices/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { FrequentMount, RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
@@ -158,7 +158,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     },
     ...devices.handlers,
     settings: settings.handlers,
-    images: { ...createImageHandlers({ store }), ...createRetentionHandlers({ store, retainer }) },
     registry: createRegistryHandlers({
       store,
       registry,
@@ -181,7 +180,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     upgrades: [links],
     registryStorage: registry.storage,
     registryScrubbed: registry.scrub.totals,
-    start: () => reconcilers.start(),
     start() {
       reconcilers.start()
       devices.start()
