@@ -19,7 +19,7 @@ export const sensitiveSettings: readonly string[] = ['baseosJoinToken']
 
 export const settingsKind = defineKind({
   name: 'settings',
-  plural: 'settings',
+  plural: 'settings-records',
   data: z.strictObject({
     baseosJoinToken: z.strictObject({ hash: z.string(), lastCharacters: z.string() }).optional(),
     baseosApproval: settingValues.baseosApproval.optional(),
