@@ -165,6 +165,8 @@ function fly(run: FleetRun): Promise<FleetResult> {
     }
 
     function note(line: Line, answer: string): void {
+      // The server ends connections that lie idle, and says so.
+      if (line.device < 0) return
       const status = answer.slice(9, 12)
       if (status === '200') {
         result.answered += 1

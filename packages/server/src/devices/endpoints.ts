@@ -1,10 +1,9 @@
-import { isAscii, isUtf8 } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { deviceHeartbeatPath, deviceLimits, deviceRegisterPath, FreeholdError } from '@freehold/contracts'
 import type { FrequentMount } from '../http/mounts.ts'
 import { parsePart, refuseFaults } from '../http/parse.ts'
 import { sendJson } from '../http/response.ts'
-import type { Heartbeats } from './heartbeat.ts'
+import { type Heartbeats, textIn } from './heartbeat.ts'
 import type { Overload } from './overload.ts'
 import type { Presence } from './presence.ts'
 import { type createRegister, registerRequest } from './register.ts'
@@ -25,7 +24,7 @@ export function createEndpoints(options: {
     overload.refuse()
     const token = bearerOf(request)
     if (token === undefined) throw new FreeholdError('unauthenticated', 'A node token is needed: register first.')
-    const body = await readText(request)
+    const body = await readBody(request)
     const answer = heartbeats.answer(token, body)
     if (typeof answer === 'string') return send(response, answer)
     overload.enter()
@@ -43,7 +42,7 @@ export function createEndpoints(options: {
   ): Promise<void> {
     checkHead(request)
     overload.refuse()
-    const body = registrationIn(await readText(request))
+    const body = registrationIn(textIn(await readBody(request)))
     overload.enter()
     try {
       const outcome = await register(body, { bearer: bearerOf(request), address: context.address() })
@@ -98,7 +97,7 @@ function bearerOf(request: IncomingMessage): string | undefined {
   return /^Bearer +([A-Za-z0-9._~+/=-]{8,})$/i.exec(header)?.[1]
 }
 
-function readText(request: IncomingMessage): Promise<string> {
+function readBody(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined
     const more: Buffer[] = []
@@ -122,10 +121,8 @@ function readText(request: IncomingMessage): Promise<string> {
         request.on('error', () => {}).pause()
         return reject(error)
       }
-      const bytes = first === undefined || more.length > 0 ? Buffer.concat([first ?? Buffer.alloc(0), ...more]) : first
-      if (isAscii(bytes)) resolve(bytes.toString('latin1'))
-      else if (isUtf8(bytes)) resolve(bytes.toString('utf8'))
-      else reject(new FreeholdError('invalid-json', 'The body is not valid JSON in UTF-8.'))
+      if (first === undefined) resolve(Buffer.alloc(0))
+      else resolve(more.length === 0 ? first : Buffer.concat([first, ...more]))
     }
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose)
   })

@@ -1,9 +1,10 @@
+import { isAscii, isUtf8 } from 'node:buffer'
 import { type DeviceDesiredState, deviceHeartbeatAnswerSchema, deviceKind, FreeholdError } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import { offerToken, useToken } from './credentials.ts'
 import { count, emptyTally, finestSpanMs } from './history.ts'
 import { desiredStateOf, intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
-import type { Admission, Live, Presence } from './presence.ts'
+import { type Admission, type Live, type Presence, reportTextOf } from './presence.ts'
 import { type Heartbeat, readHeartbeat } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
@@ -11,7 +12,8 @@ import type { StatusWriter } from './status-writer.ts'
 const heartbeatsPerSecond = 4_000
 const offerAgainMs = 10 * 60_000
 /** Reports in memory together; beyond that they go into the facts at once. */
-const heldCharacters = 200_000_000
+const mostHeldBytes = 200_000_000
+const roomStepBytes = 256
 
 export interface HeartbeatOptions {
   store: Store
@@ -28,10 +30,10 @@ export interface HeartbeatOptions {
 export function createHeartbeats(options: HeartbeatOptions) {
   const { store, presence, statuses, now } = options
   const capacity = options.heartbeatsPerSecond ?? heartbeatsPerSecond
-  let held = 0
+  let heldBytes = 0
 
   /** The answer as JSON; a promise only where the store must be asked. */
-  function answer(token: string, body: string): string | Promise<string> {
+  function answer(token: string, body: Buffer): string | Promise<string> {
     const admission = presence.known(token)
     const heartbeat = parse(body)
     return admission === undefined
@@ -39,7 +41,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
       : take(admission, heartbeat, body)
   }
 
-  function take(admission: Admission, heartbeat: Heartbeat, body: string): string | Promise<string> {
+  function take(admission: Admission, heartbeat: Heartbeat, body: Buffer): string | Promise<string> {
     const { live } = admission
     const nowMs = now()
     if (admission.expiresAtMs <= nowMs) throw new FreeholdError('token-expired', 'This node token has expired.')
@@ -52,7 +54,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
     return fullAnswer(admission, heartbeat, { nowMs, wantsToken })
   }
 
-  function note(live: Live, heartbeat: Heartbeat, { body, nowMs }: { body: string; nowMs: number }): void {
+  function note(live: Live, heartbeat: Heartbeat, { body, nowMs }: { body: Buffer; nowMs: number }): void {
     const { boots, verdict } = noteBoot(live.boots, heartbeat.bootId)
     const isLateCopy = verdict === 'same' && heartbeat.sequence !== null && heartbeat.sequence < live.sequence
     live.boots = boots
@@ -72,14 +74,25 @@ export function createHeartbeats(options: HeartbeatOptions) {
     }
   }
 
-  function keepReport(live: Live, body: string, nowMs: number): void {
-    held -= live.report?.length ?? 0
-    live.report = body
-    held += body.length
-    if (held <= heldCharacters) return
+  function keepReport(live: Live, body: Buffer, nowMs: number): void {
+    const room = live.room?.length ?? 0
+    if (room < body.length || room > 2 * body.length + roomStepBytes) makeRoom(live, body.length)
+    live.reportBytes = body.copy(live.room ?? Buffer.alloc(0))
+    if (heldBytes <= mostHeldBytes) return
     store.facts.set(deviceKind, live.id, 'report', reportFact(live, nowMs))
-    held -= body.length
-    live.report = null
+    release(live)
+  }
+
+  function makeRoom(live: Live, sizeBytes: number): void {
+    release(live)
+    live.room = Buffer.allocUnsafeSlow(Math.ceil(sizeBytes / roomStepBytes) * roomStepBytes)
+    heldBytes += live.room.length
+  }
+
+  function release(live: Live): void {
+    heldBytes -= live.room?.length ?? 0
+    live.room = null
+    live.reportBytes = 0
   }
 
   function plainAnswer(live: Live, nowMs: number): string {
@@ -129,17 +142,14 @@ export function createHeartbeats(options: HeartbeatOptions) {
   return {
     answer,
     /** The memory that a device's report took is free again. */
-    release(live: Live): void {
-      held -= live.report?.length ?? 0
-      live.report = null
-    },
+    release,
   }
 }
 export type Heartbeats = ReturnType<typeof createHeartbeats>
 
 /** As the facts keep it: the body as it came. */
-export function reportFact(live: Pick<Live, 'report' | 'intervalMs'>, atMs: number) {
-  return { at: new Date(atMs).toISOString(), intervalMs: live.intervalMs, body: live.report }
+export function reportFact(live: Live, atMs: number) {
+  return { at: new Date(atMs).toISOString(), intervalMs: live.intervalMs, body: reportTextOf(live) }
 }
 
 /** A device that asks again and again gets a new offer only now and then. */
@@ -160,10 +170,18 @@ function tallyOf(live: Live, nowMs: number, heartbeat: Heartbeat): void {
   count(live.tally, heartbeat.machine)
 }
 
-function parse(body: string): Heartbeat {
+/** UTF-8 or nothing; texts of ASCII alone, which are nearly all, are read the fast way. */
+export function textIn(bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString('latin1')
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new FreeholdError('invalid-json', 'The body is not valid JSON in UTF-8.')
+}
+
+function parse(body: Buffer): Heartbeat {
+  const text = textIn(body)
   let value: unknown
   try {
-    value = JSON.parse(body)
+    value = JSON.parse(text)
   } catch (cause) {
     throw new FreeholdError('invalid-json', 'The body is not valid JSON in UTF-8.', { cause })
   }

@@ -3,7 +3,7 @@ import type { Store } from '@freehold/store'
 import { reportFact } from './heartbeat.ts'
 import { emptyTally, finestSpanMs, type Tally, withTally } from './history.ts'
 import { summaryOf } from './kind.ts'
-import type { Live, Presence } from './presence.ts'
+import { type Live, type Presence, reportTextOf } from './presence.ts'
 
 /** Devices whose history is written in one go. */
 const batchSize = 500
@@ -51,7 +51,7 @@ export function createKeeper(options: {
       const history = historyOf(typeof before === 'string' ? before : undefined, live.closed)
       live.closed = []
       if (history !== undefined) store.facts.set(deviceKind, live.id, 'history', history)
-      if (live.report !== null) store.facts.set(deviceKind, live.id, 'report', reportFact(live, live.lastAtMs))
+      if (live.room !== null) store.facts.set(deviceKind, live.id, 'report', reportFact(live, live.lastAtMs))
     }
   }
 
@@ -119,7 +119,7 @@ export function snapshotOf(
   live: Live | undefined,
 ): { lastHeartbeatAt: string; intervalMs: number; summary: DeviceSummary | null } | undefined {
   if (live === undefined) return undefined
-  const report = reportIn(live.report)
+  const report = reportIn(reportTextOf(live))
   return {
     lastHeartbeatAt: new Date(live.lastAtMs).toISOString(),
     intervalMs: live.intervalMs,

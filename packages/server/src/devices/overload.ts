@@ -2,7 +2,7 @@ import { FreeholdError } from '@freehold/contracts'
 
 const lookEveryMs = 100
 /** Answers wait about this long when the process falls behind. */
-const tolerableLagMs = 500
+const tolerableLagMs = 1_000
 const shedForMs = 1_000
 
 /**
@@ -24,7 +24,7 @@ export function createOverload(options: { random: () => number; inFlightAtMost: 
     refuse(): void {
       if (inFlight < options.inFlightAtMost && (shedUntilMs === 0 || performance.now() > shedUntilMs)) return
       throw new FreeholdError('unavailable', 'Too many devices speak at once; try again later.', {
-        retryAfterSeconds: 5 + Math.floor(options.random() * 25),
+        retryAfterSeconds: 2 + Math.floor(options.random() * 8),
       })
     },
     enter(): void {

@@ -16,8 +16,12 @@ export interface Live {
   lastAtMs: number
   sequence: number
   boots: Boots | undefined
-  /** The body of its last heartbeat, as it came; null where it is in the facts already. */
-  report: string | null
+  /**
+   * The body of its last heartbeat, as it came, in the first so many bytes; none where it is in the facts already. The
+   * room is used again for the next one: a text for each heartbeat would be garbage by the hundred megabytes.
+   */
+  room: Buffer | null
+  reportBytes: number
   /** What came in the present span of the history, and which span that is. */
   tally: Tally
   span: number
@@ -100,6 +104,11 @@ export function createPresence(options: { now: () => number }) {
 }
 export type Presence = ReturnType<typeof createPresence>
 
+/** The body of its last heartbeat; null where it is not held in memory. */
+export function reportTextOf(live: Live): string | null {
+  return live.room === null ? null : live.room.toString('utf8', 0, live.reportBytes)
+}
+
 function createLive(device: Device, now: number): Live {
   return {
     id: device.id,
@@ -111,7 +120,8 @@ function createLive(device: Device, now: number): Live {
     lastAtMs: now,
     sequence: -1,
     boots: undefined,
-    report: null,
+    room: null,
+    reportBytes: 0,
     tally: emptyTally(),
     span: Math.floor(now / finestSpanMs),
     closed: [],

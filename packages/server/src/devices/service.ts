@@ -7,7 +7,7 @@ import { endCredentials } from './credentials.ts'
 import { readHistory } from './history.ts'
 import { type DeviceFacts, reportIn, snapshotOf } from './keeper.ts'
 import { connectionOf, readoptMs, summaryOf } from './kind.ts'
-import type { Live, Presence } from './presence.ts'
+import { type Live, type Presence, reportTextOf } from './presence.ts'
 
 const lateCursor = 'late:'
 
@@ -133,7 +133,7 @@ const acknowledge: Act = (transaction, device) =>
 async function reportOf(reads: Store, { id, live, now }: { id: string; live: Live | undefined; now: number }) {
   await getResource(reads as Reads, deviceKind, id)
   const facts = (await reads.facts.get(deviceKind, id)) as DeviceFacts
-  const report = reportIn(live?.report) ?? reportIn(facts.report?.body)
+  const report = (live === undefined ? null : reportIn(reportTextOf(live))) ?? reportIn(facts.report?.body)
   return {
     lastHeartbeatAt: live === undefined ? (facts.report?.at ?? null) : new Date(live.lastAtMs).toISOString(),
     report,
