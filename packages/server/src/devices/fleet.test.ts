@@ -41,9 +41,9 @@ afterEach(async () => {
 /** The parts of one control plane on the store, driven by hand. */
 function controlPlane(options: { heartbeatsPerSecond?: number } = {}) {
   const presence = createPresence({ now })
-  const statuses = createStatusWriter({ store, snapshot: (id) => snapshotOf(presence.get(id)) })
+  const statuses = createStatusWriter({ store, snapshot: (id) => snapshotOf(presence, presence.get(id)) })
   const heartbeats = createHeartbeats({ store, presence, statuses, now, ...options })
-  const keeper = createKeeper({ store, presence, release: heartbeats.release, now })
+  const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
     store,

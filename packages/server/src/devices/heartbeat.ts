@@ -4,16 +4,13 @@ import type { Actor, Store } from '@freehold/store'
 import { offerToken, useToken } from './credentials.ts'
 import { count, emptyTally, finestSpanMs } from './history.ts'
 import { desiredStateOf, intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
-import { type Admission, type Live, type Presence, reportTextOf } from './presence.ts'
+import type { Admission, Live, Presence } from './presence.ts'
 import { type Heartbeat, readHeartbeat } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
 /** What this process can take with room to spare; larger fleets are told to speak less often. */
 const heartbeatsPerSecond = 4_000
 const offerAgainMs = 10 * 60_000
-/** Reports in memory together; beyond that they go into the facts at once. */
-const mostHeldBytes = 200_000_000
-const roomStepBytes = 256
 
 export interface HeartbeatOptions {
   store: Store
@@ -30,7 +27,6 @@ export interface HeartbeatOptions {
 export function createHeartbeats(options: HeartbeatOptions) {
   const { store, presence, statuses, now } = options
   const capacity = options.heartbeatsPerSecond ?? heartbeatsPerSecond
-  let heldBytes = 0
 
   /** The answer as JSON; a promise only where the store must be asked. */
   function answer(token: string, body: Buffer): string | Promise<string> {
@@ -67,32 +63,14 @@ export function createHeartbeats(options: HeartbeatOptions) {
     live.sequence = heartbeat.sequence ?? -1
     live.intervalMs = heartbeat.intervalMs
     tallyOf(live, nowMs, heartbeat)
-    keepReport(live, body, nowMs)
+    if (!presence.keepReport(live, body)) {
+      const text = body.toString('utf8')
+      store.facts.set(deviceKind, live.id, 'report', reportFact(live, { atMs: nowMs, body: text }))
+    }
     if (live.storedState !== 'online') {
       live.storedState = 'online'
       statuses.markOnline(live.id, nowMs)
     }
-  }
-
-  function keepReport(live: Live, body: Buffer, nowMs: number): void {
-    const room = live.room?.length ?? 0
-    if (room < body.length || room > 2 * body.length + roomStepBytes) makeRoom(live, body.length)
-    live.reportBytes = body.copy(live.room ?? Buffer.alloc(0))
-    if (heldBytes <= mostHeldBytes) return
-    store.facts.set(deviceKind, live.id, 'report', reportFact(live, nowMs))
-    release(live)
-  }
-
-  function makeRoom(live: Live, sizeBytes: number): void {
-    release(live)
-    live.room = Buffer.allocUnsafeSlow(Math.ceil(sizeBytes / roomStepBytes) * roomStepBytes)
-    heldBytes += live.room.length
-  }
-
-  function release(live: Live): void {
-    heldBytes -= live.room?.length ?? 0
-    live.room = null
-    live.reportBytes = 0
   }
 
   function plainAnswer(live: Live, nowMs: number): string {
@@ -139,17 +117,13 @@ export function createHeartbeats(options: HeartbeatOptions) {
     return device === undefined ? undefined : desiredStateOf(device)
   }
 
-  return {
-    answer,
-    /** The memory that a device's report took is free again. */
-    release,
-  }
+  return { answer }
 }
 export type Heartbeats = ReturnType<typeof createHeartbeats>
 
 /** As the facts keep it: the body as it came. */
-export function reportFact(live: Live, atMs: number) {
-  return { at: new Date(atMs).toISOString(), intervalMs: live.intervalMs, body: reportTextOf(live) }
+export function reportFact(live: Live, { atMs, body }: { atMs: number; body: string }) {
+  return { at: new Date(atMs).toISOString(), intervalMs: live.intervalMs, body }
 }
 
 /** A device that asks again and again gets a new offer only now and then. */

@@ -51,9 +51,9 @@ export function createDevicesNoun(options: {
   const { store, settings, clock, random, publicUrl, log } = options
   const now = () => clock.now()
   const presence = createPresence({ now })
-  const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence.get(deviceId)) })
+  const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)) })
   const heartbeats = createHeartbeats({ store, presence, statuses, now })
-  const keeper = createKeeper({ store, presence, release: heartbeats.release, now })
+  const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
     store,

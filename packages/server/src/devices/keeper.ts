@@ -3,7 +3,7 @@ import type { Store } from '@freehold/store'
 import { reportFact } from './heartbeat.ts'
 import { emptyTally, finestSpanMs, type Tally, withTally } from './history.ts'
 import { summaryOf } from './kind.ts'
-import { type Live, type Presence, reportTextOf } from './presence.ts'
+import type { Live, Presence } from './presence.ts'
 
 /** Devices whose history is written in one go. */
 const batchSize = 500
@@ -20,12 +20,7 @@ export interface DeviceFacts {
  * a hundred thousand devices are some two hundred small writes a second in one transaction. A process that dies
  * takes with it what was heard in that time, and nothing else.
  */
-export function createKeeper(options: {
-  store: Store
-  presence: Presence
-  release: (live: Live) => void
-  now: () => number
-}) {
+export function createKeeper(options: { store: Store; presence: Presence; now: () => number }) {
   const { store, presence, now } = options
 
   /** Writes what is due, at most one batch. */
@@ -51,7 +46,8 @@ export function createKeeper(options: {
       const history = historyOf(typeof before === 'string' ? before : undefined, live.closed)
       live.closed = []
       if (history !== undefined) store.facts.set(deviceKind, live.id, 'history', history)
-      if (live.room !== null) store.facts.set(deviceKind, live.id, 'report', reportFact(live, live.lastAtMs))
+      const body = presence.reportOf(live)
+      if (body !== null) store.facts.set(deviceKind, live.id, 'report', reportFact(live, { atMs: live.lastAtMs, body }))
     }
   }
 
@@ -61,10 +57,7 @@ export function createKeeper(options: {
     async retire(lives: readonly Live[]): Promise<void> {
       for (const live of lives) closeSpan(live)
       await record(lives)
-      for (const live of lives) {
-        options.release(live)
-        presence.forget(live.id)
-      }
+      for (const live of lives) presence.forget(live.id)
     },
     /** As much of everything as five seconds allow; the process ends. */
     async finish(): Promise<void> {
@@ -116,10 +109,11 @@ export function reportIn(body: string | null | undefined): DeviceStatus | null {
 
 /** What a live device's status says now. */
 export function snapshotOf(
+  presence: Pick<Presence, 'reportOf'>,
   live: Live | undefined,
 ): { lastHeartbeatAt: string; intervalMs: number; summary: DeviceSummary | null } | undefined {
   if (live === undefined) return undefined
-  const report = reportIn(reportTextOf(live))
+  const report = reportIn(presence.reportOf(live))
   return {
     lastHeartbeatAt: new Date(live.lastAtMs).toISOString(),
     intervalMs: live.intervalMs,

@@ -3,6 +3,10 @@ import type { Reads } from '@freehold/store'
 import { hashOf } from './credentials.ts'
 import { emptyTally, finestSpanMs, type Tally } from './history.ts'
 import { type Boots, desiredStateOf } from './kind.ts'
+import { createRooms, type Room } from './rooms.ts'
+
+/** Reports in memory together; beyond that they go into the facts at once. */
+const mostReportBytes = 200_000_000
 
 /** A device that was heard since the start, or since it was last forgotten. */
 export interface Live {
@@ -16,12 +20,8 @@ export interface Live {
   lastAtMs: number
   sequence: number
   boots: Boots | undefined
-  /**
-   * The body of its last heartbeat, as it came, in the first so many bytes; none where it is in the facts already. The
-   * room is used again for the next one: a text for each heartbeat would be garbage by the hundred megabytes.
-   */
-  room: Buffer | null
-  reportBytes: number
+  /** The body of its last heartbeat, as it came; nothing where it is in the facts already. */
+  readonly report: Room
   /** What came in the present span of the history, and which span that is. */
   tally: Tally
   span: number
@@ -44,6 +44,7 @@ export interface Admission {
  * room. A token is looked up in the store once; after that it is one lookup in a table by its hash.
  */
 export function createPresence(options: { now: () => number }) {
+  const rooms = createRooms({ mostBytes: mostReportBytes })
   const byToken = new Map<string, Admission>()
   const tokensOf = new Map<string, string[]>()
   const byDevice = new Map<string, Live>()
@@ -94,8 +95,14 @@ export function createPresence(options: { now: () => number }) {
     admit,
     distrust,
     get: (deviceId: string) => byDevice.get(deviceId),
+    /** Keeps the body of its last heartbeat; false where there is no room for it. */
+    keepReport: (live: Live, body: Buffer): boolean => byDevice.get(live.id) === live && rooms.keep(live.report, body),
+    /** The body of its last heartbeat; null where it is not held in memory. */
+    reportOf: (live: Live): string | null => rooms.textOf(live.report),
     forget(deviceId: string): void {
       distrust(deviceId)
+      const live = byDevice.get(deviceId)
+      if (live !== undefined) rooms.release(live.report)
       byDevice.delete(deviceId)
     },
     all: () => byDevice.values(),
@@ -103,11 +110,6 @@ export function createPresence(options: { now: () => number }) {
   }
 }
 export type Presence = ReturnType<typeof createPresence>
-
-/** The body of its last heartbeat; null where it is not held in memory. */
-export function reportTextOf(live: Live): string | null {
-  return live.room === null ? null : live.room.toString('utf8', 0, live.reportBytes)
-}
 
 function createLive(device: Device, now: number): Live {
   return {
@@ -120,8 +122,7 @@ function createLive(device: Device, now: number): Live {
     lastAtMs: now,
     sequence: -1,
     boots: undefined,
-    room: null,
-    reportBytes: 0,
+    report: { place: -1, steps: 0, bytes: 0 },
     tally: emptyTally(),
     span: Math.floor(now / finestSpanMs),
     closed: [],

@@ -1,5 +1,5 @@
 import { type Device, deviceInput, deviceKind, FreeholdError } from '@freehold/contracts'
-import type { Reads, Store, Transaction } from '@freehold/store'
+import type { Store, Transaction } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { mergedData } from '../http/merged.ts'
 import { getResource, listResources } from '../http/resources.ts'
@@ -7,7 +7,7 @@ import { endCredentials } from './credentials.ts'
 import { readHistory } from './history.ts'
 import { type DeviceFacts, reportIn, snapshotOf } from './keeper.ts'
 import { connectionOf, readoptMs, summaryOf } from './kind.ts'
-import { type Live, type Presence, reportTextOf } from './presence.ts'
+import type { Live, Presence } from './presence.ts'
 
 const lateCursor = 'late:'
 
@@ -24,7 +24,9 @@ export function createDeviceHandlers(options: {
     const facts = await store.facts.getMany(deviceKind, absent)
     return devices.map((device) => {
       const live = presence.get(device.id)
-      return live === undefined ? withFacts(device, facts.get(device.id) as DeviceFacts) : withLive(device, live, now())
+      return live === undefined
+        ? withFacts(device, facts.get(device.id) as DeviceFacts)
+        : withLive(device, live, { presence, now: now() })
     })
   }
   const one = async (device: Device): Promise<Device> => (await shown([device]))[0] ?? device
@@ -57,7 +59,7 @@ export function createDeviceHandlers(options: {
       return { ...page, items: await shown(page.items) }
     },
     get: async ({ params }) => one(await getResource(store, deviceKind, params.id)),
-    report: ({ params }) => reportOf(store, { id: params.id, live: presence.get(params.id), now: now() }),
+    report: ({ params }) => reportOf(store, { id: params.id, presence, now: now() }),
     update: ({ params, body: { data: patch, labels, version }, caller }) =>
       act({
         id: params.id,
@@ -130,10 +132,11 @@ const readopt: Act = (transaction, device, now) =>
 const acknowledge: Act = (transaction, device) =>
   transaction.setStatus(deviceKind, device.id, { ...device.status, claim: null, clone: null })
 
-async function reportOf(reads: Store, { id, live, now }: { id: string; live: Live | undefined; now: number }) {
-  await getResource(reads as Reads, deviceKind, id)
+async function reportOf(reads: Store, { id, presence, now }: { id: string; presence: Presence; now: number }) {
+  await getResource(reads, deviceKind, id)
+  const live = presence.get(id)
   const facts = (await reads.facts.get(deviceKind, id)) as DeviceFacts
-  const report = (live === undefined ? null : reportIn(reportTextOf(live))) ?? reportIn(facts.report?.body)
+  const report = (live === undefined ? null : reportIn(presence.reportOf(live))) ?? reportIn(facts.report?.body)
   return {
     lastHeartbeatAt: live === undefined ? (facts.report?.at ?? null) : new Date(live.lastAtMs).toISOString(),
     report,
@@ -146,12 +149,12 @@ function isLate(live: Live, now: number): boolean {
 }
 
 /** A revoked or waiting device stays what it is, whatever was heard of it before. */
-function withLive(device: Device, live: Live, now: number): Device {
+function withLive(device: Device, live: Live, { presence, now }: { presence: Presence; now: number }): Device {
   const { state, message } = device.status
   const silentMs = now - live.lastAtMs
   const isLateNow = connectionOf(silentMs, live.intervalMs) !== 'online'
   const isOpen = device.data.access === 'allowed' && live.lastAtMs > Date.parse(device.status.enrolledAt ?? '')
-  const snapshot = snapshotOf(live)
+  const snapshot = snapshotOf(presence, live)
   return {
     ...device,
     status: {
