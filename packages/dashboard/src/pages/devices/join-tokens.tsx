@@ -123,7 +123,7 @@ function TokenState({ token: { data, status } }: { token: JoinToken }) {
   const nowMs = useNowMs()
   if (data.revoked) return <State state="revoked" />
   if (data.uses !== null && status.used >= data.uses) return <State state="complete" label="Used up" />
-  return Date.parse(data.expiresAt) <= nowMs ? <State state="expired" /> : <State state="ready" label="Open" />
+  return Date.parse(data.expiresAt) <= nowMs ? <State state="expired" /> : <State state="passing" label="Open" />
 }
 
 const lifetimes = [

@@ -109,7 +109,7 @@ export function DevicesPage() {
         />
         <Filter
           label="Attention"
-          all="Whether they need you or not"
+          all="Any attention"
           value={attention}
           choices={attentions}
           onChange={(value) => narrow({ attention: value })}
