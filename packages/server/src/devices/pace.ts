@@ -22,4 +22,3 @@ export function createPace(options: { perMinute: number; now: () => number }) {
     },
   }
 }
-export type Pace = ReturnType<typeof createPace>

@@ -74,4 +74,3 @@ export function createRooms(options: { mostBytes: number }) {
     heldBytes: () => heldSteps * stepBytes,
   }
 }
-export type Rooms = ReturnType<typeof createRooms>
