@@ -8,7 +8,7 @@ const stillFor = 5
 const limitMs = 90_000
 
 /** Proportional set size of a process and all below it, in MB (10^6 bytes), from /proc/PID/smaps_rollup (proc(5)). */
-function memoryOfTree(pid: number): number {
+export function memoryOfTree(pid: number): number {
   const own = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]
   if (own === undefined) throw new Error(`The kernel says nothing of the memory of process ${pid}.`)
   return childrenOf(pid).reduce((sum, child) => sum + memoryOfTree(child), (Number(own) * 1024) / 1_000_000)

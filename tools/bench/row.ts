@@ -1,7 +1,7 @@
 /** One measured thing, beside a peer doing the same and the figure it shall reach. */
 export interface Row {
   measure: string
-  unit: 'ms' | 'MB' | 'MB/s' | 'writes/s' | 'requests/s'
+  unit: 'ms' | 's' | 'MB' | 'MB/s' | 'writes/s' | 'requests/s' | 'heartbeats/s' | 'registrations/s'
   /** Null where it could not be measured; `note` then says why. */
   ours: number | null
   peer?: { name: string; value: number }

@@ -1,12 +1,14 @@
 import { Command, CommanderError, Option } from 'commander'
 import packageVersion from '../package.json' with { type: 'json' }
 import { addCompletion } from './commands/completion.ts'
+import { addDeviceCommands } from './commands/devices.ts'
 import { addDocuments } from './commands/documents.ts'
 import { addImageContentCommands } from './commands/image-contents.ts'
 import { addImageCommands } from './commands/images.ts'
 import { addRegistryCommands } from './commands/registry.ts'
 import { addScrub } from './commands/scrub.ts'
 import { addServiceCommands } from './commands/services.ts'
+import { addSettings } from './commands/settings.ts'
 import { addSignIn } from './commands/sign-in.ts'
 import { addStatus } from './commands/status.ts'
 import { type ExitCode, exitCodeMeanings, exitCodes, type Failure, failureOf } from './exit-codes.ts'
@@ -34,6 +36,8 @@ export function createProgram(environment: Environment): Command {
   addStatus(program, environment)
   addNouns(program, environment)
   addServiceCommands(program, environment)
+  addDeviceCommands(program, environment)
+  addSettings(program, environment)
   addScrub(program, environment)
   addImageContentCommands(program, environment)
   addRegistryCommands(program, environment)

@@ -22,6 +22,12 @@ export const actions = [
   'services:write',
   'services:deploy',
   'services:logs',
+  'devices:read',
+  'devices:write',
+  'join-tokens:read',
+  'join-tokens:write',
+  'settings:read',
+  'settings:write',
   'images:read',
   'images:write',
   'images:pull',
@@ -42,21 +48,32 @@ const reader: Action[] = [
   'nodes:read',
   'services:read',
   'services:logs',
+  'devices:read',
   'images:read',
   'images:pull',
   'external-registries:read',
   'plan:read',
 ]
 
+const operator: Action[] = [
+  ...reader,
+  'services:write',
+  'services:deploy',
+  'devices:write',
+  'join-tokens:read',
+  'join-tokens:write',
+  'plan:apply',
+]
+
 /**
- * `admin`: everything. `user`: a person who runs services. `api`: a machine token that may do what a user may.
+ * `admin`: everything. `user`: a person who runs services and devices. `api`: a machine token that may do what a user may.
  * `cluster`: an agent; it has its own link and may otherwise only pull images. Push is for admins alone
  * (document of the registry's token rule: push and delete need the admin role).
  */
 export const roleActions: Record<Role, readonly Action[]> = {
   admin: actions,
-  user: [...reader, 'services:write', 'services:deploy', 'plan:apply'],
-  api: [...reader, 'services:write', 'services:deploy', 'plan:apply'],
+  user: operator,
+  api: operator,
   cluster: ['images:pull'],
 }
 

@@ -1,5 +1,6 @@
 import { agentRoutes } from './agents.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
+import { deviceCredentialKind, deviceKind, deviceRoutes, joinTokenKind } from './device-resources.ts'
 import { externalRegistryKind, externalRegistryRoutes } from './external-registries.ts'
 import { identityRoutes, sessionKind, tokenKind, userKind } from './identity.ts'
 import { imageContentRoutes } from './image-contents.ts'
@@ -20,6 +21,7 @@ import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
 import { scrubKind, scrubRoutes } from './scrub.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
+import { settingsKind, settingsRoutes } from './settings.ts'
 import { statusRoutes } from './status.ts'
 
 /** Every JSON route, by noun and verb. `/v2`, `/typedrequest` and the agent link have protocols of their own. */
@@ -29,6 +31,8 @@ export const routes = {
   ...clusterRoutes,
   ...serviceRoutes,
   ...rolloutRoutes,
+  ...deviceRoutes,
+  ...settingsRoutes,
   ...imageRoutes,
   images: { ...imageRoutes.images, ...imageContentRoutes },
   ...scrubRoutes,
@@ -50,6 +54,10 @@ export const kinds = {
   service: serviceKind,
   revision: revisionKind,
   rollout: rolloutKind,
+  device: deviceKind,
+  deviceCredential: deviceCredentialKind,
+  joinToken: joinTokenKind,
+  settings: settingsKind,
   image: imageKind,
   manifest: manifestKind,
   tag: tagKind,

@@ -1,4 +1,5 @@
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
+import type { deviceCredentialKind, deviceKind, joinTokenKind } from './device-resources.ts'
 import type { externalRegistryKind } from './external-registries.ts'
 import type { sessionKind, tokenKind, userKind } from './identity.ts'
 import type {
@@ -14,6 +15,7 @@ import type { Resource } from './resource.ts'
 import type { revisionKind, rolloutKind } from './rollouts.ts'
 import type { scrubKind } from './scrub.ts'
 import type { serviceKind } from './services.ts'
+import type { settingsKind } from './settings.ts'
 
 type Of<K extends { data: { _zod: { output: unknown } }; status: { _zod: { output: unknown } } }> = Resource<
   K['data']['_zod']['output'],
@@ -31,6 +33,10 @@ export type Service = Of<typeof serviceKind>
 export type Revision = Of<typeof revisionKind>
 export type Rollout = Of<typeof rolloutKind>
 export type ExternalRegistry = Of<typeof externalRegistryKind>
+export type Device = Of<typeof deviceKind>
+export type DeviceCredential = Of<typeof deviceCredentialKind>
+export type JoinToken = Of<typeof joinTokenKind>
+export type Settings = Of<typeof settingsKind>
 export type Image = Of<typeof imageKind>
 export type Manifest = Of<typeof manifestKind>
 export type Tag = Of<typeof tagKind>

@@ -69,6 +69,22 @@ const digest = createRoute({
   ...page('/images/$id/$digest'),
   component: lazyRouteComponent(() => import('./pages/images/digest.tsx'), 'DigestPage'),
 })
+const devices = createRoute({
+  ...page('/devices'),
+  validateSearch: (search): { state?: string; attention?: string } => ({
+    ...text(search, 'state'),
+    ...text(search, 'attention'),
+  }),
+  component: lazyRouteComponent(() => import('./pages/devices/list.tsx'), 'DevicesPage'),
+})
+const device = createRoute({
+  ...page('/devices/$id'),
+  component: lazyRouteComponent(() => import('./pages/devices/device.tsx'), 'DevicePage'),
+})
+const joinTokens = createRoute({
+  ...page('/join-tokens'),
+  component: lazyRouteComponent(() => import('./pages/devices/join-tokens.tsx'), 'JoinTokensPage'),
+})
 const externalRegistries = createRoute({
   ...page('/external-registries'),
   component: lazyRouteComponent(() => import('./pages/external-registries/list.tsx'), 'ExternalRegistriesPage'),
@@ -106,6 +122,9 @@ const tree = root.addChildren([
     images,
     image,
     digest,
+    devices,
+    device,
+    joinTokens,
     externalRegistries,
     account,
     users,

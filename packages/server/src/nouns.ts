@@ -14,6 +14,7 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
+import { createDevicesNoun } from './devices/index.ts'
 import {
   createExternalRegistryHandlers,
   createPullBook,
@@ -21,7 +22,7 @@ import {
   createUpstreams,
 } from './external-registries/index.ts'
 import type { AllHandlers } from './http/handler.ts'
-import type { RawMount, UpgradeMount } from './http/mounts.ts'
+import type { FrequentMount, RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
 import { countStore, createImageHandlers } from './images/index.ts'
 import { createLogHandlers } from './logs/index.ts'
@@ -41,11 +42,13 @@ import { createRegistryMount } from './registry-mount.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
+import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
 
 export interface Nouns {
   handlers: AllHandlers
   raw: RawMount[]
+  frequent: FrequentMount[]
   upgrades: UpgradeMount[]
   /** Begins the background jobs. */
   start(): void
@@ -136,6 +139,9 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
 
+  const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
+  const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
+
   const handlers: AllHandlers = {
     ...identity.handlers,
     ...createChangesNoun({ store, feed }).handlers,
@@ -150,6 +156,8 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createImageContentHandlers({ store, blobs, registryHost, onDamage: registry.scrub.suspect, now }),
       ...createRetentionHandlers({ store, retainer }),
     },
+    ...devices.handlers,
+    settings: settings.handlers,
     registry: createRegistryHandlers({
       store,
       registry,
@@ -168,15 +176,20 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   return {
     handlers,
     raw: [registry.mount, typedRequests],
+    frequent: devices.endpoints,
     upgrades: [links],
     registryStorage: registry.storage,
     registryScrubbed: registry.scrub.totals,
-    start: () => reconcilers.start(),
+    start() {
+      reconcilers.start()
+      devices.start()
+    },
     async stop() {
       hub.close()
       links.close()
       upstreams.close()
       await reconcilers.stop()
+      await devices.stop()
     },
     sweep: () => registry.sweep(),
   }

@@ -101,6 +101,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     }),
     pages: createPages({ dashboardDirectory, version }),
     raw: [...nouns.raw, metricsMount({ metrics, authenticate: identity.authenticate })],
+    frequent: nouns.frequent,
     upgrades: nouns.upgrades,
     clientOf: createClientReader(config.trustedProxies),
     metrics,

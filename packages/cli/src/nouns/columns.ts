@@ -96,6 +96,28 @@ const columns: Record<string, Column[]> = {
     state,
     message,
   ],
+  devices: [
+    name,
+    state,
+    { title: 'HEARD', cell: ({ status: { lastHeartbeatAt } }, { now }) => ago(lastHeartbeatAt, now) },
+    { title: 'OS', cell: ({ status: { summary } }) => text(field(summary, 'osVersion')) },
+    { title: 'AGENT', cell: ({ status: { summary } }) => text(field(summary, 'agentVersion')) },
+    { title: 'LABELS', cell: ({ labels }) => labelsText(labels) },
+    { title: 'ATTENTION', cell: attention },
+    message,
+  ],
+  'join-tokens': [
+    name,
+    data('BEGINS', 'prefix'),
+    {
+      title: 'USED',
+      cell: ({ data, status }) => `${text(status.used)}/${data.uses === null ? 'any' : text(data.uses)}`,
+    },
+    status('REFUSED', 'refusals'),
+    data('EXPIRES', 'expiresAt'),
+    flag('REVOKED', 'revoked'),
+    { title: 'GIVES', cell: ({ data: { deviceLabels } }) => labelsText(deviceLabels) },
+  ],
   users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
   tokens: [
     name,
@@ -129,6 +151,25 @@ const columns: Record<string, Column[]> = {
     id,
     message,
   ],
+}
+
+function labelsText(labels: unknown): string {
+  return typeof labels === 'object' && labels !== null
+    ? Object.entries(labels)
+        .map((pair) => pair.join('='))
+        .join(' ')
+    : ''
+}
+
+function attention({ data: { access, readoptUntil }, status }: AnyResource): string {
+  const claimed = status.claim !== null && status.claim !== undefined
+  const doubled = status.clone !== null && status.clone !== undefined
+  return [
+    ...(access === 'waiting' ? ['approve it'] : []),
+    ...(doubled ? ['two devices'] : []),
+    ...(claimed ? ['claimed'] : []),
+    ...(typeof readoptUntil === 'string' ? ['may come back'] : []),
+  ].join(', ')
 }
 
 function flag(title: string, fieldName: string): Column {

@@ -6,6 +6,7 @@ import { find } from './lookup.ts'
 import { findNoun, listNouns, type Noun } from './noun.ts'
 import { addImageRetentionFlags, readImageRetentionFlags } from './retention-flags.ts'
 import { addServiceFlags, readServiceFlags } from './service-flags.ts'
+import { collect, parseLabel } from './values.ts'
 
 interface ExtraFlags {
   add(command: Command, verb: 'create' | 'update'): void
@@ -14,6 +15,15 @@ interface ExtraFlags {
 
 /** Flags for nested fields that people set often; every other nested field is reached by `--set` and `--file`. */
 const extraFlags: Record<string, ExtraFlags> = {
+  'join-tokens': {
+    add: (command) => {
+      command.option('--device-label <key=value>', 'given to devices that enrol with it (repeatable)', collect)
+    },
+    read: async (_, options) => {
+      const { deviceLabel } = options as { deviceLabel?: string[] }
+      return deviceLabel === undefined ? {} : { deviceLabels: Object.fromEntries(deviceLabel.map(parseLabel)) }
+    },
+  },
   services: { add: addServiceFlags, read: readServiceFlags },
   images: {
     add: (command, verb) => {

@@ -5,11 +5,23 @@ import type { Noun } from './noun.ts'
 
 /** Says that something was made, shows what is shown only once, and names the next command. */
 export function tellCreated(output: Output, noun: Noun, created: unknown): void {
-  const answer = created as Partial<{ resource: AnyResource; token: string; jumpCode: string; command: string }>
+  const answer = created as Partial<{
+    resource: AnyResource
+    token: string
+    jumpCode: string
+    command: string
+    joinToken: string
+    configuration: string
+  }>
   const resource = answer.resource ?? (created as AnyResource)
   if (answer.token !== undefined) {
     output.note(`Created token ${nameOf(resource)}. Its value is shown this once:`)
     output.line(answer.token)
+    return
+  }
+  if (answer.joinToken !== undefined) {
+    output.note(`Created join token ${nameOf(resource)}. The environment of the device agent, shown this once:`)
+    output.line((answer.configuration ?? answer.joinToken).trimEnd())
     return
   }
   if (answer.jumpCode !== undefined) {

@@ -24,7 +24,7 @@ export function Crashed({ error }: ErrorComponentProps) {
 }
 
 /** The resource of a page is gone, or never was. */
-export function Gone({ what, to }: { what: string; to: '/clusters' | '/services' | '/images' }) {
+export function Gone({ what, to }: { what: string; to: '/clusters' | '/devices' | '/services' | '/images' }) {
   return (
     <>
       <h1 className="sr-only">Not found</h1>

@@ -14,6 +14,8 @@ export type Noun =
   | 'rollouts'
   | 'images'
   | 'externalRegistries'
+  | 'devices'
+  | 'joinTokens'
   | 'users'
   | 'tokens'
 export type ItemOf<N extends Noun> = Output<Routes[N]['list']> extends { items: (infer Item)[] } ? Item : never

@@ -10,7 +10,11 @@ export function Page(props: {
   lead?: ReactNode
   actions?: ReactNode
   /** The list this is one of. */
-  parent?: { to: '/clusters' | '/services' | '/images' | '/images/$id'; params?: { id: string }; label: string }
+  parent?: {
+    to: '/clusters' | '/devices' | '/services' | '/images' | '/images/$id'
+    params?: { id: string }
+    label: string
+  }
   children: ReactNode
 }) {
   const { title, parent } = props

@@ -2,10 +2,10 @@ export type Tone = 'good' | 'warn' | 'bad' | 'moving' | 'waiting' | 'idle' | 'un
 
 const tones: Record<Tone, readonly string[]> = {
   good: ['running', 'working', 'online', 'succeeded', 'passing', 'complete'],
-  warn: ['degraded', 'warning', 'reverting', 'expired'],
+  warn: ['late', 'degraded', 'warning', 'reverting', 'expired'],
   bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error'],
   moving: ['deploying', 'verifying', 'starting', 'settling', 'retiring', 'preparing', 'ready', 'accepted', 'assigned'],
-  waiting: ['waiting', 'untested', 'waiting-for-image', 'initializing', 'new', 'pending', 'allocated'],
+  waiting: ['waiting', 'enrolled', 'untested', 'waiting-for-image', 'initializing', 'new', 'pending', 'allocated'],
   idle: ['stopped', 'aborted', 'superseded', 'revoked', 'shutdown', 'remove', 'disabled'],
   unknown: [],
 }

@@ -61,6 +61,8 @@ it('lets nobody in without an identity, and nobody do what the API would not let
     id: randomUUID(),
     registryId: randomUUID(),
     registryData: { id: randomUUID(), data: { name: 'x' } },
+    key: 'baseosApproval',
+    updates: {},
   }
   for (const method of Object.keys(methods).filter((name) => !open.has(name))) {
     const { error } = await fire(method, {
@@ -126,6 +128,21 @@ it('walks a cluster, a service and its image through their lives, with the recor
   expect((await fire('deleteServiceById', as({ serviceId }))).response).toEqual({ success: true })
   expect((await fire('deleteImage', as({ imageId: service.data.imageId }))).response).toEqual({})
   expect((await fire('deleteClusterById', as({ clusterId }))).response).toEqual({ ok: true })
+})
+
+it('shows settings masked, changes and clears them', async () => {
+  const updates = { baseosJoinToken: 'a-generic-token-of-devices-wxyz', baseosApproval: 'manual' }
+  expect((await fire('updateSettings', as({ updates }))).response).toMatchObject({ success: true })
+  const { settings } = (await fire('getSettings', as())).response
+  expect(settings).toEqual({ baseosJoinToken: '••••wxyz', baseosApproval: 'manual' })
+  for (const key of Object.keys(updates)) await fire('clearSetting', as({ key }))
+  expect((await fire('getSettings', as())).response.settings).toEqual({
+    baseosJoinToken: null,
+    baseosApproval: 'automatic',
+  })
+  expect((await fire('clearSetting', as({ key: 'nothing' }))).error.data.code).toBe('invalid-input')
+  expect((await fire('updateSettings', as({ updates: { unknown: 'x' } }))).error.text).toContain('unknown')
+  expect((await fire('updateSettings', as({ updates: { baseosJoinToken: 'short' } }))).error.text).toContain('16')
 })
 
 it('refuses by name what it cannot honour, instead of dropping it', async () => {

@@ -137,6 +137,16 @@ export const methods: Record<string, Method> = {
     return {}
   },
 
+  getSettings: async (_request, { call }) => ({ settings: await call('settings', 'get') }),
+  async updateSettings(request, { call }) {
+    await call('settings', 'update', { body: request.updates })
+    return { success: true, message: 'The settings were changed.' }
+  },
+  async clearSetting(request, { call }) {
+    await call('settings', 'clear', { params: { key: text(request, 'key') } })
+    return { success: true, message: 'The setting is back to its default.' }
+  },
+
   async getExternalRegistries(_request, { call }) {
     const registries = await listAll((query) => call('externalRegistries', 'list', { query }))
     return { registries: registries.map(externalRegistryRecord) }

@@ -8,7 +8,7 @@ import type { Exchange } from './api.ts'
 import { mapError } from './errors.ts'
 import type { Client } from './handler.ts'
 import type { Metrics } from './metrics.ts'
-import type { RawMount, UpgradeMount } from './mounts.ts'
+import type { FrequentMount, RawMount, UpgradeMount } from './mounts.ts'
 import { sendError } from './response.ts'
 import { setSecurityHeaders } from './security-headers.ts'
 
@@ -18,6 +18,7 @@ export interface DoorOptions {
   /** Everything for people: dashboard and API reference. */
   pages: (path: string, request: IncomingMessage, response: ServerResponse) => Promise<void>
   raw: readonly RawMount[]
+  frequent: readonly FrequentMount[]
   upgrades: readonly UpgradeMount[]
   clientOf: (request: IncomingMessage) => Client
   metrics: Metrics
@@ -29,8 +30,11 @@ export interface DoorOptions {
 /** Not imported by name, which would read every export and so load the fetch client behind one of them (12 MB). */
 const { createServer } = process.getBuiltinModule('node:http')
 
+/** From here on callers of frequent paths are asked to connect anew for each call. */
+const crowdedConnections = 4_000
+
 /** Paths under which nothing but JSON is ever answered. */
-const apiPrefixes = ['/api', '/typedrequest', '/health', '/metrics']
+const apiPrefixes = ['/api', '/baseos', '/typedrequest', '/health', '/metrics']
 
 /**
  * The one port: API, registry, agent links and pages. `close` stops accepting, ends streams, waits for what is under
@@ -39,7 +43,9 @@ const apiPrefixes = ['/api', '/typedrequest', '/health', '/metrics']
 export function createDoor(options: DoorOptions) {
   const stopping = new AbortController()
   const raw = options.raw.toSorted((a, b) => b.prefix.length - a.prefix.length)
+  const frequent = new Map(options.frequent.map((mount) => [mount.path, mount]))
   const upgraded = new Set<Duplex>()
+  let connections = 0
 
   const upgradeOf = (request: IncomingMessage) =>
     options.upgrades.find(({ path }) => path === request.url?.split('?')[0])
@@ -51,10 +57,18 @@ export function createDoor(options: DoorOptions) {
       shouldUpgradeCallback: (request) => upgradeOf(request) !== undefined,
     },
     (request, response) => {
-      void answer(request, response)
+      const mount = frequent.get(request.url ?? '')
+      if (mount === undefined) void answer(request, response)
+      else void answerFrequent(mount, request, response)
     },
   )
   setLimits(server)
+  server.on('connection', (socket) => {
+    connections += 1
+    socket.once('close', () => {
+      connections -= 1
+    })
+  })
   server.on('upgrade', (request, socket, head) => upgrade(request, socket, head))
   server.on('clientError', refuseMalformed)
 
@@ -83,6 +97,37 @@ export function createDoor(options: DoorOptions) {
       if (mapped.unexpected) options.log.error({ err: error, requestId }, 'request failed')
       sendError(response, mapped)
     }
+  }
+
+  async function answerFrequent(
+    mount: FrequentMount,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const startedAt = performance.now()
+    response.setHeader('x-content-type-options', 'nosniff')
+    // Callers that are many must not hold every connection there is between two calls.
+    if (connections > crowdedConnections || stopping.signal.aborted) response.setHeader('connection', 'close')
+    try {
+      if (stopping.signal.aborted)
+        throw new FreeholdError('unavailable', 'The server is stopping.', { retryAfterSeconds: 2 })
+      await mount.handle(request, response, { address: () => options.clientOf(request).address })
+    } catch (error) {
+      const requestId = randomUUID()
+      const mapped = mapError(error, requestId)
+      if (mapped.unexpected) options.log.error({ err: error, requestId, path: mount.path }, 'request failed')
+      else if (options.log.isLevelEnabled('debug')) {
+        options.log.debug({ requestId, path: mount.path, status: mapped.status }, 'refused')
+      }
+      response.on('error', (cause) => options.log.debug({ err: cause, requestId }, 'the client went away'))
+      sendError(response, mapped)
+    }
+    options.metrics.answered({
+      method: request.method ?? '',
+      status: response.statusCode,
+      durationMs: performance.now() - startedAt,
+      streamed: false,
+    })
   }
 
   async function dispatch(exchange: Exchange): Promise<void> {

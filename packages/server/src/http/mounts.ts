@@ -14,6 +14,16 @@ export interface RawMount {
   ): Promise<void>
 }
 
+/**
+ * An exact path that machines call very often, such as the heartbeat of devices. It is spared what such a call has no use
+ * for: a line at level info, headers for browsers, a signal that aborts.
+ */
+export interface FrequentMount {
+  path: string
+  /** Writes the answer, or throws what the door's one mapper turns into an error body. */
+  handle(request: IncomingMessage, response: ServerResponse, context: { address: () => string }): Promise<void>
+}
+
 /** A WebSocket endpoint at one exact path; it completes or refuses the upgrade by itself. */
 export interface UpgradeMount {
   path: string

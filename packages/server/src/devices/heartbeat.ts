@@ -1,0 +1,165 @@
+import { isAscii, isUtf8 } from 'node:buffer'
+import { type DeviceDesiredState, deviceHeartbeatAnswerSchema, deviceKind, FreeholdError } from '@freehold/contracts'
+import type { Actor, Store } from '@freehold/store'
+import { offerToken, useToken } from './credentials.ts'
+import { count, emptyTally, finestSpanMs } from './history.ts'
+import { desiredStateOf, intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
+import type { Admission, Live, Presence } from './presence.ts'
+import { type Heartbeat, readHeartbeat } from './read-heartbeat.ts'
+import type { StatusWriter } from './status-writer.ts'
+
+/** What this process can take with room to spare; larger fleets are told to speak less often. */
+const heartbeatsPerSecond = 4_000
+const offerAgainMs = 10 * 60_000
+
+export interface HeartbeatOptions {
+  store: Store
+  presence: Presence
+  statuses: StatusWriter
+  now: () => number
+  heartbeatsPerSecond?: number
+}
+
+/**
+ * Answers heartbeats. Nearly all of them touch nothing but memory; the store is asked for a token that is new here, for
+ * a token's first use, for a new token, and for a desired state that the device does not have.
+ */
+export function createHeartbeats(options: HeartbeatOptions) {
+  const { store, presence, statuses, now } = options
+  const capacity = options.heartbeatsPerSecond ?? heartbeatsPerSecond
+
+  /** The answer as JSON; a promise only where the store must be asked. */
+  function answer(token: string, body: Buffer): string | Promise<string> {
+    const admission = presence.known(token)
+    const heartbeat = parse(body)
+    return admission === undefined
+      ? presence.admit(store, { token, nodeId: heartbeat.nodeId }).then((admitted) => take(admitted, heartbeat, body))
+      : take(admission, heartbeat, body)
+  }
+
+  function take(admission: Admission, heartbeat: Heartbeat, body: Buffer): string | Promise<string> {
+    const { live } = admission
+    const nowMs = now()
+    if (admission.expiresAtMs <= nowMs) throw new FreeholdError('token-expired', 'This node token has expired.')
+    if (heartbeat.nodeId !== live.nodeId) {
+      throw new FreeholdError('forbidden', 'This node token belongs to another device.')
+    }
+    note(live, heartbeat, { body, nowMs })
+    const wantsToken = mayOffer(admission, heartbeat, nowMs)
+    if (admission.used && !wantsToken && heartbeat.generation === live.generation) return plainAnswer(live, nowMs)
+    return fullAnswer(admission, heartbeat, { nowMs, wantsToken })
+  }
+
+  function note(live: Live, heartbeat: Heartbeat, { body, nowMs }: { body: Buffer; nowMs: number }): void {
+    const { boots, verdict } = noteBoot(live.boots, heartbeat.bootId)
+    const isLateCopy = verdict === 'same' && heartbeat.sequence !== null && heartbeat.sequence < live.sequence
+    live.boots = boots
+    live.lastAtMs = nowMs
+    if (verdict === 'returned' && !live.hasClone) {
+      live.hasClone = true
+      statuses.markClone(live.id, nowMs)
+    }
+    if (isLateCopy) return
+    live.sequence = heartbeat.sequence ?? -1
+    live.intervalMs = heartbeat.intervalMs
+    tallyOf(live, nowMs, heartbeat)
+    if (!presence.keepReport(live, body)) {
+      const text = body.toString('utf8')
+      store.facts.set(deviceKind, live.id, 'report', reportFact(live, { atMs: nowMs, body: text }))
+    }
+    if (live.storedState !== 'online') {
+      live.storedState = 'online'
+      statuses.markOnline(live.id, nowMs)
+    }
+  }
+
+  function plainAnswer(live: Live, nowMs: number): string {
+    return `{"at":"${new Date(nowMs).toISOString()}"${rhythm(live)},"generation":${live.generation}}`
+  }
+
+  function rhythm(live: Live): string {
+    const intervalMs = intervalFor({
+      liveDevices: presence.size(),
+      heartbeatsPerSecond: capacity,
+      intervalMs: live.intervalMs,
+    })
+    return intervalMs === null ? '' : `,"heartbeatIntervalMs":${intervalMs}`
+  }
+
+  async function fullAnswer(
+    admission: Admission,
+    heartbeat: Heartbeat,
+    { nowMs, wantsToken }: { nowMs: number; wantsToken: boolean },
+  ): Promise<string> {
+    const { live, credentialId } = admission
+    const actor: Actor = { type: 'agent', id: live.id, name: live.nodeId }
+    if (!admission.used) {
+      const isGood = await store.transaction(actor, (t) => useToken(t, { deviceId: live.id, credentialId }))
+      presence.distrust(live.id)
+      if (!isGood) throw new FreeholdError('unauthenticated', 'A newer node token has ended this one.')
+    }
+    const offer = wantsToken
+      ? await store.transaction(actor, (t) => offerToken(t, { deviceId: live.id, now: nowMs }))
+      : {}
+    const desired = heartbeat.generation === live.generation ? undefined : await desiredStateFor(live)
+    const parsed: unknown = JSON.parse(plainAnswer(live, nowMs))
+    return JSON.stringify(
+      deviceHeartbeatAnswerSchema.parse({
+        ...(parsed as object),
+        ...offer,
+        ...(desired === undefined ? {} : { generation: desired.generation, desiredState: desired }),
+      }),
+    )
+  }
+
+  async function desiredStateFor(live: Live): Promise<DeviceDesiredState | undefined> {
+    const device = await store.get(deviceKind, live.id)
+    return device === undefined ? undefined : desiredStateOf(device)
+  }
+
+  return { answer }
+}
+export type Heartbeats = ReturnType<typeof createHeartbeats>
+
+/** As the facts keep it: the body as it came. */
+export function reportFact(live: Live, { atMs, body }: { atMs: number; body: string }) {
+  return { at: new Date(atMs).toISOString(), intervalMs: live.intervalMs, body }
+}
+
+/** A device that asks again and again gets a new offer only now and then. */
+function mayOffer(admission: Admission, heartbeat: Heartbeat, nowMs: number): boolean {
+  const endsSoon = admission.expiresAtMs - nowMs < nodeTokenLifeMs / 3
+  if (!(heartbeat.rotateToken || endsSoon) || nowMs - admission.live.offeredAtMs < offerAgainMs) return false
+  admission.live.offeredAtMs = nowMs
+  return true
+}
+
+function tallyOf(live: Live, nowMs: number, heartbeat: Heartbeat): void {
+  const span = Math.floor(nowMs / finestSpanMs)
+  if (span !== live.span) {
+    if (live.tally.heartbeats > 0) live.closed.push({ tally: live.tally, atMs: live.span * finestSpanMs })
+    live.tally = emptyTally()
+    live.span = span
+  }
+  count(live.tally, heartbeat.machine)
+}
+
+/** UTF-8 or nothing; texts of ASCII alone, which are nearly all, are read the fast way. */
+export function textIn(bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString('latin1')
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new FreeholdError('invalid-json', 'The body is not valid JSON in UTF-8.')
+}
+
+function parse(body: Buffer): Heartbeat {
+  const text = textIn(body)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new FreeholdError('invalid-json', 'The body is not valid JSON in UTF-8.', { cause })
+  }
+  const heartbeat = readHeartbeat(value)
+  if (typeof heartbeat === 'string') throw new FreeholdError('invalid-input', heartbeat)
+  return heartbeat
+}

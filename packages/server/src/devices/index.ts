@@ -1,0 +1,110 @@
+/**
+ * Devices: how they enrol with join tokens, prove themselves, send heartbeats by the hundred thousand, and are seen to
+ * be there or gone.
+ *
+ * - A heartbeat touches memory alone; what is worth keeping is written later, together with others.
+ * - What the change feed and the audit log tell is what changes rarely: enrolled, came, went, claimed, doubled, revoked.
+ * - Tokens are kept as hashes, and never logged.
+ *
+ * Not here: what runs on devices (releases), and the agent on the device.
+ */
+import { type Clock, createDriver, type Random } from '@freehold/reconcile'
+import type { Store } from '@freehold/store'
+import type { Logger } from 'pino'
+import type { AllHandlers } from '../http/handler.ts'
+import type { FrequentMount } from '../http/mounts.ts'
+import type { RuntimeSettings } from '../settings/index.ts'
+import { createEndpoints } from './endpoints.ts'
+import { createHeartbeats } from './heartbeat.ts'
+import { createJoinTokenHandlers } from './join-tokens.ts'
+import { createKeeper, snapshotOf } from './keeper.ts'
+import { createOverload } from './overload.ts'
+import { createPresence } from './presence.ts'
+import { createRegister } from './register.ts'
+import { createDeviceHandlers } from './service.ts'
+import { createStatusWriter } from './status-writer.ts'
+import { createFollower, createWatcher } from './watcher.ts'
+
+export interface DevicesNoun {
+  handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>
+  endpoints: FrequentMount[]
+  /** Begins to write and to watch. */
+  start(): void
+  /** Ends that, and writes what was heard. */
+  stop(): Promise<void>
+}
+
+const backoff = { minMs: 500, maxMs: 30_000 }
+const writeEveryMs = 1_000
+const lookEveryMs = 5_000
+/** Registrations and other heartbeats that wait for the store together. */
+const inFlightAtMost = 2_000
+
+export function createDevicesNoun(options: {
+  store: Store
+  settings: RuntimeSettings
+  clock: Clock
+  random: Random
+  publicUrl: () => string
+  log: Logger
+}): DevicesNoun {
+  const { store, settings, clock, random, publicUrl, log } = options
+  const now = () => clock.now()
+  const presence = createPresence({ now })
+  const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)) })
+  const heartbeats = createHeartbeats({ store, presence, statuses, now })
+  const keeper = createKeeper({ store, presence, now })
+  const watcher = createWatcher({ store, presence, statuses, keeper, now })
+  const follower = createFollower({
+    store,
+    presence,
+    onError: (error) => log.warn({ err: error }, 'following the changes of devices failed; starting over'),
+  })
+  const overload = createOverload({ random: Math.random, inFlightAtMost })
+  const loop = (job: string, periodMs: number, run: () => Promise<void>) =>
+    createDriver({
+      run: async () => {
+        await run()
+        return undefined
+      },
+      clock,
+      random,
+      periodMs,
+      backoff,
+      timeLimitMs: 60_000,
+      onFailure: ({ error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
+    })
+  const drivers = [
+    loop('device records', writeEveryMs, async () => {
+      await statuses.write()
+      await keeper.write()
+    }),
+    loop('silent devices', lookEveryMs, () => watcher.look()),
+  ]
+  let unsubscribe = () => {}
+
+  return {
+    handlers: {
+      devices: createDeviceHandlers({ store, presence, now }),
+      joinTokens: createJoinTokenHandlers({ store, publicUrl, now }),
+    },
+    endpoints: createEndpoints({
+      heartbeats,
+      register: createRegister({ store, settings, now }),
+      presence,
+      overload,
+    }),
+    start() {
+      unsubscribe = store.onChange(follower.wake)
+      follower.wake()
+      for (const driver of drivers) driver.start()
+    },
+    async stop() {
+      unsubscribe()
+      overload.close()
+      await Promise.all(drivers.map((driver) => driver.stop()))
+      await follower.settled()
+      await keeper.finish()
+    },
+  }
+}
