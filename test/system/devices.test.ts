@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Client, createClient } from '@freehold/client'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -14,10 +14,9 @@ import {
 } from './lab/index.ts'
 
 const entry = 'packages/device-agent/src/main.ts'
-const isThere = existsSync(join(import.meta.dirname, '../..', entry))
 
 /** The real agent as a process of its own, and the control plane it enrols with. */
-describe.skipIf(!isThere)('a device', () => {
+describe('a device', () => {
   let freehold: Freehold
   let client: Client
   let folder: TemporaryFolder
