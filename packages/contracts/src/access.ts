@@ -26,6 +26,9 @@ export const actions = [
   'devices:write',
   'join-tokens:read',
   'join-tokens:write',
+  'releases:read',
+  'releases:write',
+  'updates:write',
   'settings:read',
   'settings:write',
   'images:read',
@@ -49,6 +52,7 @@ const reader: Action[] = [
   'services:read',
   'services:logs',
   'devices:read',
+  'releases:read',
   'images:read',
   'images:pull',
   'external-registries:read',
@@ -62,6 +66,7 @@ const operator: Action[] = [
   'devices:write',
   'join-tokens:read',
   'join-tokens:write',
+  'releases:write',
   'plan:apply',
 ]
 

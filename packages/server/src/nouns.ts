@@ -45,6 +45,9 @@ import { createServiceHandlers } from './services/index.ts'
 import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
 
+/** Replaced, noun by noun, by what is built. */
+type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts' | 'updates'>
+
 export interface Nouns {
   handlers: AllHandlers
   raw: RawMount[]
@@ -157,6 +160,8 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createRetentionHandlers({ store, retainer }),
     },
     ...devices.handlers,
+    ...({} as InProgress),
+    devices: { ...devices.handlers.devices, ...({} as Pick<AllHandlers['devices'], 'releases' | 'act'>) },
     settings: settings.handlers,
     registry: createRegistryHandlers({
       store,

@@ -26,7 +26,7 @@ import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
 export interface DevicesNoun {
-  handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>
+  handlers: { devices: Omit<AllHandlers['devices'], 'releases' | 'act'>; joinTokens: AllHandlers['joinTokens'] }
   endpoints: FrequentMount[]
   /** Begins to write and to watch. */
   start(): void
