@@ -72,7 +72,7 @@ const operator: Action[] = [
 
 /**
  * `admin`: everything. `user`: a person who runs services and devices. `api`: a machine token that may do what a user may.
- * `cluster`: an agent; it has its own link and may otherwise only pull images. Push is for admins alone
+ * `cluster`: an agent, of a cluster or on a device; it has its own link and may otherwise only pull images. Push is for admins alone
  * (document of the registry's token rule: push and delete need the admin role).
  */
 export const roleActions: Record<Role, readonly Action[]> = {

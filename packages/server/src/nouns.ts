@@ -14,7 +14,7 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
-import { createDevicesNoun } from './devices/index.ts'
+import { createDevicePull, createDevicesNoun, createImagesOf, pinnedOf } from './devices/index.ts'
 import {
   createExternalRegistryHandlers,
   createPullBook,
@@ -108,11 +108,15 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     pullFor: (reads, image) => pullBook.of(reads, image),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
+  const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
+  const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
+  const imagesOf = createImagesOf({ store, resolve: async (device) => pinnedOf(device), reportOf: devices.reportOf })
   const registry = createRegistryMount({
     store,
     blobs,
     identity,
     pull,
+    devicePull: createDevicePull({ store, imagesOf, now }),
     secret,
     upstreams,
     publicUrl,
@@ -141,9 +145,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     retention: { periodMs: options.registryGarbage.periodMs, run: (signal) => retainer.run(signal) },
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
-
-  const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
-  const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
 
   const handlers: AllHandlers = {
     ...identity.handlers,
