@@ -3,7 +3,7 @@ import { Writable } from 'node:stream'
 import { deviceHeartbeatPath, deviceRegisterPath, type Release } from '@freehold/contracts'
 import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { adminAccount, seedToken, startTestServer, type TestServer } from './http/server.testing.ts'
+import { seedToken, startTestServer, type TestServer } from './http/server.testing.ts'
 import { makeRelease } from './images/releases.testing.ts'
 
 /** Devices that pull as a container engine does, behind the real door. */
@@ -54,7 +54,7 @@ const raw = (method: string, path: string, headers: Record<string, string>, body
   fetch(`${server.url}${path}`, { method, headers, ...(body === undefined ? {} : { body }) })
 
 async function push(repository: string, { layer, config, manifest }: ReturnType<typeof contentOf>): Promise<void> {
-  const headers = basic(adminAccount.username, adminAccount.password)
+  const headers = basic('ci', admin)
   for (const blob of [layer, config]) {
     const path = `/v2/${repository}/blobs/uploads/?digest=${sha256(blob)}`
     expect((await raw('POST', path, headers, blob)).status).toBe(201)
@@ -96,9 +96,15 @@ async function pull(path: string, user: string, nodeToken: string) {
 test('a device pulls what it is pinned to, manifest and blobs, by token and by HTTP Basic', async () => {
   const { nodeId, nodeToken } = await enrol()
   for (const user of ['device', `d_${nodeId}`]) {
-    expect(await pull(`/v2/shop/web/manifests/${web.digest}`, user, nodeToken)).toMatchObject({ status: 200, text: web.manifest })
+    expect(await pull(`/v2/shop/web/manifests/${web.digest}`, user, nodeToken)).toMatchObject({
+      status: 200,
+      text: web.manifest,
+    })
     for (const blob of [web.layer, web.config]) {
-      expect(await pull(`/v2/shop/web/blobs/${sha256(blob)}`, user, nodeToken)).toMatchObject({ status: 200, text: blob })
+      expect(await pull(`/v2/shop/web/blobs/${sha256(blob)}`, user, nodeToken)).toMatchObject({
+        status: 200,
+        text: blob,
+      })
     }
     const direct = await raw('GET', `/v2/shop/web/manifests/${web.digest}`, basic(user, nodeToken))
     expect(direct.status).toBe(200)
@@ -130,7 +136,10 @@ test('a device that is unpinned pulls nothing any more', async () => {
   expect((await raw('GET', path, { authorization: `Bearer ${token}` })).status).toBe(401)
   const status = { releases: { app: { releaseId: shop.id, running: shop.id, state: 'succeeded' } } }
   const { nodeId } = (await api('GET', `/devices/${id}`)).body.data
-  const heard = await server.call('POST', deviceHeartbeatPath, { token: nodeToken, body: { nodeId, sequence: 1, status } })
+  const heard = await server.call('POST', deviceHeartbeatPath, {
+    token: nodeToken,
+    body: { nodeId, sequence: 1, status },
+  })
   expect(heard.status).toBe(200)
   expect((await raw('GET', path, { authorization: `Bearer ${token}` })).status).toBe(200)
 })
@@ -151,7 +160,7 @@ test('a revoked device is refused at once, by its token of the registry too, and
 })
 
 test('what a release has is refused to be deleted, and the images’ routes name the release', async () => {
-  const headers = basic(adminAccount.username, adminAccount.password)
+  const headers = basic('ci', admin)
   const refused = await raw('DELETE', '/v2/shop/web/manifests/v1', headers)
   expect([refused.status, await refused.text()]).toEqual([405, expect.stringContaining('The release shop 1.2.0 has')])
   const { body: images } = await api('GET', '/images?search=shop/web')

@@ -97,12 +97,19 @@ describe('the images of a device', () => {
     const other = await makeRelease(store, { product: 'vault', version: '1.0.0', images: [image('vault/web', '2')] })
     const images = [image('baseos/host', '3')]
     const host = await makeRelease(store, { product: 'shop', version: '3.0.0', deviceType: 'generic-amd64', images })
-    const pi = await makeRelease(store, { version: '3.0.0', deviceType: 'raspberrypi4-64', images: [image('baseos/pi', '4')] })
+    const pi = await makeRelease(store, {
+      version: '3.0.0',
+      deviceType: 'raspberrypi4-64',
+      images: [image('baseos/pi', '4')],
+    })
     for (const running of [other.id, host.id, pi.id, 'nonsense', '']) {
       runs('app', { releaseId: running, running, state: 'succeeded' })
       expect(await digits()).toEqual(['1'])
     }
-    give('host', await makeRelease(store, { version: '2.0.0', deviceType: 'generic-amd64', images: [image('baseos/host', '5')] }))
+    give(
+      'host',
+      await makeRelease(store, { version: '2.0.0', deviceType: 'generic-amd64', images: [image('baseos/host', '5')] }),
+    )
     runs('host', { running: pi.id })
     expect(await digits()).toEqual(['1', '5'])
   })

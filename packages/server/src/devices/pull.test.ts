@@ -68,7 +68,9 @@ describe('a node token lets its device pull', () => {
     expect(await pull.verify('device', `fhn_${'x'.repeat(43)}`)).toBe('unknown')
     const secret = 'a secret of the device'
     const { device } = await makeDevice('two')
-    await store.transaction(actor, (transaction) => keepSecret(transaction, { deviceId: device.id, purpose: 'secret', secret }))
+    await store.transaction(actor, (transaction) =>
+      keepSecret(transaction, { deviceId: device.id, purpose: 'secret', secret }),
+    )
     expect(await pull.verify('device', secret)).toBe('unknown')
   })
 
@@ -127,7 +129,9 @@ describe('a node token lets its device pull', () => {
     const found = await puller(one.nodeToken)
     expect(await pull.again({ ...found, deviceId: two.device.id })).toBeNull()
     const deviceId = one.device.id
-    await store.transaction(actor, (transaction) => keepSecret(transaction, { deviceId, purpose: 'secret', secret: 's' }))
+    await store.transaction(actor, (transaction) =>
+      keepSecret(transaction, { deviceId, purpose: 'secret', secret: 's' }),
+    )
     const credentials = await store.all(deviceCredentialKind, { where: { deviceId } })
     const secret = credentials.find(({ data }) => data.purpose === 'secret')
     expect(await pull.again({ deviceId, credentialId: secret?.id ?? '' })).toBeNull()

@@ -91,9 +91,11 @@ test('guessing node tokens is slowed down, and a device that was shut out slows 
   let answer: 'unknown' | 'refused' = 'refused'
   identity.setDeviceCredentials(async () => answer)
   const attempt = () => identity.authenticateBasic('device', `fhn_${'x'.repeat(43)}`, client)
-  for (let tries = 0; tries < 50; tries += 1) await expect(attempt()).rejects.toMatchObject({ code: 'wrong-credentials' })
+  for (let tries = 0; tries < 50; tries += 1)
+    await expect(attempt()).rejects.toMatchObject({ code: 'wrong-credentials' })
   answer = 'unknown'
-  for (let tries = 0; tries < 5; tries += 1) await expect(attempt()).rejects.toMatchObject({ code: 'wrong-credentials' })
+  for (let tries = 0; tries < 5; tries += 1)
+    await expect(attempt()).rejects.toMatchObject({ code: 'wrong-credentials' })
   await expect(attempt()).rejects.toMatchObject({ code: 'too-many-requests' })
 })
 
