@@ -14,7 +14,7 @@
  * - An image's status carries tag and digest from the very transaction of the push.
  * - Bytes known to be damaged are served to nobody, and pushing them again heals them.
  */
-export type { DeviceProof, PullingDevice, RegistryUser } from './access.ts'
+export type { PullingDevice, RegistryUser } from './access.ts'
 export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
 export { createRegistryContent, type RegistryContent } from './content.ts'
 export { describeDamage } from './damage-rules.ts'
