@@ -217,7 +217,8 @@ async function collect<Item>(
 
 const searchOf = ({ search }: { search?: string }) => (search === undefined ? {} : { search })
 
-function runsIn({ deployments, releases }: Pick<ManifestDetail, 'deployments' | 'releases'>): string {
+/** Services and releases that have a manifest, for one cell. */
+export function runsIn({ deployments, releases }: Pick<ManifestDetail, 'deployments' | 'releases'>): string {
   const services = deployments.map(
     ({ serviceName, revisionNumber, current }) => `${serviceName}/${revisionNumber}${current ? '' : ' (kept)'}`,
   )
