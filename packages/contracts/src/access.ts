@@ -26,6 +26,9 @@ export const actions = [
   'devices:write',
   'join-tokens:read',
   'join-tokens:write',
+  'releases:read',
+  'releases:write',
+  'updates:write',
   'settings:read',
   'settings:write',
   'images:read',
@@ -49,6 +52,7 @@ const reader: Action[] = [
   'services:read',
   'services:logs',
   'devices:read',
+  'releases:read',
   'images:read',
   'images:pull',
   'external-registries:read',
@@ -62,12 +66,13 @@ const operator: Action[] = [
   'devices:write',
   'join-tokens:read',
   'join-tokens:write',
+  'releases:write',
   'plan:apply',
 ]
 
 /**
  * `admin`: everything. `user`: a person who runs services and devices. `api`: a machine token that may do what a user may.
- * `cluster`: an agent; it has its own link and may otherwise only pull images. Push is for admins alone
+ * `cluster`: an agent, of a cluster or on a device; it has its own link and may otherwise only pull images. Push is for admins alone
  * (document of the registry's token rule: push and delete need the admin role).
  */
 export const roleActions: Record<Role, readonly Action[]> = {

@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { deviceLimits, deviceNodeIdPattern } from './device-limits.ts'
 import { deviceStatusSchema } from './devices.ts'
+import { deviceReleasesSchema, releasePins } from './releases.ts'
 import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
 import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
+import { deviceActionKinds, deviceActionSchema } from './updates.ts'
 
 /** What people call a device; also what `search` looks at. */
 const deviceName = z
@@ -15,6 +17,7 @@ const deviceName = z
 export const deviceInput = z.strictObject({
   name: deviceName,
   description: z.string().max(500).default(''),
+  ...releasePins,
 })
 
 export const deviceData = deviceInput.extend({
@@ -24,6 +27,8 @@ export const deviceData = deviceInput.extend({
   access: z.enum(['waiting', 'allowed', 'revoked']),
   /** Until then a registration without proof is let in, once: the device was wiped, or changed hands. */
   readoptUntil: z.iso.datetime().nullable(),
+  /** What an operator asked of it lately; carried out once. */
+  actions: z.array(deviceActionSchema).max(16).default([]),
 })
 
 /** The few lines of a device's last report that lists show. The whole report: `GET /api/v1/devices/:id/report`. */
@@ -61,6 +66,11 @@ export const deviceState = z.object({
   /** The rhythm it keeps, in milliseconds. */
   intervalMs: z.int().nullable(),
   summary: deviceSummarySchema.nullable(),
+  /** The newest release that it could not take: set by a failure, ended by a success. */
+  updateFailure: z
+    .object({ releaseId: idSchema, version: z.string(), state: z.string(), message: z.string(), at: z.iso.datetime() })
+    .nullable()
+    .default(null),
   /** Someone registered under this nodeId without proof of being this device, and was refused. */
   claim: z.object({ at: z.iso.datetime(), address: z.string(), attempts: z.int() }).nullable(),
   /** Two devices take turns under this identity: its storage was copied. */
@@ -82,6 +92,7 @@ export const deviceKind = defineKind({
     lastHeartbeatAt: null,
     intervalMs: null,
     summary: null,
+    updateFailure: null,
     claim: null,
     clone: null,
   },
@@ -210,6 +221,34 @@ export const deviceRoutes = {
     readopt: deviceAction('readopt', 'Let a wiped device register again, once, within a day; ends a revocation too'),
     acknowledge: deviceAction('acknowledge', 'Take back the marks of a claim or a clone, having seen them'),
     delete: deleteRoute(deviceKind, 'devices:write'),
+    releases: defineRoute({
+      method: 'GET',
+      path: '/api/v1/devices/:id/releases',
+      summary: 'What a device shall run, and who decided it',
+      access: 'devices:read',
+      params: idParams,
+      output: deviceReleasesSchema,
+      errors: ['not-found'],
+    }),
+    act: defineRoute({
+      method: 'POST',
+      path: '/api/v1/devices/:id/actions',
+      summary: 'Ask a device to reboot, or to look for an update; it hears of it with its next heartbeat',
+      access: 'devices:write',
+      params: idParams,
+      body: z.strictObject({
+        kind: z.enum(deviceActionKinds),
+        force: z.boolean().default(false).describe('Also while an application holds an update lock'),
+        expiresInSeconds: z
+          .int()
+          .min(60)
+          .max(7 * 86_400)
+          .default(86_400),
+      }),
+      output: resourceSchema(deviceKind),
+      status: 202,
+      errors: ['not-found', 'conflict'],
+    }),
   },
   joinTokens: {
     list: listRoute(publicJoinToken, 'join-tokens:read'),

@@ -54,6 +54,21 @@ const list = <Item extends z.ZodType>(item: Item, items: number) =>
 const group = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.preprocess((value) => (isRecord(value) ? value : null), z.object(shape).nullable())
 
+const releaseProgress = group({
+  releaseId: text(64),
+  version: text(64),
+  attempt: number,
+  /** `staged`, `downloading`, `applying`, `soaking`, `succeeded`, `failed`, `rolled-back`, `not-supported`. */
+  state: text(32),
+  message: text(1000),
+  /** Percent. */
+  downloadProgress: number,
+  /** The release that runs now; null: none of ours. */
+  running: text(64),
+  /** Last lines of what failed. */
+  log: text(8000),
+})
+
 /**
  * What a device says about itself and its Supervisor. Every field may be null: not known, or not told. Absent fields
  * read as null, lists as empty. The words in comments are what this agent says; a server keeps others as they are.
@@ -125,6 +140,19 @@ export const deviceStatusSchema = z.object({
     commitAfter: text(128),
     elapsedMs: number,
   }),
+  /** What comes of the release that the device was assigned, by half. */
+  releases: group({
+    app: releaseProgress,
+    host: releaseProgress,
+    /** Counter of the newest assignment that was verified. */
+    counter: number,
+    /** Why an assignment, or what it names, was not trusted. */
+    refusal: group({ code: text(64), message: text(500), counter: number }),
+    /** Highest versions seen of the signed channel's roles. */
+    trusted: group({ root: number, timestamp: number, snapshot: number, targets: number }),
+  }),
+  /** What came of the actions an operator asked for: `done`, `failed`, `locked`, `ignored`, `expired`. */
+  actions: list(group({ id: text(64), outcome: text(32), message: text(500) }), 16),
   /** Update locks that were taken through the agent, by name of their owner. */
   locks: list(text(64), 32),
   /** What is wrong, a sentence each, for people. */
@@ -201,10 +229,14 @@ export const deviceHeartbeatRequestSchema = z.object({
 export type DeviceHeartbeatRequest = z.input<typeof deviceHeartbeatRequestSchema>
 
 /**
- * What the device shall be. Further fields belong to releases; an agent that does not know one stores it all the same
- * and changes nothing by it.
+ * What the device shall be. An agent that does not know a field stores it all the same and changes nothing by it.
+ * Nothing but `assignment` is ever acted upon, and that only once its signature holds (`updates.ts`).
  */
-export const deviceDesiredStateSchema = z.looseObject({ generation: z.int().min(1) })
+export const deviceDesiredStateSchema = z.looseObject({
+  generation: z.int().min(1),
+  /** A `signedAssignmentSchema`; the device reads and verifies it. */
+  assignment: z.looseObject({}).nullish(),
+})
 export type DeviceDesiredState = z.output<typeof deviceDesiredStateSchema>
 
 /** Status 200. */

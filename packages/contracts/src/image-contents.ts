@@ -23,6 +23,15 @@ export const deploymentSchema = z.object({
   current: z.boolean(),
 })
 
+/** A release of devices that has a digest: some run it, or will, or may go back to it. */
+export const holdingReleaseSchema = z.object({
+  releaseId: idSchema,
+  product: z.string(),
+  version: z.string(),
+  /** Of a host release; null for one of applications. */
+  deviceType: z.string().nullable(),
+})
+
 /** What a manifest is for. Signatures, SBOMs and attestations are about another manifest. */
 export const manifestPurposes = ['image', 'index', 'signature', 'sbom', 'attestation', 'artifact'] as const
 
@@ -46,6 +55,8 @@ const manifestFacts = {
   pushedAt: z.iso.datetime(),
   /** At most 20, those that run now first. */
   deployments: z.array(deploymentSchema),
+  /** At most 20, the newest first. */
+  releases: z.array(holdingReleaseSchema),
   attachments: attachmentsSchema,
 }
 
@@ -226,7 +237,7 @@ export const imageContentRoutes = {
   manifest: defineRoute({
     method: 'GET',
     path: '/api/v1/images/:id/manifests/:digest',
-    summary: 'Get one manifest: config, layers, children, referrers, tags and the services that run it',
+    summary: 'Get one manifest: config, layers, children, referrers, tags and the services and releases that run it',
     access: 'images:read',
     params: manifestParams,
     output: manifestDetailSchema,
@@ -262,6 +273,7 @@ export type ImageManifest = z.output<typeof imageManifestSchema>
 export type ManifestDetail = z.output<typeof manifestDetailSchema>
 export type ManifestPurpose = (typeof manifestPurposes)[number]
 export type Deployment = z.output<typeof deploymentSchema>
+export type HoldingRelease = z.output<typeof holdingReleaseSchema>
 export type Referrer = z.output<typeof referrerSchema>
 export type Attachments = z.output<typeof attachmentsSchema>
 export type ImageConfig = z.output<typeof imageConfigSchema>

@@ -3,7 +3,7 @@ import { digestSchema } from './digest.ts'
 
 /**
  * Which tags of a repository stay. A tag stays as long as any rule keeps it; without a keeping rule all tags stay.
- * Whatever a service's revision runs stays in any case, with all it consists of and all that was said of it.
+ * Whatever a service's revision runs or a release has stays in any case, with all it consists of and all that was said of it.
  */
 export const retentionSchema = z.strictObject({
   keepLastTags: z.int().min(1).max(100_000).optional().describe('The so many tags pushed last'),
@@ -25,14 +25,14 @@ export const retentionSchema = z.strictObject({
     .max(36_500)
     .optional()
     .describe(
-      'Manifests go when no tag, index or service has needed them for so many days, and their signatures with them. Absent: they stay',
+      'Manifests go when no tag, index, service or release has needed them for so many days, and their signatures with them. Absent: they stay',
     ),
 })
 export type Retention = z.output<typeof retentionSchema>
 
 /** Why a tag or manifest stays or goes. */
 export const retentionRules = [
-  /** Stays: a service's current or kept revision needs it. */
+  /** Stays: a service's current or kept revision, or a release, needs it. */
   'in-use',
   /** Stays: a service names this tag. */
   'named-by-service',

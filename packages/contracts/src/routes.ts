@@ -17,12 +17,15 @@ import {
 import { installationKind } from './installation.ts'
 import { planRoutes } from './plan.ts'
 import { registryRoutes } from './registry.ts'
+import { releaseRolloutKind, releaseRolloutRoutes } from './release-rollouts.ts'
+import { channelKind, deviceGroupKind, releaseImageKind, releaseKind, releaseRoutes } from './releases.ts'
 import { revisionKind, rolloutKind, rolloutRoutes } from './rollouts.ts'
 import type { Route } from './route.ts'
 import { scrubKind, scrubRoutes } from './scrub.ts'
 import { serviceKind, serviceRoutes } from './services.ts'
 import { settingsKind, settingsRoutes } from './settings.ts'
 import { statusRoutes } from './status.ts'
+import { updateKeyKind, updateMetadataKind, updateRoutes, updateTargetKind } from './updates.ts'
 
 /** Every JSON route, by noun and verb. `/v2`, `/typedrequest` and the agent link have protocols of their own. */
 export const routes = {
@@ -32,6 +35,9 @@ export const routes = {
   ...serviceRoutes,
   ...rolloutRoutes,
   ...deviceRoutes,
+  ...releaseRoutes,
+  ...releaseRolloutRoutes,
+  ...updateRoutes,
   ...settingsRoutes,
   ...imageRoutes,
   images: { ...imageRoutes.images, ...imageContentRoutes },
@@ -57,6 +63,14 @@ export const kinds = {
   device: deviceKind,
   deviceCredential: deviceCredentialKind,
   joinToken: joinTokenKind,
+  release: releaseKind,
+  releaseImage: releaseImageKind,
+  channel: channelKind,
+  deviceGroup: deviceGroupKind,
+  releaseRollout: releaseRolloutKind,
+  updateMetadata: updateMetadataKind,
+  updateKey: updateKeyKind,
+  updateTarget: updateTargetKind,
   settings: settingsKind,
   image: imageKind,
   manifest: manifestKind,

@@ -11,11 +11,14 @@ import type {
   repositoryUsageKind,
   tagKind,
 } from './images.ts'
+import type { releaseRolloutKind } from './release-rollouts.ts'
+import type { channelKind, deviceGroupKind, releaseImageKind, releaseKind } from './releases.ts'
 import type { Resource } from './resource.ts'
 import type { revisionKind, rolloutKind } from './rollouts.ts'
 import type { scrubKind } from './scrub.ts'
 import type { serviceKind } from './services.ts'
 import type { settingsKind } from './settings.ts'
+import type { updateKeyKind, updateMetadataKind, updateTargetKind } from './updates.ts'
 
 type Of<K extends { data: { _zod: { output: unknown } }; status: { _zod: { output: unknown } } }> = Resource<
   K['data']['_zod']['output'],
@@ -36,6 +39,14 @@ export type ExternalRegistry = Of<typeof externalRegistryKind>
 export type Device = Of<typeof deviceKind>
 export type DeviceCredential = Of<typeof deviceCredentialKind>
 export type JoinToken = Of<typeof joinTokenKind>
+export type Release = Of<typeof releaseKind>
+export type ReleaseImage = Of<typeof releaseImageKind>
+export type Channel = Of<typeof channelKind>
+export type DeviceGroup = Of<typeof deviceGroupKind>
+export type ReleaseRollout = Of<typeof releaseRolloutKind>
+export type UpdateMetadata = Of<typeof updateMetadataKind>
+export type UpdateKey = Of<typeof updateKeyKind>
+export type UpdateTarget = Of<typeof updateTargetKind>
 export type Settings = Of<typeof settingsKind>
 export type Image = Of<typeof imageKind>
 export type Manifest = Of<typeof manifestKind>

@@ -270,6 +270,8 @@ export class BaseRunner {
       machine: await machineStatus(dirname(this.#config.statePath)),
       ...picture,
       update: this.#updater?.status() ?? null,
+      releases: null,
+      actions: [],
       locks: this.#locks.owners(),
       problems: problems.flatMap((problem) => (problem === null ? [] : [this.#redactor.clean(problem).slice(0, 500)])),
     }

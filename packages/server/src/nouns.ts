@@ -14,7 +14,7 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
-import { createDevicesNoun } from './devices/index.ts'
+import { createDevicePull, createDevicesNoun, createImagesOf, pinnedOf } from './devices/index.ts'
 import {
   createExternalRegistryHandlers,
   createPullBook,
@@ -44,6 +44,9 @@ import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
 import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
+
+/** Replaced, noun by noun, by what is built. */
+type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts' | 'updates'>
 
 export interface Nouns {
   handlers: AllHandlers
@@ -105,11 +108,15 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     pullFor: (reads, image) => pullBook.of(reads, image),
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
+  const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
+  const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
+  const imagesOf = createImagesOf({ store, resolve: async (device) => pinnedOf(device), reportOf: devices.reportOf })
   const registry = createRegistryMount({
     store,
     blobs,
     identity,
     pull,
+    devicePull: createDevicePull({ store, imagesOf, now }),
     secret,
     upstreams,
     publicUrl,
@@ -139,9 +146,6 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     onFailure: ({ job, error }) => log.warn({ err: error, job }, 'a background job failed; it is tried again'),
   })
 
-  const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
-  const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
-
   const handlers: AllHandlers = {
     ...identity.handlers,
     ...createChangesNoun({ store, feed }).handlers,
@@ -157,6 +161,8 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createRetentionHandlers({ store, retainer }),
     },
     ...devices.handlers,
+    ...({} as InProgress),
+    devices: { ...devices.handlers.devices, ...({} as Pick<AllHandlers['devices'], 'releases' | 'act'>) },
     settings: settings.handlers,
     registry: createRegistryHandlers({
       store,

@@ -4,6 +4,7 @@ import { systemClock } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { PullCredentials } from './clusters/index.ts'
+import type { DevicePull, DevicePuller } from './devices/index.ts'
 import type { Upstreams } from './external-registries/index.ts'
 import type { RawMount } from './http/mounts.ts'
 import type { IdentityCaller, IdentityNoun } from './identity/index.ts'
@@ -21,7 +22,8 @@ export interface RegistryMount
 }
 
 /**
- * The registry behind our door: who its users are comes from the identity noun, what clusters may pull from theirs.
+ * The registry behind our door: who its users are comes from the identity noun, what clusters and devices may pull from
+ * theirs.
  * It is made with the first request, because the address it is reached at is known only when the port is taken.
  */
 export function createRegistryMount(options: {
@@ -29,6 +31,7 @@ export function createRegistryMount(options: {
   blobs: BlobStore
   identity: IdentityNoun
   pull: PullCredentials
+  devicePull: DevicePull
   secret: ServerSecret
   upstreams: Upstreams
   publicUrl: () => string
@@ -37,7 +40,7 @@ export function createRegistryMount(options: {
   scrub: { bytesPerSecond: number; periodMs: number }
   onSuspect: () => void
 }): RegistryMount {
-  const { store, blobs, identity, pull, secret, upstreams, publicUrl, log, scrub, onSuspect } = options
+  const { store, blobs, identity, pull, devicePull, secret, upstreams, publicUrl, log, scrub, onSuspect } = options
   identity.setClusterCredentials(async (username, password) => {
     const cluster = await pull.verifyClusterPull(username, password)
     if (cluster === undefined) return null
@@ -47,6 +50,10 @@ export function createRegistryMount(options: {
       actor: { type: 'agent', id: clusterId, name: username },
       mayPull,
     }
+  })
+  identity.setDeviceCredentials(async (username, nodeToken) => {
+    const puller = await devicePull.verify(username, nodeToken)
+    return typeof puller === 'string' ? puller : callerOf(puller)
   })
   let made: Registry | undefined
   const registry = () => {
@@ -67,6 +74,10 @@ export function createRegistryMount(options: {
       authenticateBasic: (username, password, client) =>
         nullWhereWrong(identity.authenticateBasic(username, password, client)),
       authenticateBearer: (token, client) => nullWhereWrong(identity.authenticateBearer(token, client)),
+      deviceAgain: async (proof) => {
+        const puller = await devicePull.again(proof)
+        return puller === null ? null : callerOf(puller)
+      },
       // The deploy-on-push job hears of the commit by itself; what it reads is the image's status.
       onPush: ({ repository, tag }) => log.debug({ repository, tag }, 'pushed'),
     })
@@ -93,11 +104,22 @@ export function createRegistryMount(options: {
   }
 }
 
+/** To the registry a device is an agent that may pull, and of that only what it runs. */
+function callerOf(puller: DevicePuller): IdentityCaller & RegistryUser {
+  const { deviceId, nodeId, expiresAt } = puller
+  return {
+    identity: { subject: 'agent', userId: deviceId, name: nodeId, role: 'cluster', expiresAt },
+    actor: { type: 'agent', id: deviceId, name: nodeId },
+    mayPull: async (repository) => (await puller.digestsIn(repository)).size > 0,
+    device: puller,
+  }
+}
+
 /** Wrong credentials are an answer to the registry, not a failure; too many of them are one. */
 async function nullWhereWrong(checking: Promise<IdentityCaller>): Promise<RegistryUser | null> {
   try {
-    const { identity, actor, mayPull } = await checking
-    return { identity, actor, mayPull: mayPull ?? (() => true) }
+    const { identity, actor, mayPull, device } = await checking
+    return { identity, actor, mayPull: mayPull ?? (() => true), ...(device === undefined ? {} : { device }) }
   } catch (error) {
     if (error instanceof FreeholdError && error.status === 401) return null
     throw error

@@ -89,7 +89,7 @@ function addTags(images: Command, environment: Environment): void {
           tag.pushedBy,
           tag.attachments.signatures > 0 ? 'yes' : '',
           tag.attachments.sboms > 0 ? 'yes' : '',
-          runsIn(tag.deployments),
+          runsIn(tag),
         ]),
       })
     }
@@ -122,7 +122,7 @@ function addManifests(images: Command, environment: Environment): void {
           bytes(manifest.sizeBytes),
           age(manifest.pushedAt, io.now()),
           manifest.pushedBy,
-          runsIn(manifest.deployments),
+          runsIn(manifest),
         ]),
       })
     }
@@ -133,7 +133,9 @@ function addManifests(images: Command, environment: Environment): void {
 function addInspect(images: Command, environment: Environment): void {
   const command = images
     .command('inspect')
-    .description('Show one version of an image: config, layers, platforms, referrers, and the services that run it.')
+    .description(
+      'Show one version of an image: config, layers, platforms, referrers, and the services and releases that run it.',
+    )
     .argument('<image>', 'name:tag or name@digest; without either the tag latest')
   handle(command, environment, async ({ operands, runtime }) => {
     const reference = parseReference(operand(operands, 0))
@@ -159,7 +161,7 @@ function printDetail({ output, io }: Runtime, detail: ManifestDetail): void {
     ['Platforms', detail.platforms.join(', ')],
     ['Size', bytes(detail.sizeBytes)],
     ['Pushed', `${age(detail.pushedAt, io.now())} ago by ${detail.pushedBy}`],
-    ['Runs in', runsIn(detail.deployments)],
+    ['Runs in', runsIn(detail)],
     ['About', detail.subject ?? ''],
     ['Entrypoint', detail.config?.entrypoint.join(' ') ?? ''],
     ['Command', detail.config?.command.join(' ') ?? ''],
@@ -215,8 +217,10 @@ async function collect<Item>(
 
 const searchOf = ({ search }: { search?: string }) => (search === undefined ? {} : { search })
 
-function runsIn(deployments: ManifestDetail['deployments']): string {
-  return deployments
-    .map(({ serviceName, revisionNumber, current }) => `${serviceName}/${revisionNumber}${current ? '' : ' (kept)'}`)
-    .join(', ')
+/** Services and releases that have a manifest, for one cell. */
+export function runsIn({ deployments, releases }: Pick<ManifestDetail, 'deployments' | 'releases'>): string {
+  const services = deployments.map(
+    ({ serviceName, revisionNumber, current }) => `${serviceName}/${revisionNumber}${current ? '' : ' (kept)'}`,
+  )
+  return [...services, ...releases.map(({ product, version }) => `release ${product} ${version}`)].join(', ')
 }

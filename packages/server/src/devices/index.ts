@@ -6,8 +6,11 @@
  * - What the change feed and the audit log tell is what changes rarely: enrolled, came, went, claimed, doubled, revoked.
  * - Tokens are kept as hashes, and never logged.
  *
+ * - Devices pull from the registry with their node token: `pull.ts` says who, `images.ts` what.
+ *
  * Not here: what runs on devices (releases), and the agent on the device.
  */
+import type { DeviceStatus } from '@freehold/contracts'
 import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
@@ -17,7 +20,7 @@ import type { RuntimeSettings } from '../settings/index.ts'
 import { createEndpoints } from './endpoints.ts'
 import { createHeartbeats } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
-import { createKeeper, snapshotOf } from './keeper.ts'
+import { createKeeper, lastReportOf, snapshotOf } from './keeper.ts'
 import { createOverload } from './overload.ts'
 import { createPresence } from './presence.ts'
 import { createRegister } from './register.ts'
@@ -25,9 +28,14 @@ import { createDeviceHandlers } from './service.ts'
 import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
+export { createImagesOf, pinnedOf } from './images.ts'
+export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
+
 export interface DevicesNoun {
-  handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>
+  handlers: { devices: Omit<AllHandlers['devices'], 'releases' | 'act'>; joinTokens: AllHandlers['joinTokens'] }
   endpoints: FrequentMount[]
+  /** The last report of a device; null: none was heard, or it is not readable. */
+  reportOf(deviceId: string): Promise<DeviceStatus | null>
   /** Begins to write and to watch. */
   start(): void
   /** Ends that, and writes what was heard. */
@@ -94,6 +102,7 @@ export function createDevicesNoun(options: {
       presence,
       overload,
     }),
+    reportOf: (deviceId) => lastReportOf(store, presence, deviceId),
     start() {
       unsubscribe = store.onChange(follower.wake)
       follower.wake()

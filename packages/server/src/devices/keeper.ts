@@ -107,6 +107,19 @@ export function reportIn(body: string | null | undefined): DeviceStatus | null {
   return parsed.success ? parsed.data : null
 }
 
+/** From memory, else as it was written down; null where neither has a report that can be read. */
+export async function lastReportOf(
+  store: Store,
+  presence: Pick<Presence, 'get' | 'reportOf'>,
+  deviceId: string,
+): Promise<DeviceStatus | null> {
+  const live = presence.get(deviceId)
+  const fresh = live === undefined ? null : reportIn(presence.reportOf(live))
+  if (fresh !== null) return fresh
+  const facts = (await store.facts.get(deviceKind, deviceId)) as DeviceFacts
+  return reportIn(facts.report?.body)
+}
+
 /** What a live device's status says now. */
 export function snapshotOf(
   presence: Pick<Presence, 'reportOf'>,

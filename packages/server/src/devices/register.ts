@@ -152,6 +152,9 @@ async function createDevice(transaction: Transaction, record: Case, access: 'wai
       nodeId: request.nodeId,
       access,
       readoptUntil: null,
+      pinnedAppReleaseId: null,
+      pinnedHostReleaseId: null,
+      actions: [],
     },
     status: {
       ...deviceKind.initialStatus,

@@ -16,7 +16,7 @@ export function createDeviceHandlers(options: {
   store: Store
   presence: Presence
   now: () => number
-}): Handlers<'devices'> {
+}): Omit<Handlers<'devices'>, 'releases' | 'act'> {
   const { store, presence, now } = options
 
   async function shown(devices: readonly Device[]): Promise<Device[]> {
@@ -65,9 +65,10 @@ export function createDeviceHandlers(options: {
         id: params.id,
         actor: caller.actor,
         work: async (transaction, { data }) => {
-          const { name, description } = data
+          const { name, description, pinnedAppReleaseId, pinnedHostReleaseId } = data
+          const before = { name, description, pinnedAppReleaseId, pinnedHostReleaseId }
           return transaction.update(deviceKind, params.id, {
-            data: { ...data, ...mergedData(deviceInput, { name, description }, patch) },
+            data: { ...data, ...mergedData(deviceInput, before, patch) },
             ...(labels === undefined ? {} : { labels }),
             ...(version === undefined ? {} : { expectedVersion: version }),
           })

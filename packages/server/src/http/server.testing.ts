@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kinds, type Role, sessionKind, tokenKind, userKind } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
+import type { Logger } from 'pino'
 import { type Config, readConfig } from '../config/index.ts'
 import { makeCredential } from '../identity/index.ts'
 import { createLog } from '../log.ts'
@@ -23,7 +24,12 @@ export interface Answer {
  * `admin: false` leaves it without an administrator.
  */
 export async function startTestServer(
-  options: { seed?: (store: Store) => Promise<void>; admin?: boolean; environment?: Record<string, string> } = {},
+  options: {
+    seed?: (store: Store) => Promise<void>
+    admin?: boolean
+    environment?: Record<string, string>
+    log?: Logger
+  } = {},
 ) {
   const directory = await mkdtemp(join(tmpdir(), 'freehold-server-'))
   const environment = {
@@ -37,7 +43,7 @@ export async function startTestServer(
   }
   if (options.seed !== undefined) await seedStore(directory, options.seed)
   const server = await createServer(configOf(environment), {
-    log: createLog('silent'),
+    log: options.log ?? createLog('silent'),
     say: () => {},
     passOn: () => {},
   })

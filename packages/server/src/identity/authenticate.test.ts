@@ -58,6 +58,47 @@ test('a cluster is let in by whoever knows its credentials, and by nothing else'
   await expect(attempt('guess')).rejects.toMatchObject({ code: 'wrong-credentials' })
 })
 
+test('a device is let in by whoever knows node tokens, under its own names and with nothing else', async () => {
+  const nodeToken = `fhn_${'x'.repeat(43)}`
+  const attempt = (username: string, password: string) => identity.authenticateBasic(username, password, client)
+  await expect(attempt('device', nodeToken)).rejects.toMatchObject({ code: 'wrong-credentials' })
+  const caller: IdentityCaller = {
+    identity: { subject: 'agent', userId: '1', name: 'one', role: 'cluster', expiresAt: null },
+    actor: { type: 'agent', id: '1', name: 'one' },
+  }
+  const asked: string[] = []
+  identity.setDeviceCredentials(async (username) => {
+    asked.push(username)
+    return username === 'device-lost' ? 'unknown' : username === 'device-shut-out' ? 'refused' : caller
+  })
+  for (const username of ['device', 'device-1', 'd_one']) expect(await attempt(username, nodeToken)).toBe(caller)
+  for (const username of ['device-lost', 'device-shut-out']) {
+    await expect(attempt(username, nodeToken)).rejects.toMatchObject({ code: 'wrong-credentials' })
+  }
+  expect(asked).toHaveLength(5)
+  for (const [username, password] of [
+    ['admin', nodeToken],
+    ['device', 'a password of a person'],
+    ['device', `${nodeToken} `],
+    [`d_${'x'.repeat(129)}`, nodeToken],
+  ] as const) {
+    await expect(attempt(username, password)).rejects.toMatchObject({ code: 'wrong-credentials' })
+  }
+  expect(asked).toHaveLength(5)
+})
+
+test('guessing node tokens is slowed down, and a device that was shut out slows down nobody', async () => {
+  let answer: 'unknown' | 'refused' = 'refused'
+  identity.setDeviceCredentials(async () => answer)
+  const attempt = () => identity.authenticateBasic('device', `fhn_${'x'.repeat(43)}`, client)
+  for (let tries = 0; tries < 50; tries += 1)
+    await expect(attempt()).rejects.toMatchObject({ code: 'wrong-credentials' })
+  answer = 'unknown'
+  for (let tries = 0; tries < 5; tries += 1)
+    await expect(attempt()).rejects.toMatchObject({ code: 'wrong-credentials' })
+  await expect(attempt()).rejects.toMatchObject({ code: 'too-many-requests' })
+})
+
 test('guessing by user name and password is slowed down', async () => {
   for (let attempt = 0; attempt < 5; attempt += 1) {
     await expect(identity.authenticateBasic('admin', 'wrong', client)).rejects.toMatchObject({

@@ -3,6 +3,7 @@ import { FreeholdError, type Identity, sessionKind, userKind } from '@freehold/c
 import type { Store } from '@freehold/store'
 import type { Authenticated } from '../http/api.ts'
 import type { Caller, Client } from '../http/handler.ts'
+import type { PullingDevice } from '../registry/index.ts'
 import { readSessionCookie, sessionCookie } from './cookie.ts'
 import { prefixOf } from './credential.ts'
 import { actorOf, callerOf, type Found, identityOf, type Lookup } from './lookup.ts'
@@ -14,10 +15,18 @@ import type { Throttle } from './throttle.ts'
 export interface IdentityCaller extends Caller {
   identity: Identity
   mayPull?: (repository: string) => boolean | Promise<boolean>
+  /** Of a device: narrows further, to single manifests. */
+  device?: PullingDevice
 }
 
 /** Checks the pull credentials of a cluster; null where they are wrong. Given by whoever makes them. */
 export type ClusterCredentials = (username: string, password: string) => Promise<IdentityCaller | null>
+
+/**
+ * Checks the node token of a device. `unknown` counts as a guess; `refused` does not: the token was right once, and other
+ * devices share the address. Given by whoever keeps devices.
+ */
+export type DeviceCredentials = (username: string, nodeToken: string) => Promise<IdentityCaller | 'unknown' | 'refused'>
 
 export interface AuthenticateOptions {
   store: Store
@@ -36,6 +45,7 @@ const cannotWrite: ReadonlySet<string> = new Set(['storage-full', 'storage-unwri
 export function createAuthenticate(options: AuthenticateOptions) {
   const { store, lookup, passwords, throttle, now } = options
   let clusterCredentials: ClusterCredentials | undefined
+  let deviceCredentials: DeviceCredentials | undefined
 
   /** A bearer value counts before a cookie. Throws `unauthenticated` and `token-expired`. */
   async function authenticate(request: Pick<IncomingMessage, 'headers'>): Promise<Authenticated> {
@@ -95,10 +105,18 @@ export function createAuthenticate(options: AuthenticateOptions) {
 
   /**
    * User name and password of HTTP Basic, as registry clients send them: a user's password, a machine token as the
-   * password (whatever the user name), or `cluster-<id>` with that cluster's pull password.
+   * password (whatever the user name), `cluster-<id>` with that cluster's pull password, or `device` or `d_<nodeId>` with
+   * the device's node token.
    * Throws `wrong-credentials`, `too-many-requests`, `unavailable`.
    */
   async function authenticateBasic(username: string, password: string, client: Client): Promise<IdentityCaller> {
+    if (deviceCredentials !== undefined && isOfDevice(username, password)) {
+      const attempt = throttle.begin({ account: undefined, address: client.address })
+      const caller = await deviceCredentials(username, password)
+      if (caller !== 'unknown') attempt.succeeded()
+      if (typeof caller === 'string') throw new FreeholdError('wrong-credentials')
+      return caller
+    }
     if (username.length > 64 || password.length > 256) throw new FreeholdError('wrong-credentials')
     if (prefixOf(password) === 'fht_') return byToken(password, client)
     if (/^cluster-/.test(username) && clusterCredentials !== undefined) {
@@ -144,6 +162,15 @@ export function createAuthenticate(options: AuthenticateOptions) {
     setClusterCredentials(check: ClusterCredentials): void {
       clusterCredentials = check
     },
+    /** Lets devices in; without it they are looked up as users. */
+    setDeviceCredentials(check: DeviceCredentials): void {
+      deviceCredentials = check
+    },
   }
 }
 export type Authentication = ReturnType<typeof createAuthenticate>
+
+/** Node tokens begin so; anything else behind such a user name is a person's password. */
+function isOfDevice(username: string, password: string): boolean {
+  return /^(device|d_)/.test(username) && username.length <= 130 && /^fhn_[A-Za-z0-9_-]{43}$/.test(password)
+}

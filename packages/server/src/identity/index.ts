@@ -20,7 +20,10 @@ export { makeCredential } from './credential.ts'
 export { createThrottle } from './throttle.ts'
 
 export interface IdentityNoun
-  extends Pick<Authentication, 'authenticate' | 'authenticateBasic' | 'authenticateBearer' | 'setClusterCredentials'> {
+  extends Pick<
+    Authentication,
+    'authenticate' | 'authenticateBasic' | 'authenticateBearer' | 'setClusterCredentials' | 'setDeviceCredentials'
+  > {
   handlers: Pick<AllHandlers, 'auth' | 'users' | 'tokens'>
   setup: Pick<Setup, 'needed' | 'link'>
   /** Makes the administrator of the environment, if there is none. Resolves to whether it did. */
@@ -59,6 +62,7 @@ export function createIdentityNoun(options: {
     authenticateBasic: authentication.authenticateBasic,
     authenticateBearer: authentication.authenticateBearer,
     setClusterCredentials: authentication.setClusterCredentials,
+    setDeviceCredentials: authentication.setDeviceCredentials,
     setup,
     invalidate: changed,
     onRightsChange(listener) {

@@ -3,6 +3,7 @@
  * external one names a repository elsewhere. Bytes, manifests and the protocol are the registry's, not known here.
  */
 export { withoutVersions, withVersions } from './kind.ts'
+export { digestsOfReleases, releasesHolding } from './releases.ts'
 export { createImageHandlers } from './routes.ts'
 export { createImage, deleteImage, ensureImage, ensureServiceImage, updateImage } from './service.ts'
 export {

@@ -12,6 +12,7 @@ import type { Transaction } from '@freehold/store'
 import { checkImageRegistry } from '../external-registries/index.ts'
 import { getResource } from '../http/resources.ts'
 import { refuseChange } from './kind.ts'
+import { releasesHolding } from './releases.ts'
 import { countOutRepository, setQuota } from './usage.ts'
 
 /** How many services a refusal names. */
@@ -45,7 +46,8 @@ export async function updateImage(
 
 /**
  * Removes an image with its tags, manifests and blob links. The blobs' bytes go with the garbage, unless other
- * repositories hold them. Throws `not-found`, `stale-version`, and `conflict` while services use it, naming them.
+ * repositories hold them. Throws `not-found`, `stale-version`, and `conflict` while services use it or
+ * releases have it, naming them.
  */
 export async function deleteImage(
   transaction: Transaction,
@@ -59,6 +61,7 @@ export async function deleteImage(
       image,
       users.items.map((service) => service.data.name),
     )
+  if (image.data.location.internal) await refuseHeld(transaction, image.data.name)
   await transaction.delete(imageKind, id, expectedVersion === undefined ? {} : { expectedVersion })
   if (image.data.location.internal) await deleteRepository(transaction, image.data.name)
 }
@@ -76,6 +79,15 @@ async function deleteRepository(transaction: Transaction, repository: string): P
     sizes.set(data.digest, data.size)
   }
   await countOutRepository(transaction, repository, sizes)
+}
+
+async function refuseHeld(transaction: Transaction, repository: string): Promise<void> {
+  const [first] = await releasesHolding(transaction, { repository }, 1)
+  if (first === undefined) return
+  throw new FreeholdError(
+    'conflict',
+    `The release ${first.name} has images of ${repository}; devices run them, or may. Withdraw the release first.`,
+  )
 }
 
 function inUse(image: Image, services: string[]): FreeholdError {

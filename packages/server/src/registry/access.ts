@@ -12,7 +12,24 @@ export interface RegistryUser {
   actor: Actor
   /** Narrows pulling beyond the role: an agent pulls only what its cluster runs. */
   mayPull(repository: string): boolean | Promise<boolean>
+  /** Of a device: what of a repository it pulls at all. Absent: all of it. */
+  device?: PullingDevice
 }
+
+/** A device that proved itself, for one request. */
+export interface PullingDevice extends DeviceProof {
+  /** The manifests of a repository that it may pull, with what they consist of and what refers to them. */
+  digestsIn(repository: string): Promise<ReadonlySet<string>>
+}
+
+/** Whose token of ours it is, and by which of the device's own it was had. */
+export interface DeviceProof {
+  deviceId: string
+  credentialId: string
+}
+
+/** What a device may pull now; null where the credential has ended, or the device was shut out. */
+export type DeviceAgain = (proof: DeviceProof) => Promise<RegistryUser | null>
 
 /**
  * Checks user name and password; null where they are wrong. Passwords, machine tokens and the pull credentials of
@@ -30,6 +47,8 @@ export interface Visitor {
   byToken: boolean
   may(action: RepositoryAction, repository: string): Promise<boolean>
   mayList(): boolean
+  /** Of a device: the manifests of a repository that it may pull. Absent: all. */
+  digestsIn?: PullingDevice['digestsIn']
 }
 
 /** `repository:<name>:<actions>`, or the catalogue. */
@@ -44,6 +63,8 @@ export interface AccessOptions {
   service: string
   authenticateBasic: AuthenticateBasic
   authenticateBearer?: AuthenticateBearer
+  /** Asked with each request that brings a token of ours for a device; absent: there are no devices. */
+  deviceAgain?: DeviceAgain
   now: () => number
 }
 
@@ -60,7 +81,7 @@ export interface Access {
 
 /** The one place where the registry decides who may do what. */
 export function createAccess(options: AccessOptions): Access {
-  const { issuer, realm, service, authenticateBasic, authenticateBearer, now } = options
+  const { issuer, realm, service, authenticateBasic, authenticateBearer, deviceAgain, now } = options
 
   const refuse = (message: string, needs: readonly Need[], error?: string) => {
     const scope = needs.map(scopeText).join(' ')
@@ -86,10 +107,19 @@ export function createAccess(options: AccessOptions): Access {
     const claims = issuer.verify(token, now())
     if (claims === 'expired') throw refuse('The token has expired; ask for a new one.', needs, 'invalid_token')
     if (claims !== 'foreign') {
+      const granted = (action: string, name: string) => allows(claims.access, { type: 'repository', name, action })
+      if (claims.device !== undefined) {
+        const user = (await deviceAgain?.(claims.device)) ?? null
+        if (user === null)
+          throw refuse('The device may not pull any more, or has another token.', needs, 'invalid_token')
+        const visitor = visitorOf(user)
+        const may: Visitor['may'] = async (action, name) => granted(action, name) && visitor.may(action, name)
+        return { ...visitor, byToken: true, may }
+      }
       return {
         actor: claims.actor,
         byToken: true,
-        may: async (action, name) => allows(claims.access, { type: 'repository', name, action }),
+        may: async (action, name) => granted(action, name),
         mayList: () => allows(claims.access, { type: 'registry', name: 'catalog', action: '*' }),
       }
     }
@@ -145,7 +175,7 @@ export async function grant(user: RegistryUser, wanted: readonly Scope[]): Promi
   return granted
 }
 
-function visitorOf({ identity, actor, mayPull }: RegistryUser): Visitor {
+function visitorOf({ identity, actor, mayPull, device }: RegistryUser): Visitor {
   return {
     actor,
     byToken: false,
@@ -154,6 +184,7 @@ function visitorOf({ identity, actor, mayPull }: RegistryUser): Visitor {
       return mayDo(identity.role, 'images:pull') && (await mayPull(repository))
     },
     mayList: () => mayDo(identity.role, 'images:read'),
+    ...(device === undefined ? {} : { digestsIn: device.digestsIn }),
   }
 }
 

@@ -7,12 +7,13 @@ import {
   tagKind,
 } from '@freehold/contracts'
 import { pagesOf, type Reads } from '@freehold/store'
+import { releasesHolding } from '../images/index.ts'
 import { attachedBy, attachingTags, purposeOf, referrersTag } from './purpose.ts'
 import { findManifest, findTag, referenceTo } from './repository.ts'
 import { servingOf } from './served.ts'
 
-/** How many services a refusal names. */
-const namedServices = 5
+/** How many services and how many releases a refusal names. */
+const namedUsers = 5
 const pageSize = 500
 
 export interface Deletion {
@@ -25,7 +26,12 @@ export interface Deletion {
   others: 'take' | 'leave' | 'ignore'
 }
 
-export type Refusal = DeletionPlan['refusals'][number] & { services: { service: string; revision: number }[] }
+/** Who needs a manifest: services that run it, or may go back to it, and releases that devices run, or may. */
+interface Users {
+  services: { service: string; revision: number }[]
+  releases: string[]
+}
+export type Refusal = DeletionPlan['refusals'][number] & Users
 type Because = DeletionPlan['manifests'][number]['because']
 type LeftBehind = DeletionPlan['leftBehind'][number]
 
@@ -40,7 +46,7 @@ export interface PlannedDeletion {
 /**
  * Decides what a deletion takes away. The rules, the same for `/v2` and for people:
  * - a tag goes alone, its manifest stays; a manifest goes with all its tags;
- * - nothing goes that a revision of a service runs, and no manifest that an index names which stays;
+ * - nothing goes that a revision of a service runs or a release has, and no manifest that an index names which stays;
  * - with `others: 'take'`, what nothing else needs then goes too: a manifest whose last tag goes, an index's children that no
  *   tag and no other index names, signatures and other referrers of what goes. What must stay is left behind.
  */
@@ -58,7 +64,7 @@ class Planner {
   readonly #manifests = new Map<string, { manifest: Manifest; because: Because }>()
   readonly #leftBehind = new Map<string, LeftBehind>()
   readonly #refusals: Refusal[] = []
-  readonly #serving = new Map<string, Refusal['services']>()
+  readonly #users = new Map<string, Users>()
   #parents: Map<string, string[]> | undefined
 
   constructor(reads: Reads, deletion: Deletion) {
@@ -148,8 +154,10 @@ class Planner {
   async #whyItStays(digest: string, held: { tag: string | undefined; parent: string | undefined }) {
     if (held.tag !== undefined) return `The tag ${held.tag} names it.`
     if (held.parent !== undefined) return `The manifest ${held.parent} needs it.`
-    const [first] = await this.#servicesOf(digest)
-    return first === undefined ? null : `Revision ${first.revision} of the service ${first.service} runs it.`
+    const { services, releases } = await this.#usersOf(digest)
+    const [first] = services
+    if (first !== undefined) return `Revision ${first.revision} of the service ${first.service} runs it.`
+    return releases.length === 0 ? null : `The release ${releases[0]} has it.`
   }
 
   async #take(manifest: Manifest, because: Because): Promise<void> {
@@ -175,29 +183,34 @@ class Planner {
   }
 
   async #isFree(digest: string, tag: string | null): Promise<boolean> {
-    const services = await this.#servicesOf(digest)
-    const [first] = services
-    if (first === undefined) return true
-    const message = `Revision ${first.revision} of the service ${first.service} runs ${digest}, and it is kept to go back to. Delete the service first.`
-    this.#refusals.push({ tag, digest, reason: 'in-use', message, services })
+    const users = await this.#usersOf(digest)
+    const [first] = users.services
+    if (first === undefined && users.releases.length === 0) return true
+    const message =
+      first === undefined
+        ? `The release ${users.releases[0]} has ${digest}; devices run it, or may. Withdraw the release first.`
+        : `Revision ${first.revision} of the service ${first.service} runs ${digest}, and it is kept to go back to. Delete the service first.`
+    this.#refusals.push({ tag, digest, reason: 'in-use', message, ...users })
     return false
   }
 
-  async #servicesOf(digest: string): Promise<Refusal['services']> {
-    const known = this.#serving.get(digest)
+  async #usersOf(digest: string): Promise<Users> {
+    const known = this.#users.get(digest)
     if (known !== undefined) return known
     const { repository, host } = this.#deletion
-    const serving = await servingOf(this.#reads, { repository, host, digest }, namedServices)
+    const serving = await servingOf(this.#reads, { repository, host, digest }, namedUsers)
     const services = serving.map(({ service, revision }) => ({
       service: service.data.name,
       revision: revision.data.number,
     }))
-    this.#serving.set(digest, services)
-    return services
+    const holding = await releasesHolding(this.#reads, { repository, digest }, namedUsers)
+    const users = { services, releases: holding.map(({ name }) => name) }
+    this.#users.set(digest, users)
+    return users
   }
 
   #refuse(refusal: { tag?: string; digest?: string; reason: Refusal['reason']; message: string }): void {
-    this.#refusals.push({ tag: null, digest: null, services: [], ...refusal })
+    this.#refusals.push({ tag: null, digest: null, services: [], releases: [], ...refusal })
   }
 
   #manifest(digest: string): Promise<Manifest | undefined> {

@@ -20,14 +20,14 @@ interface Where {
   at: string
 }
 
-/** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it). */
+/** Removes a tag; its manifest stays. Throws `manifest-unknown`, `still-served` (a service's revision runs it, a release has it). */
 export function deleteTag(store: Store, actor: Actor, { tag, at, ...place }: Where & { tag: string }): Promise<void> {
   return deleteAsked(store, actor, { ...place, tags: [tag], digests: [], others: 'ignore' }, at)
 }
 
 /**
  * Removes a manifest with all tags that name it. Throws `manifest-unknown`, `still-referenced` (an index names it),
- * `still-served` (a service's revision runs it).
+ * `still-served` (a service's revision runs it, a release has it).
  */
 export function deleteManifest(
   store: Store,
@@ -49,8 +49,12 @@ async function deleteAsked(store: Store, actor: Actor, deletion: Deletion, at: s
     const plan = await planDeletion(transaction, deletion)
     const [refusal] = plan.refusals
     if (refusal !== undefined) {
-      const { reason, message, services } = refusal
-      throw new RegistryError(refusalCodes[reason], message, services.length === 0 ? {} : { detail: { services } })
+      const { reason, message, services, releases } = refusal
+      const detail = {
+        ...(services.length === 0 ? {} : { services }),
+        ...(releases.length === 0 ? {} : { releases }),
+      }
+      throw new RegistryError(refusalCodes[reason], message, Object.keys(detail).length === 0 ? {} : { detail })
     }
     await applyDeletion(transaction, { repository: deletion.repository, at }, plan)
   })

@@ -10,10 +10,11 @@
  * - Bytes are durable before a row names them.
  * - Collecting garbage takes nothing a manifest needs, and nothing from a push under way; it never stops one.
  * - Whoever reads a blob through a repository needs that repository's link; a digest alone opens nothing.
+ * - A device reads only manifests that it is to run, what they consist of and what refers to them (`device-reads.ts`).
  * - An image's status carries tag and digest from the very transaction of the push.
  * - Bytes known to be damaged are served to nobody, and pushing them again heals them.
  */
-export type { RegistryUser } from './access.ts'
+export type { PullingDevice, RegistryUser } from './access.ts'
 export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
 export { createRegistryContent, type RegistryContent } from './content.ts'
 export { describeDamage } from './damage-rules.ts'

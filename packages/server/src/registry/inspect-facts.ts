@@ -2,6 +2,7 @@ import {
   type Attachments,
   attachedLimit,
   type Deployment,
+  type HoldingRelease,
   type ImageManifest,
   type ImageTag,
   type Manifest,
@@ -12,6 +13,7 @@ import {
   tagKind,
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
+import { releasesHolding } from '../images/index.ts'
 import { contentBytes } from './manifest.ts'
 import { attachingTags, purposeOf } from './purpose.ts'
 import { findManifest, findTag, referenceTo } from './repository.ts'
@@ -62,6 +64,7 @@ export function createFacts(reads: Reads, repository: Repository) {
         children.map(({ data }) => data),
       ),
       deployments: await deploymentsOf(digest),
+      releases: await releasesOf(digest),
       attachments: countAttached([
         ...attached.map(({ purpose }) => purpose),
         ...children.map((child) => purposeOf(child.data)).filter((purpose) => purpose === 'attestation'),
@@ -79,6 +82,16 @@ export function createFacts(reads: Reads, repository: Repository) {
       .map(deploymentOf)
       .sort((a, b) => Number(b.current) - Number(a.current))
       .slice(0, attachedLimit)
+  }
+
+  /** The newest first. */
+  async function releasesOf(digest: string): Promise<HoldingRelease[]> {
+    const holding = await releasesHolding(reads, { repository: repository.name, digest }, attachedLimit)
+    return holding.flatMap(({ release }) => {
+      if (release === null) return []
+      const { product, version, host } = release.data
+      return [{ releaseId: release.id, product, version, deviceType: host?.deviceType ?? null }]
+    })
   }
 
   return {

@@ -60,6 +60,7 @@ describe('the tags of an image', () => {
       platforms: ['linux/arm64/v8'],
       pushedBy: 'admin',
       deployments: [],
+      releases: [],
       attachments: { signatures: 1, sboms: 1, attestations: 0, others: 0 },
     })
     expect(items[3]).toMatchObject({ attachments: { signatures: 1, sboms: 0 } })

@@ -10,6 +10,7 @@ import {
 import { createExternalRegistry, createUpstreams } from '../external-registries/index.ts'
 import { createImage } from '../images/index.ts'
 import { createSealer, Secret } from '../secrets/index.ts'
+import { pushIndex } from './inspect.testing.ts'
 import {
   basic,
   codesOf,
@@ -81,6 +82,30 @@ describe('a mirror of another Freehold', () => {
   afterEach(() => upstream.remove())
   const signedIn = () => register(upstream.url, { username: 'admin', password })
   const blobAsked = (digest: string) => asked.filter((line) => line.startsWith('GET') && line.endsWith(digest)).length
+
+  test('is filled by a device that pulls its index, part by part, and asked for nothing else by it', async () => {
+    const child = await pushImage(upstream, 'team/app', 'child', 'a layer')
+    const index = await pushIndex(upstream, 'team/app', 'v1', [child])
+    const other = await pushImage(upstream, 'team/app', 'v2', 'another layer')
+    const name = await mirrorOf(await signedIn(), 'team/app')
+    mirror.devices.set('device-one', [{ repository: name, digest: index }])
+    const pull = (path: string) => mirror.send('GET', `/v2/${name}/${path}`, { user: 'device-one' })
+    const { layers } = JSON.parse(child.manifest)
+    const before = asked.length
+    for (const path of [
+      `manifests/${other.digest}`,
+      `manifests/${child.digest}`,
+      'manifests/v1',
+      `blobs/${layers[0].digest}`,
+    ]) {
+      expect([path, (await pull(path)).status]).toEqual([path, 403])
+    }
+    expect(asked.slice(before)).toEqual([])
+    expect((await pull(`manifests/${index}`)).status).toBe(200)
+    expect(await (await pull(`manifests/${child.digest}`)).text()).toBe(child.manifest)
+    expect(await (await pull(`blobs/${layers[0].digest}`)).text()).toBe('a layer')
+    expect((await pull(`manifests/${other.digest}`)).status).toBe(403)
+  })
 
   test('is filled by pulling and serves the same bytes, also when its registry is away', async () => {
     const image = await pushImage(upstream, 'team/app', 'v1', 'a layer')

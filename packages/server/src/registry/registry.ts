@@ -4,9 +4,10 @@ import { type GarbagePreview, type ImportProgress, repositorySchema } from '@fre
 import type { Store } from '@freehold/store'
 import type { Upstreams } from '../external-registries/index.ts'
 import type { Client } from '../http/handler.ts'
-import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type Need } from './access.ts'
+import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type DeviceAgain, type Need } from './access.ts'
 import { createBlobRoutes } from './blob-routes.ts'
 import { createDamage } from './damage.ts'
+import { requireOfDevice } from './device-reads.ts'
 import { createDigestGuard } from './digest-guard.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { RegistryError, toRegistryError } from './errors.ts'
@@ -48,6 +49,8 @@ export interface RegistryOptions {
   publicUrl: string
   authenticateBasic: AuthenticateBasic
   authenticateBearer?: AuthenticateBearer
+  /** Looks a device up again that has a token of the registry; absent: there are no devices. */
+  deviceAgain?: DeviceAgain
   /**
    * Called once for each tag of a push, after it is durable. A hint to look at once, not a delivery: the image's
    * status carries the same, and whoever must not miss a push reads that.
@@ -151,6 +154,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       ...wishesOf(exchange.query),
     ])
     await access.authorize(visitor, needs)
+    if (visitor.digestsIn !== undefined) await requireOfDevice(store, visitor.digestsIn, endpoint)
     await dispatch({ ...exchange, visitor }, endpoint)
   }
 

@@ -19,7 +19,7 @@ export interface ManifestState {
 export interface RepositoryState {
   tags: readonly { name: string; digest: string; pushedAt: string }[]
   manifests: readonly ManifestState[]
-  /** Digests that services need, each with the reason for people. */
+  /** Digests that services and releases need, each with the reason for people. */
   needed: ReadonlyMap<string, string>
   /** Tags that services name, each with the reason. */
   namedTags: ReadonlyMap<string, string>

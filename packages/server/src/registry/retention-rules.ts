@@ -20,7 +20,7 @@ type Judge = (tag: TagState) => Verdict | undefined
  * Decides what of a repository stays and what goes. What always holds, whatever the rules say:
  *
  * - A tag goes only where there are keeping rules and none of them keeps it.
- * - Nothing goes that a service needs (`needed`), that such a manifest consists of, or that was said of it: children of
+ * - Nothing goes that a service or a release needs (`needed`), that such a manifest consists of, or that was said of it: children of
  *   an index, referrers, and what cosign's tags name.
  * - A manifest goes only where untagged ones may go, and neither a tag that stays nor an index that stays names it.
  *   It goes at the earliest so many days after it was pushed, and after the last tag on it went.
@@ -109,14 +109,17 @@ const days = (count: number): string => (count === 1 ? '1 day' : `${count} days`
 
 /** What the keeping rules say of a tag; the first that keeps it is named. */
 function tagJudge(
-  { namedTags }: RepositoryState,
+  { namedTags, needed }: RepositoryState,
   about: { retention: Retention; ordinary: readonly TagState[]; inUse: ReadonlyMap<string, string>; nowMs: number },
 ): (tag: TagState) => Verdict {
   const { retention, ordinary, inUse, nowMs } = about
   const { keepLastTags, keepTags = [], keepYoungerThanDays } = retention
   const newest = new Set(ordinary.toSorted(byPush).slice(0, keepLastTags ?? 0))
   const rules: Judge[] = [
-    ({ digest }) => (inUse.has(digest) ? keep('in-use', `a service needs ${digest}`) : undefined),
+    ({ digest }) =>
+      inUse.has(digest)
+        ? keep('in-use', needed.get(digest) ?? 'it belongs to what a service or release needs')
+        : undefined,
     ({ name }) => {
       const service = namedTags.get(name)
       return service === undefined ? undefined : keep('named-by-service', service)
@@ -184,7 +187,7 @@ function attachedVerdict(
   },
 ): Verdict {
   const { subjects, stays, inUse, orphanStays } = about
-  if (inUse.has(tag.digest)) return keep('in-use', 'it belongs to what a service needs')
+  if (inUse.has(tag.digest)) return keep('in-use', 'it belongs to what a service or release needs')
   const [subject] = subjects
   if (subject === undefined) {
     return orphanStays(tag)

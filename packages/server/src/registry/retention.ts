@@ -38,7 +38,7 @@ export interface Retainer {
 
 /**
  * Carries retention out. A plan is only a reason to look closer: each transaction reads the repository, its rules and
- * what services need anew, plans again, and takes the first steps of that. So whatever was pushed, tagged or deployed
+ * what services and releases need anew, plans again, and takes the first steps of that. So whatever was pushed, tagged or deployed
  * in between has been seen, and nothing can come between the last look and the delete.
  */
 export function createRetainer(options: {

@@ -7,6 +7,7 @@ import {
   serviceKind,
 } from '@freehold/contracts'
 import { pagesOf, type Reads } from '@freehold/store'
+import { digestsOfReleases } from '../images/index.ts'
 
 /** Revisions read at once. */
 const pageSize = 100
@@ -71,14 +72,17 @@ async function idOfImage(reads: Reads, repository: string): Promise<string | und
 }
 
 /**
- * What services need of a repository, each with the reason for people: digests that any of their revisions runs, digests
- * they are pinned to, and tags they name.
+ * What services and devices need of a repository, each with the reason for people: digests that a release has, that any
+ * revision of a service runs or a service is pinned to, and tags that services name.
  */
 export async function servedOf(
   reads: Reads,
   { repository, host }: Place,
 ): Promise<{ digests: Map<string, string>; tags: Map<string, string> }> {
   const digests = new Map<string, string>()
+  for (const [digest, name] of await digestsOfReleases(reads, repository)) {
+    digests.set(digest, `the release ${name} has it`)
+  }
   const tags = new Map<string, string>()
   const names = new Map<string, string>()
   const addRevisions = async (where: Record<string, string>) => {

@@ -28,6 +28,8 @@ export interface TestRegistry {
   errors: object[]
   warnings: object[]
   clock: { ms: number }
+  /** By user name, what the device of that name may pull; no other name that begins with `device` is let in. */
+  devices: Map<string, { repository: string; digest: string }[]>
   /** Sends a request as the user `admin`, or as `user` says; `null` sends no credentials. */
   send(method: string, path: string, options?: SendOptions): Promise<Response>
   connections(): Promise<number>
@@ -68,6 +70,8 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
   const errors: object[] = []
   const warnings: object[] = []
   const clock = { ms: Date.now() }
+  const devices: TestRegistry['devices'] = new Map()
+  const userNamed = (username: string) => (devices.has(username) ? testDevice(devices, username) : testUser(username))
   let suspected = 0
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
@@ -84,8 +88,9 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     },
     keys: { tokens: 'a key of the tests', uploads: 'another key of the tests' },
     publicUrl: url,
-    authenticateBasic: async (username, given) => (given === password ? testUser(username) : null),
+    authenticateBasic: async (username, given) => (given === password ? userNamed(username) : null),
     authenticateBearer: async (token) => (token.startsWith('session-') ? testUser(token.slice(8)) : null),
+    deviceAgain: async ({ deviceId }) => (devices.has(deviceId) ? testDevice(devices, deviceId) : null),
     onPush: options.onPush ?? ((push) => void pushes.push(push)),
     clock: { now: () => clock.ms, sleep: (delayMs, signal) => sleep(delayMs, undefined, { signal }) },
     scrub: { bytesPerSecond: options.scrubBytesPerSecond ?? 1024 ** 3, periodMs: 7 * 24 * 3_600_000 },
@@ -117,6 +122,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     errors,
     warnings,
     clock,
+    devices,
     stop,
     connections: () => promisify(server.getConnections.bind(server))(),
     suspected: () => suspected,
@@ -147,6 +153,20 @@ export function testUser(username: string): RegistryUser | null {
     identity: { role, expiresAt: username === 'api-brief' ? new Date(Date.now() + 60_000).toISOString() : null },
     actor: { type: role === 'cluster' ? 'agent' : 'user', id: username, name: username },
     mayPull: (repository) => role !== 'cluster' || repository.startsWith(`${scope}/`),
+  }
+}
+
+/** A device as the door would let it in; what it may pull is read anew each time. */
+function testDevice(devices: TestRegistry['devices'], username: string): RegistryUser {
+  const digestsIn = async (repository: string) =>
+    new Set(
+      (devices.get(username) ?? []).filter((image) => image.repository === repository).map(({ digest }) => digest),
+    )
+  return {
+    identity: { role: 'cluster', expiresAt: null },
+    actor: { type: 'agent', id: username, name: username },
+    mayPull: async (repository) => (await digestsIn(repository)).size > 0,
+    device: { deviceId: username, credentialId: 'of the tests', digestsIn },
   }
 }
 

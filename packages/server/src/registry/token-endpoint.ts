@@ -1,5 +1,5 @@
 import type { Actor } from '@freehold/store'
-import { type Access, grant, grantAnonymous, type RegistryUser } from './access.ts'
+import { type Access, type DeviceProof, grant, grantAnonymous, type RegistryUser } from './access.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, readBody, sendJson } from './exchange.ts'
 import { parseScopes, type Scope, scopeText } from './scope.ts'
@@ -32,16 +32,23 @@ export function createTokenEndpoint(options: {
     const granted = await grant(user, parseScopes(scopes))
     const { expiresAt } = user.identity
     const endsAt = expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt)
-    hand(arrival, { actor: user.actor, granted, endsAt })
+    const { device } = user
+    const proof = device && { deviceId: device.deviceId, credentialId: device.credentialId }
+    hand(arrival, { actor: user.actor, granted, endsAt, device: proof })
   }
 
   function hand(
     arrival: Arrival,
-    { actor, granted, endsAt }: { actor: Actor; granted: Scope[]; endsAt: number },
+    {
+      actor,
+      granted,
+      endsAt,
+      device,
+    }: { actor: Actor; granted: Scope[]; endsAt: number; device?: DeviceProof | undefined },
   ): void {
     const issuedAt = now()
     const expiresAt = Math.min(issuedAt + tokenLifetimeMs, endsAt)
-    const token = issuer.issue({ actor, access: granted, now: issuedAt, expiresAt })
+    const token = issuer.issue({ actor, access: granted, device, now: issuedAt, expiresAt })
     const body = {
       token,
       access_token: token,

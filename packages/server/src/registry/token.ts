@@ -12,13 +12,21 @@ const claimsSchema = z.object({
   exp: z.number(),
   jti: z.string(),
   actor: z.object({ type: z.enum(['user', 'token', 'agent', 'system']), id: z.string(), name: z.string() }),
+  /** Of a device: it is looked up again with each request. */
+  device: z.object({ deviceId: z.string(), credentialId: z.string() }).optional(),
   access: z.array(z.object({ type: z.string(), name: z.string(), actions: z.array(z.string()) })),
 })
 export type Claims = z.output<typeof claimsSchema>
 
 export interface TokenIssuer {
   /** A token for `access`, valid from `now` to `expiresAt` (milliseconds since 1970, rounded down to seconds). */
-  issue(input: { actor: Actor; access: Claims['access']; now: number; expiresAt: number }): string
+  issue(input: {
+    actor: Actor
+    access: Claims['access']
+    device?: Claims['device']
+    now: number
+    expiresAt: number
+  }): string
   /** What the token says. `foreign`: not one of ours at all; `expired`: ours once. */
   verify(token: string, now: number): Claims | 'foreign' | 'expired'
 }
@@ -32,7 +40,7 @@ const header = encode({ typ: 'JWT', alg: 'HS256' })
 export function createTokenIssuer({ key, service }: { key: string | Uint8Array; service: string }): TokenIssuer {
   const sign = (text: string) => createHmac('sha256', key).update(text).digest()
   return {
-    issue({ actor, access, now, expiresAt }) {
+    issue({ actor, access, device, now, expiresAt }) {
       const claims: Claims = {
         iss: 'freehold',
         aud: service,
@@ -42,6 +50,7 @@ export function createTokenIssuer({ key, service }: { key: string | Uint8Array; 
         jti: randomUUID(),
         actor: { type: actor.type, id: actor.id, name: actor.name },
         access,
+        ...(device === undefined ? {} : { device }),
       }
       const signed = `${header}.${encode(claims)}`
       return `${signed}.${sign(signed).toString('base64url')}`

@@ -117,7 +117,7 @@ function About({ imageId, detail }: { imageId: string; detail: ManifestDetail })
               </code>
             ),
           ],
-          ['Runs in', <Deployments key="runs" deployments={detail.deployments} none="nothing" />],
+          ['Runs in', <Deployments key="runs" of={detail} none="nothing" />],
           ['Size', bytes(detail.sizeBytes)],
           ['Platforms', detail.platforms.join(', ') || '–'],
           [

@@ -77,7 +77,7 @@ function columnsOf(imageId: string): Column<ImageManifest>[] {
       id: 'deployed',
       header: 'Runs in',
       from: 'md',
-      cell: ({ deployments }) => <Deployments deployments={deployments} />,
+      cell: (manifest) => <Deployments of={manifest} />,
     },
     {
       id: 'size',

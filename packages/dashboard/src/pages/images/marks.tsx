@@ -1,12 +1,18 @@
-import type { Attachments, Deployment, ManifestPurpose } from '@freehold/contracts'
+import type { Attachments, Deployment, HoldingRelease, ManifestPurpose } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
 import { CopyButton } from '../../components/copy.tsx'
 import { shortDigest } from '../../components/format.ts'
 import { Tag } from '../../components/state.tsx'
 
-/** Services that run it, and those that may go back to it. */
-export function Deployments({ deployments, none = '–' }: { deployments: readonly Deployment[]; none?: string }) {
-  if (deployments.length === 0) return <span className="text-muted">{none}</span>
+/** Services that run it, those that may go back to it, and releases of devices that have it. */
+export function Deployments({
+  of: { deployments, releases },
+  none = '–',
+}: {
+  of: { deployments: readonly Deployment[]; releases: readonly HoldingRelease[] }
+  none?: string
+}) {
+  if (deployments.length + releases.length === 0) return <span className="text-muted">{none}</span>
   return (
     <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
       {deployments.map(({ serviceId, serviceName, revisionNumber, current }) => (
@@ -24,6 +30,17 @@ export function Deployments({ deployments, none = '–' }: { deployments: readon
           <span className={current ? 'font-medium' : 'text-muted'}>{serviceName}</span>
           <Tag tone={current ? 'good' : 'idle'}>{current ? 'running' : 'kept'}</Tag>
         </Link>
+      ))}
+      {releases.map(({ releaseId, product, version, deviceType }) => (
+        <span
+          key={releaseId}
+          className="inline-flex items-center gap-1.5"
+          title={`Devices run it with this release, or may${deviceType === null ? '' : ` (${deviceType})`}`}
+        >
+          <span className="font-medium">
+            release {product} {version}
+          </span>
+        </span>
       ))}
     </span>
   )

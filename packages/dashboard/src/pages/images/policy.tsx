@@ -102,7 +102,7 @@ function Fields({
             { value: 'everything', label: 'All of them' },
             { value: 'rules', label: 'Those that one of these rules keeps' },
           ]}
-          hint="What a service runs, or may go back to, stays in any case."
+          hint="What a service runs, or may go back to, and what a release has, stays in any case."
         />
         {draft.source === 'rules' && (
           <div className="grid gap-3 sm:grid-cols-2">
@@ -136,7 +136,7 @@ function Fields({
               value={draft.deleteUntaggedAfterDays}
               onChange={(deleteUntaggedAfterDays) => set({ deleteUntaggedAfterDays })}
               placeholder="never"
-              hint="Manifests that no tag, index or service needs"
+              hint="Manifests that no tag, index, service or release needs"
               error={fault('data.retention.deleteUntaggedAfterDays')}
             />
           </div>

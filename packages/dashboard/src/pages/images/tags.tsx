@@ -129,7 +129,7 @@ function columnsOf(imageId: string): Column<ImageTag>[] {
     {
       id: 'tag',
       header: 'Tag',
-      cell: ({ tag, digest, attachments, purpose, deployments }) => (
+      cell: ({ tag, digest, attachments, purpose, deployments, releases }) => (
         <span className="flex flex-wrap items-center gap-x-2 gap-y-1">
           <Link
             to="/images/$id/$digest"
@@ -140,9 +140,9 @@ function columnsOf(imageId: string): Column<ImageTag>[] {
           </Link>
           <Purpose purpose={purpose} />
           <Attached attachments={attachments} />
-          {deployments.length > 0 && (
+          {deployments.length + releases.length > 0 && (
             <span className="basis-full text-xs sm:hidden">
-              <Deployments deployments={deployments} />
+              <Deployments of={{ deployments, releases }} />
             </span>
           )}
         </span>
@@ -164,7 +164,7 @@ function columnsOf(imageId: string): Column<ImageTag>[] {
       id: 'deployed',
       header: 'Runs in',
       from: 'sm',
-      cell: ({ deployments }) => <Deployments deployments={deployments} />,
+      cell: (tag) => <Deployments of={tag} />,
     },
     {
       id: 'size',
