@@ -85,6 +85,8 @@ export interface BootDecision {
   relink: boolean
   /** Null: it stays. */
   record: BootRecord | null
+  /** What boots where this cannot be written: nothing is tried that is not counted. */
+  otherwise: RootName
   message: string
 }
 
@@ -93,55 +95,49 @@ export interface BootDecision {
  * before it is returned to. The link is switched before the record is, so a cut between the two leaves a trial whose
  * link leads to the root before: one that never booted is then a switch that was not finished, any other a return.
  */
-export function decideBoot({ record, current, roots }: Layout): BootDecision | null {
-  const isNewer = record.formatVersion > bootFormat
-  const { trial } = record
-  if (trial === null || isNewer) {
-    const root = [current, ...rootNames].find((name) => name !== null && roots[name].isBootable)
-    if (root === undefined || root === null) return null
-    const why = isNewer ? 'a newer agent keeps the record, so it is left alone' : 'nothing is on trial'
-    return { root, relink: root !== current && !isNewer, record: null, message: `Root ${root} boots: ${why}.` }
+export function decideBoot(layout: Layout): BootDecision | null {
+  const { record, current, roots } = layout
+  const { trial, formatVersion } = record
+  if (trial === null || formatVersion > bootFormat) return bootWithoutTrial(layout)
+  const { root, previous, attempts, attemptLimit } = trial
+  const canReturn = roots[previous].isBootable
+  if (current === previous && canReturn) {
+    if (attempts > 0) return bootPrevious(layout, trial)
+    const message = `Root ${previous} boots: the switch to ${root} was not finished.`
+    return { root: previous, relink: false, record: { ...record, trial: null }, otherwise: previous, message }
   }
-  const left = { ...record, trial: null }
-  const given = roots[trial.root].content?.releaseId ?? null
-  if (current === trial.previous && roots[trial.previous].isBootable) {
-    const root = trial.previous
-    if (trial.attempts === 0) {
-      return {
-        root,
-        relink: false,
-        record: left,
-        message: `Root ${root} boots: the switch to ${trial.root} was not finished.`,
-      }
-    }
-    const reason = `Root ${trial.root} was not confirmed in ${trial.attempts} boots.`
+  if (roots[root].isBootable && (attempts < attemptLimit || !canReturn)) {
     return {
       root,
-      relink: false,
-      record: { ...left, returned: { releaseId: given, reason } },
-      message: `Root ${root} boots. ${reason}`,
+      relink: current !== root,
+      record: { ...record, trial: { ...trial, attempts: attempts + 1 } },
+      otherwise: canReturn ? previous : root,
+      message: `Root ${root} boots on trial: ${attempts + 1} of ${attemptLimit}.`,
     }
   }
-  const canTry = roots[trial.root].isBootable
-  if (canTry && (trial.attempts < trial.attemptLimit || !roots[trial.previous].isBootable)) {
-    const attempts = trial.attempts + 1
-    const message = `Root ${trial.root} boots on trial: ${attempts} of ${trial.attemptLimit}.`
-    return {
-      root: trial.root,
-      relink: current !== trial.root,
-      record: { ...record, trial: { ...trial, attempts } },
-      message,
-    }
-  }
-  if (!roots[trial.previous].isBootable) return null
-  const reason = canTry
-    ? `Root ${trial.root} was not confirmed in ${trial.attempts} boots.`
-    : `Root ${trial.root} is not whole.`
+  return canReturn ? bootPrevious(layout, trial) : null
+}
+
+/** A newer agent's record is not this one's to change, so then nothing is written at all. */
+function bootWithoutTrial({ record, current, roots }: Layout): BootDecision | null {
+  const isNewer = record.formatVersion > bootFormat
+  const candidates = current === null ? rootNames : [current, otherRoot(current)]
+  const root = candidates.find((name) => roots[name].isBootable)
+  if (root === undefined) return null
+  const why = isNewer ? 'a newer agent keeps the record, which is left alone' : 'nothing is on trial'
+  const message = `Root ${root} boots: ${why}.`
+  return { root, relink: root !== current && !isNewer, record: null, otherwise: root, message }
+}
+
+function bootPrevious({ record, current, roots }: Layout, { root, previous, attempts }: Trial): BootDecision {
+  const { isBootable, content } = roots[root]
+  const reason = isBootable ? `Root ${root} was not confirmed in ${attempts} boots.` : `Root ${root} is not whole.`
   return {
-    root: trial.previous,
-    relink: true,
-    record: { ...left, returned: { releaseId: given, reason } },
-    message: `Root ${trial.previous} boots again. ${reason}`,
+    root: previous,
+    relink: current !== previous,
+    record: { ...record, trial: null, returned: { releaseId: content?.releaseId ?? null, reason } },
+    otherwise: previous,
+    message: `Root ${previous} boots again. ${reason}`,
   }
 }
 

@@ -4,10 +4,10 @@ import { FreeholdError } from '@freehold/contracts/lean'
 import { mkdir, rm, writeFile } from '../../builtin.ts'
 import type { ReleaseDriver } from '../driver.ts'
 import { bootFormat, type Layout, otherRoot, type RootName, readLayout, writeRecord } from './boot-record.ts'
-import { createDisk, type Disk, readSmall } from './disk.ts'
+import { createDisk, type Disk } from './disk.ts'
 import type { HostDriver, HostHealth } from './host-driver.ts'
 import type { ImageSource } from './image.ts'
-import { versionIn } from './os-release.ts'
+import { readOsRelease, versionIn } from './os-release.ts'
 import { type UnpackLimits, unpackImage } from './unpack.ts'
 import { refusalOfVersion } from './version.ts'
 
@@ -45,7 +45,7 @@ export function createTwoRootsDriver(options: TwoRootsOptions): HostDriver {
     const root = runningRoot(found)
     if (root === null) return null
     const told = found.roots[root].content?.version
-    return told ?? versionIn(await readSmall(join(directory, root, 'etc/os-release')).catch(() => null))
+    return told ?? versionIn(await readOsRelease(join(directory, root)))
   }
 
   const unsupported: HostDriver['unsupported'] = async (manifest, _signal, asked) => {
