@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { appendFile, writeFile } from 'node:fs/promises'
 import { gzipSync } from 'node:zlib'
 import type { ReleaseManifest } from '@freehold/contracts'
+import type { HostLocks } from './host-locks.ts'
 import type { ImageSource, Layer } from './image.ts'
 
 export interface TestEntry {
@@ -116,3 +117,5 @@ export function hostManifest(options: {
     },
   }
 }
+
+export const noLocks: HostLocks = { take: async () => {}, release: async () => {} }

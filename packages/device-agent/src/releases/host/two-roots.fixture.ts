@@ -1,5 +1,5 @@
 /** Updates a host with two roots again and again, to be killed at any moment: `two-roots.fixture.ts FOLDER`. */
-import { hostManifest, rootImage, sourceOf } from './host.testing.ts'
+import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import { createTwoRootsDriver } from './two-roots.ts'
 
 const directory = process.argv[2] ?? ''
@@ -10,6 +10,7 @@ const driver = createTwoRootsDriver({
   source: sourceOf(images),
   restart: async () => {},
   checkHealth: null,
+  locks: noLocks,
 })
 const { signal } = new AbortController()
 

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { carryOutBoot, decideBoot, readLayout } from './boot-record.ts'
 import { createDisk, type Disk, type DiskStep } from './disk.ts'
-import { hostManifest, rootImage, sourceOf } from './host.testing.ts'
+import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import type { HostHealth } from './host-driver.ts'
 import { createTwoRootsDriver, layOutTwoRoots } from './two-roots.ts'
 
@@ -38,6 +38,7 @@ const driverOn = (directory: string, disk: Disk = createDisk()) =>
       restarts += 1
     },
     checkHealth: async () => health,
+    locks: noLocks,
     attemptLimit: 2,
   })
 const driver = () => driverOn(folder)

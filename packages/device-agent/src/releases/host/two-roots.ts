@@ -6,6 +6,7 @@ import type { ReleaseDriver } from '../driver.ts'
 import { bootFormat, type Layout, otherRoot, type RootName, readLayout, writeRecord } from './boot-record.ts'
 import { createDisk, type Disk } from './disk.ts'
 import type { HostDriver, HostHealth } from './host-driver.ts'
+import type { HostLocks } from './host-locks.ts'
 import type { ImageSource } from './image.ts'
 import { readOsRelease, versionIn } from './os-release.ts'
 import { type UnpackLimits, unpackImage } from './unpack.ts'
@@ -15,6 +16,8 @@ export interface TwoRootsOptions {
   /** Absolute; laid out as `boot-record.ts` says, with `current` leading to a root. */
   directory: string
   source: ImageSource
+  /** Held from the switch until the host is up again. */
+  locks: HostLocks
   /** Takes the host down, to come up again through `two-roots-boot`. Resolves when it was told to. */
   restart: () => Promise<void>
   /** How the host does once it is up; null: being confirmed by the agent is all that is asked. */
@@ -30,7 +33,7 @@ export interface TwoRootsOptions {
  * root at every moment; what was not confirmed is left by `two-roots-boot`, whether the agent lives or not.
  */
 export function createTwoRootsDriver(options: TwoRootsOptions): HostDriver {
-  const { directory, source, restart, checkHealth, attemptLimit = 3, limits, disk = createDisk() } = options
+  const { directory, source, restart, checkHealth, locks, attemptLimit = 3, limits, disk = createDisk() } = options
 
   const layout = async () => {
     const found = await readLayout(directory)
@@ -116,39 +119,51 @@ export function createTwoRootsDriver(options: TwoRootsOptions): HostDriver {
     await disk.remove(partial)
   }
 
-  const apply: ReleaseDriver['apply'] = async (manifest, { force, signal }) => {
-    const found = await layout()
+  /** What stands in the way of a switch is thrown; null: the release runs. */
+  const rootToSwitchTo = async (
+    found: Layout,
+    manifest: ReleaseManifest,
+    asked: { force: boolean; signal: AbortSignal },
+  ) => {
     const { trial } = found.record
-    if (trial !== null && found.current === trial.root && isHeld(found, trial.root, manifest)) {
-      // The switch was made before; only whether it was booted is open.
-      if (trial.attempts > 0) return 'applied'
-      await restart()
-      return 'restarting'
-    }
-    if (trial !== null && trial.attempts > 0) {
-      throw new FreeholdError('conflict', 'Another root is on trial; it is confirmed or left first.')
-    }
-    const current = currentOf(found)
-    if (isHeld(found, current, manifest) && trial === null) return 'applied'
-    const root = otherRoot(current)
+    const isBooted = trial !== null && trial.attempts > 0
+    if (isHeld(found, currentOf(found), manifest) && (trial === null || isBooted)) return null
+    if (isBooted) throw new FreeholdError('conflict', 'Another root is on trial; it is confirmed or left first.')
+    const root = trial?.root ?? otherRoot(currentOf(found))
     if (!isHeld(found, root, manifest)) {
+      const { version } = manifest
       throw new FreeholdError(
         'conflict',
-        `Root ${root} does not hold ${manifest.version} as it was asked for; download it again.`,
+        `Root ${root} does not hold ${version} as it was asked for; download it again.`,
       )
     }
-    const refusal = await unsupported(manifest, signal, { force })
+    const refusal = await unsupported(manifest, asked.signal, { force: asked.force })
     if (refusal !== null) throw new FreeholdError('conflict', refusal)
-    signal.throwIfAborted()
-    const next = { root, previous: current, attempts: 0, attemptLimit }
-    await writeRecord(directory, { ...found.record, formatVersion: bootFormat, trial: next, returned: null }, disk)
-    await disk.pointLink(join(directory, 'current'), root)
-    await restart()
-    return 'restarting'
+    return root
+  }
+
+  const apply: ReleaseDriver['apply'] = async (manifest, { force, signal }) => {
+    const found = await layout()
+    const root = await rootToSwitchTo(found, manifest, { force, signal })
+    if (root === null) return 'applied'
+    await locks.take({ force })
+    try {
+      signal.throwIfAborted()
+      const trial = { root, previous: otherRoot(root), attempts: 0, attemptLimit }
+      await writeRecord(directory, { ...found.record, formatVersion: bootFormat, trial, returned: null }, disk)
+      await disk.pointLink(join(directory, 'current'), root)
+      await restart()
+      return 'restarting'
+    } catch (error) {
+      await locks.release()
+      throw error
+    }
   }
 
   const health: ReleaseDriver['health'] = async (manifest, signal) => {
     const found = await layout()
+    const isSwitching = found.record.trial?.attempts === 0
+    if (!isSwitching) await locks.release()
     const content = runningContent(found)
     if (content?.digest !== hostOf(manifest).hostapp.digest) {
       const reason = found.record.returned?.reason ?? 'It was not switched to.'
@@ -178,7 +193,10 @@ export function createTwoRootsDriver(options: TwoRootsOptions): HostDriver {
     if (found.current !== trial.previous) await disk.pointLink(join(directory, 'current'), trial.previous)
     const returned = { releaseId, reason: 'The agent returned to the root before.' }
     await writeRecord(directory, { ...found.record, trial: null, returned }, disk)
-    if (!isBooted) return 'returned'
+    if (!isBooted) {
+      await locks.release()
+      return 'returned'
+    }
     await restart()
     return 'restarting'
   }
