@@ -8,7 +8,7 @@ import type { Secret } from '../../secret.ts'
 import type { ReleaseDriver } from '../driver.ts'
 import { createDisk, readSmall } from './disk.ts'
 import { type HostAccess, hasFile, missingAccess } from './host-access.ts'
-import type { HostDriver, HostHealth } from './host-driver.ts'
+import type { HostHealth } from './host-health.ts'
 import type { HostLocks } from './host-locks.ts'
 import { digestIn, hostPaths, readActiveImage, readMarks } from './hostapp-state.ts'
 import type { ImageSource } from './image.ts'
@@ -60,7 +60,7 @@ interface HostappState {
  * asked; nothing is a success before the host has passed its own checks; the host returns by those whether the agent lives
  * or not; the node token is in a file that root alone reads, on a memory file system, for as long as the pull lasts.
  */
-export function createBalenaHostappDriver(options: BalenaHostappOptions): HostDriver {
+export function createBalenaHostappDriver(options: BalenaHostappOptions): ReleaseDriver {
   const { access, registry, source, run, locks, clock, statePath, checkHealth, bootId = kernelBootId } = options
   const disk = createDisk()
   const read = async () => parseState(await readSmall(statePath))
@@ -71,7 +71,7 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): HostDr
     limits: { timeLimitMs: number; signal: AbortSignal; environment?: Record<string, string> },
   ) => run([...access.prefix, ...argv], limits)
 
-  const unsupported: HostDriver['unsupported'] = async (manifest, _signal, asked) => {
+  const unsupported: ReleaseDriver['unsupported'] = async (manifest, _signal, asked) => {
     if (manifest.host === null) return 'The release holds no host.'
     const missing = (await missingAccess(access)) ?? (await missingParts(access)) ?? refusalOfRegistry(registry)
     if (missing !== null) return `Host updates are not supported here: ${missing}`

@@ -7,17 +7,18 @@
 import type { Clock } from '@freehold/reconcile'
 import type { UpdateLocks } from '../../locks/update-locks.ts'
 import type { Secret } from '../../secret.ts'
+import type { ReleaseDriver } from '../driver.ts'
 import { createBalenaHostappDriver } from './balena-hostapp.ts'
 import { readLayout } from './boot-record.ts'
 import { hostAccess } from './host-access.ts'
-import type { HostDriver, HostHealth } from './host-driver.ts'
+import type { HostHealth } from './host-health.ts'
 import { createHostLocks } from './host-locks.ts'
 import { createImageSource } from './image.ts'
 import { lastLine, runProgram } from './programs.ts'
 import { createTwoRootsDriver } from './two-roots.ts'
 
 export { HostUpdateFailed } from './balena-hostapp.ts'
-export type { HostDriver, HostHealth } from './host-driver.ts'
+export type { HostHealth } from './host-health.ts'
 export { createImageSource, type ImageSource } from './image.ts'
 export { createTwoRootsDriver, layOutTwoRoots } from './two-roots.ts'
 export { compareVersions, refusalOfVersion } from './version.ts'
@@ -45,7 +46,7 @@ export interface HostDriverOptions {
  * The driver for what is there: two roots where they are laid out, balenaOS otherwise. Update locks that an agent before
  * this one held for its switch are released, so they are to be adopted first.
  */
-export async function createHostDriver(options: HostDriverOptions): Promise<HostDriver> {
+export async function createHostDriver(options: HostDriverOptions): Promise<ReleaseDriver> {
   const { registry, token, clock, statePath, twoRootsDirectory, restartCommand, hostRoot, healthCommand } = options
   const source = createImageSource({ registry, token })
   const locks = createHostLocks(options.locks)

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { carryOutBoot, decideBoot, readLayout } from './boot-record.ts'
 import { createDisk, type Disk, type DiskStep } from './disk.ts'
 import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
-import type { HostHealth } from './host-driver.ts'
+import type { HostHealth } from './host-health.ts'
 import { createTwoRootsDriver, layOutTwoRoots } from './two-roots.ts'
 
 const images = { one: rootImage('1.0.0'), two: rootImage('2.0.0'), three: rootImage('3.0.0') }

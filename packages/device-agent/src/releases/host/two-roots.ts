@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from '../../builtin.ts'
 import type { ReleaseDriver } from '../driver.ts'
 import { bootFormat, type Layout, otherRoot, type RootName, readLayout, writeRecord } from './boot-record.ts'
 import { createDisk, type Disk } from './disk.ts'
-import type { HostDriver, HostHealth } from './host-driver.ts'
+import type { HostHealth } from './host-health.ts'
 import type { HostLocks } from './host-locks.ts'
 import type { ImageSource } from './image.ts'
 import { readOsRelease, versionIn } from './os-release.ts'
@@ -32,7 +32,7 @@ export interface TwoRootsOptions {
  * Switches between two roots. What always holds: the root that boots is never written to; the link leads to a whole
  * root at every moment; what was not confirmed is left by `two-roots-boot`, whether the agent lives or not.
  */
-export function createTwoRootsDriver(options: TwoRootsOptions): HostDriver {
+export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
   const { directory, source, restart, checkHealth, locks, attemptLimit = 3, limits, disk = createDisk() } = options
 
   const layout = async () => {
@@ -51,7 +51,7 @@ export function createTwoRootsDriver(options: TwoRootsOptions): HostDriver {
     return told ?? versionIn(await readOsRelease(join(directory, root)))
   }
 
-  const unsupported: HostDriver['unsupported'] = async (manifest, _signal, asked) => {
+  const unsupported: ReleaseDriver['unsupported'] = async (manifest, _signal, asked) => {
     const found = await readLayout(directory)
     if (found.record.formatVersion > bootFormat) return newerRecord(found.record.formatVersion).message
     if (manifest.host === null) return 'The release holds no host.'
