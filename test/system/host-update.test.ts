@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import type { ReleaseManifest } from '@freehold/contracts'
 import { createHostDriver, createUpdateLocks, layOutTwoRoots, Secret } from '@freehold/device-agent'
-import { systemClock } from '@freehold/reconcile'
+import { createFakeClock } from '@freehold/reconcile'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { password, startTestRegistry, type TestRegistry } from '../../packages/server/src/registry/testing.ts'
 import { type Pushed, pushIndexOf, pushSmallImage, type TemporaryFolder, tar, temporaryFolder } from './lab/index.ts'
@@ -39,18 +39,22 @@ afterEach(async () => {
 })
 
 /** The agent's driver as it is after each start of the agent. */
-const driver = (options: { token?: string } = {}) =>
-  createHostDriver({
+const driver = async (options: { token?: string } = {}) => {
+  const clock = createFakeClock()
+  const locks = createUpdateLocks({ directory: join(folder.path, 'locks'), clock, log: silent })
+  await locks.adopt()
+  return createHostDriver({
     registry: new URL(link.url),
     token: () => new Secret(options.token ?? password),
-    locks: createUpdateLocks({ directory: join(folder.path, 'locks'), clock: systemClock, log: silent }),
-    clock: systemClock,
+    locks,
+    clock,
     statePath: join(folder.path, 'host-update.json'),
     twoRootsDirectory: join(folder.path, 'roots'),
     restartCommand: ['touch', join(folder.path, 'restarting')],
     hostRoot: null,
     healthCommand: ['test', '-e', join(folder.path, 'well')],
   })
+}
 const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
 async function boot(): Promise<string> {
@@ -108,6 +112,7 @@ test('a host downloads over a line that breaks, switches, returns from what is n
   const apply = async (manifest: ReleaseManifest) => (await driver()).apply(manifest, { force: false, signal })
   expect(await apply(first)).toBe('restarting')
   expect(await readdir(folder.path)).toContain('restarting')
+  expect(await readdir(join(folder.path, 'locks'))).toEqual(['updates.lock'])
   expect(await boot()).toBe('VERSION_ID=1.1.0')
   expect(await (await driver()).running(signal)).toBe(first.releaseId)
   expect(await (await driver()).health(first, signal)).toMatchObject({ isHealthy: false })
