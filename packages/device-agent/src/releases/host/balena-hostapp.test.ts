@@ -215,9 +215,14 @@ describe('a played balenaOS host', () => {
     await boot()
     health = { isHealthy: false, message: 'The control plane is out of reach.', log: 'no route' }
     expect(await driver().health(manifest, signal)).toEqual(health)
+    await plan({ reboot: 'fails' })
+    await expect(driver().rollBack(signal)).rejects.toThrow('cannot be restarted')
+    expect(await driver().running(signal), 'until it is down').toBe(manifest.releaseId)
+    await plan({})
     expect(await driver().rollBack(signal)).toBe('restarting')
     await boot()
     expect(await driver().running(signal)).toBe(first.releaseId)
+    expect(await driver().rollBack(signal)).toBe('returned')
 
     await endChecks()
     await runFrom('registry.example.org/os@sha256:'.padEnd(95, '0'))

@@ -13,7 +13,7 @@ import type { HostLocks } from './host-locks.ts'
 import { digestIn, hostPaths, readActiveImage, readMarks } from './hostapp-state.ts'
 import type { ImageSource } from './image.ts'
 import { readOsRelease, versionIn } from './os-release.ts'
-import { lastLine, type RunProgram } from './programs.ts'
+import { lastWords, type RunProgram } from './programs.ts'
 import { refusalOfVersion } from './version.ts'
 
 export interface BalenaHostappOptions {
@@ -117,7 +117,7 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
         signal,
       })
       if (exitCode !== 0)
-        throw new HostUpdateFailed(`hostapp-update failed (${exitCode ?? 'killed'}): ${lastLine(log)}`, log)
+        throw new HostUpdateFailed(`hostapp-update failed (${exitCode ?? 'killed'}): ${lastWords(log)}`, log)
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
@@ -126,7 +126,7 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
   const reboot = async (signal: AbortSignal) => {
     const { exitCode, log } = await onHost(['systemctl', 'reboot'], { timeLimitMs: shortLimitMs, signal })
     if (exitCode !== 0)
-      throw new HostUpdateFailed(`The host cannot be restarted (${exitCode ?? 'killed'}): ${lastLine(log)}`, log)
+      throw new HostUpdateFailed(`The host cannot be restarted (${exitCode ?? 'killed'}): ${lastWords(log)}`, log)
   }
 
   const apply: ReleaseDriver['apply'] = async (manifest, { force, signal }) => {
@@ -208,8 +208,8 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
         'The host cannot be told to return: its root before is from no image of this registry. It returns by its own checks alone.',
       )
     }
+    // What was asked stays on record: until it is down, that is what runs.
     await update(before, signal)
-    await write({ ...state, asked: null })
     await reboot(signal)
     return 'restarting'
   }
@@ -219,14 +219,14 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
     const limits = { environment: { DURING_UPDATE: '0' }, timeLimitMs: shortLimitMs, signal }
     const { exitCode, log } = await onHost(['hostapp-update-hooks'], limits)
     if (exitCode !== 0)
-      throw new HostUpdateFailed(`The update cannot be taken back (${exitCode ?? 'killed'}): ${lastLine(log)}`, log)
+      throw new HostUpdateFailed(`The update cannot be taken back (${exitCode ?? 'killed'}): ${lastWords(log)}`, log)
   }
 
   return { name: 'balena-hostapp', unsupported, running, download, apply, health, commit, rollBack }
 }
 
 /** A program of the host failed. `log`: its last lines. */
-export class HostUpdateFailed extends Error {
+class HostUpdateFailed extends Error {
   override readonly name = 'HostUpdateFailed'
   readonly log: string
 

@@ -14,14 +14,10 @@ import { hostAccess } from './host-access.ts'
 import type { HostHealth } from './host-health.ts'
 import { createHostLocks } from './host-locks.ts'
 import { createImageSource } from './image.ts'
-import { lastLine, runProgram } from './programs.ts'
+import { lastWords, runProgram } from './programs.ts'
 import { createTwoRootsDriver } from './two-roots.ts'
 
-export { HostUpdateFailed } from './balena-hostapp.ts'
-export type { HostHealth } from './host-health.ts'
-export { createImageSource, type ImageSource } from './image.ts'
-export { createTwoRootsDriver, layOutTwoRoots } from './two-roots.ts'
-export { compareVersions, refusalOfVersion } from './version.ts'
+export { layOutTwoRoots } from './two-roots.ts'
 
 export interface HostDriverOptions {
   /** The control plane, whose registry images are pulled from. */
@@ -77,7 +73,7 @@ async function healthBy(argv: readonly string[], signal: AbortSignal): Promise<H
   const isHealthy = exitCode === 0
   return {
     isHealthy,
-    message: lastLine(log) || `The health check ended with ${exitCode ?? 'a signal'}.`,
+    message: lastWords(log) || `The health check ended with ${exitCode ?? 'a signal'}.`,
     log: isHealthy ? '' : log,
   }
 }
@@ -87,5 +83,5 @@ async function restartBy(argv: readonly string[]): Promise<void> {
     timeLimitMs: commandLimitMs,
     signal: new AbortController().signal,
   })
-  if (exitCode !== 0) throw new Error(`The host cannot be restarted (${exitCode ?? 'killed'}): ${lastLine(log)}`)
+  if (exitCode !== 0) throw new Error(`The host cannot be restarted (${exitCode ?? 'killed'}): ${lastWords(log)}`)
 }

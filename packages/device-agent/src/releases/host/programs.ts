@@ -61,9 +61,10 @@ export const runProgram: RunProgram = (argv, { environment = {}, timeLimitMs, si
   })
 }
 
-/** The last line that says something. */
-export function lastLine(log: string): string {
-  return log.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? ''
+/** The last three lines, as one. */
+export function lastWords(log: string): string {
+  const lines = log.split('\n').filter((line) => line.trim() !== '')
+  return lines.slice(-3).join(' / ').slice(-500)
 }
 
 function readable(log: string): string {

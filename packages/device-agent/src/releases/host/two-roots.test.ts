@@ -143,6 +143,15 @@ describe('a host with two roots', () => {
     expect(await versionBooted()).toBe('1.0.0')
   })
 
+  test('keeps no layers of an image that was given up', async () => {
+    await mkdir(join(folder, 'downloads'))
+    await writeFile(join(folder, 'downloads', `${'0'.repeat(64)}.part`), 'half')
+    await download(two)
+    expect((await readdir(join(folder, 'downloads'))).sort()).toEqual(
+      images.two.layers.map(({ layer }) => layer.digest.slice('sha256:'.length)).sort(),
+    )
+  })
+
   test('does not touch the root before while another is on trial', async () => {
     await download(two)
     await apply(two)

@@ -12,6 +12,8 @@ import { readOsRelease, versionIn } from './os-release.ts'
 import { type UnpackLimits, unpackImage } from './unpack.ts'
 import { refusalOfVersion } from './version.ts'
 
+const { readdir } = process.getBuiltinModule('node:fs').promises
+
 export interface TwoRootsOptions {
   /** Absolute; laid out as `boot-record.ts` says, with `current` leading to a root. */
   directory: string
@@ -80,6 +82,7 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
       layer,
       path: join(downloads, layer.digest.slice('sha256:'.length)),
     }))
+    await removeOthers(downloads, new Set(layers.map(({ path }) => path)))
     const totalBytes = layers.reduce((sum, { layer }) => sum + layer.sizeBytes, 0)
     let doneBytes = 0
     for (const { layer, path } of layers) {
@@ -95,6 +98,14 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
       onLayer: (done) => onProgress(80 + percentOf(done, layers.length, 19)),
     })
     onProgress(100)
+  }
+
+  /** What an image that was given up left behind would fill the disk. */
+  const removeOthers = async (downloads: string, wanted: ReadonlySet<string>) => {
+    for (const name of await readdir(downloads)) {
+      const path = join(downloads, name)
+      if (!wanted.has(path.replace(/\.part$/, ''))) await disk.remove(path)
+    }
   }
 
   /** The mark that the root is not whole is on the disk before the first change of it, and goes after the last. */

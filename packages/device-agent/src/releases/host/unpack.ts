@@ -14,7 +14,7 @@ export interface UnpackLimits {
   entries: number
 }
 
-export const unpackLimits: UnpackLimits = { sizeBytes: 16 * 1024 ** 3, entries: 1_000_000 }
+const unpackLimits: UnpackLimits = { sizeBytes: 16 * 1024 ** 3, entries: 1_000_000 }
 
 /**
  * Unpacks the layers of an image, lowest first, into the folder `root` (OCI Image 1.1, "Image Layer Filesystem
