@@ -257,6 +257,22 @@ describe('a power cut before any step of an update', () => {
     }
   })
 
+  test('in the midst of replacing an image does not leave it for whole', async () => {
+    await download(two)
+    const whole = cutDisk(Number.POSITIVE_INFINITY)
+    const replace = (place: string, disk: Disk) => driverOn(place, disk).download(one, { signal, onProgress: () => {} })
+    const copied = await copyOf('whole')
+    await replace(copied, whole.disk)
+    await rm(copied, { recursive: true })
+    for (let at = 0; at < whole.steps.length; at += 1) {
+      const place = await copyOf(`cut-${at}`)
+      await expect(replace(place, cutDisk(at).disk)).rejects.toThrow(PowerCut)
+      await story(place, createDisk())
+      expect(await versionBootedIn(place), `step ${at}`).toBe('2.0.0')
+      await rm(place, { recursive: true })
+    }
+  })
+
   test('finds every name synced before it is relied on', async () => {
     const { disk, steps } = cutDisk(Number.POSITIVE_INFINITY)
     await story(folder, disk)

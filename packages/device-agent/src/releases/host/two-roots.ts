@@ -120,7 +120,6 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
     const partial = join(directory, `${root}.partial`)
     const path = join(directory, root)
     await disk.writeText(partial, 'This root is being filled.\n')
-    await disk.remove(join(directory, `${root}.json`))
     await disk.remove(path)
     await mkdir(path, { mode: 0o755 })
     await unpackImage({ layers, root: path, disk, signal, onLayer, ...(limits ? { limits } : {}) })
