@@ -85,7 +85,7 @@ function headersOfBody(body: string | undefined): Record<string, string> {
 }
 
 /** TLS is loaded by the first `https:` address, not before. */
-function requestOf(url: URL): typeof requestPlain {
+export function requestOf(url: URL): typeof requestPlain {
   return url.protocol === 'https:' ? process.getBuiltinModule('node:https').request : requestPlain
 }
 

@@ -2,13 +2,15 @@
  * The device agent, known to its hosts as BaseRunner: keeps a device's identity, reports to the control plane, asks the
  * balena Supervisor for updates and says what really came of them, and lets a product on the same device do so too.
  *
- * Not here: updates of the host, a shell, and any call into the device from outside.
+ * Not here: a shell, and any call into the device from outside.
  */
 export { BaseRunner, type RunnerParts, type RunnerStatus } from './base-runner.ts'
 export { type CliParts, runCli } from './cli.ts'
 export { type Config, type LocalApiAddress, readConfig } from './config.ts'
 export type { HeartbeatAnswer, RegisterAnswer } from './control-plane/answers.ts'
 export { type Asked, CloudlyConnector } from './control-plane/connector.ts'
+export { createUpdateLocks, type UpdateLocks } from './locks/update-locks.ts'
+export { createHostDriver, type HostDriverOptions, layOutTwoRoots } from './releases/host/index.ts'
 export { createRedactor, type Redactor, Secret } from './secret.ts'
 export { createState, type DeviceState, type StateFile } from './state/index.ts'
 export { SupervisorClient, SupervisorError } from './supervisor/client.ts'

@@ -8,8 +8,11 @@ import type { ReleaseManifest } from '@freehold/contracts'
 export interface ReleaseDriver {
   /** Such as `supervisor`, `engine`, `balena-hostapp`. */
   readonly name: string
-  /** Why it cannot take this release here, for people; null: it can. */
-  unsupported(manifest: ReleaseManifest, signal: AbortSignal): Promise<string | null>
+  /**
+   * Why it cannot take this release here, for people; null: it can. `asked` given: an older host than the present one is
+   * refused without `force`; not given, `apply` asks that.
+   */
+  unsupported(manifest: ReleaseManifest, signal: AbortSignal, asked?: { force: boolean }): Promise<string | null>
   /** The release that runs now, as far as this driver brought it; null: none of ours. */
   running(signal: AbortSignal): Promise<string | null>
   /** Brings everything here that `apply` needs, and changes nothing that runs. May be called again to go on. */

@@ -142,10 +142,11 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
 }
 
 /**
- * `admin`, `user`, `api` have the role of their name; `cluster-<x>` pulls only below `<x>/`; `api-brief` is a machine
- * token that expires in a minute.
+ * `admin`, `user`, `api` have the role of their name; `cluster-<x>` pulls only below `<x>/`, and `device` as
+ * `cluster-baseos`; `api-brief` is a machine token that expires in a minute.
  */
 export function testUser(username: string): RegistryUser | null {
+  if (username === 'device') return testUser('cluster-baseos')
   const role = username.split('-')[0] as Role
   if (!['admin', 'user', 'api', 'cluster'].includes(role)) return null
   const scope = username.slice('cluster-'.length)

@@ -1,0 +1,220 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import type { ReleaseManifest } from '@freehold/contracts'
+import { createHostDriver, createUpdateLocks, layOutTwoRoots, Secret } from '@freehold/device-agent'
+import { createFakeClock } from '@freehold/reconcile'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { password, startTestRegistry, type TestRegistry } from '../../packages/server/src/registry/testing.ts'
+import { type Pushed, pushIndexOf, pushSmallImage, type TemporaryFolder, tar, temporaryFolder } from './lab/index.ts'
+
+/**
+ * A host with two roots takes releases from a real registry, on its own port, store and disk. Its test user `device` pulls
+ * below `baseos/`, its password in the place of the node token.
+ */
+const repository = 'baseos/hostapp'
+const architecture = { x64: 'amd64' }[process.arch as string] ?? process.arch
+const signal = new AbortController().signal
+
+let registry: TestRegistry
+let link: Link
+let folder: TemporaryFolder
+beforeEach(async () => {
+  registry = await startTestRegistry()
+  link = await startLink(registry.url)
+  folder = await temporaryFolder('host')
+  await mkdir(join(folder.path, 'roots/a/etc'), { recursive: true })
+  await writeFile(join(folder.path, 'roots/a/etc/os-release'), 'VERSION_ID=1.0.0\n')
+  await layOutTwoRoots(join(folder.path, 'roots'))
+})
+afterEach(async () => {
+  await link.stop()
+  await registry.remove()
+  await folder.remove()
+})
+
+/** The agent's driver as it is after each start of the agent. */
+const driver = async (options: { token?: string } = {}) => {
+  const clock = createFakeClock()
+  const locks = createUpdateLocks({ directory: join(folder.path, 'locks'), clock, log: silent })
+  await locks.adopt()
+  return createHostDriver({
+    registry: new URL(link.url),
+    token: () => new Secret(options.token ?? password),
+    locks,
+    clock,
+    statePath: join(folder.path, 'host-update.json'),
+    twoRootsDirectory: join(folder.path, 'roots'),
+    restartCommand: ['touch', join(folder.path, 'restarting')],
+    hostRoot: null,
+    healthCommand: ['test', '-e', join(folder.path, 'well')],
+  })
+}
+const silent = { info: () => {}, warn: () => {}, error: () => {} }
+
+async function boot(): Promise<string> {
+  await rm(join(folder.path, 'restarting'), { force: true })
+  const program = join(import.meta.dirname, '../../packages/device-agent/src/releases/host/two-roots-boot.ts')
+  const { stdout } = await promisify(execFile)(process.execPath, [program, join(folder.path, 'roots')])
+  return (await readFile(join(stdout.trim(), 'etc/os-release'), 'utf8')).trim()
+}
+
+/** Pushes a host for this platform, and another for one that is none of ours, under one index. */
+async function release(version: string): Promise<ReleaseManifest> {
+  const target = { username: 'admin', password, url: registry.url, repository }
+  const large = randomBytes(3 * 1024 * 1024)
+  const osRelease = { path: 'etc/os-release', content: `VERSION_ID=${version}\n` }
+  const image = (name: string): Promise<Pushed> => {
+    const layers = [
+      gzipSync(tar([{ path: 'usr/lib/large', content: large }])),
+      gzipSync(tar([osRelease, { path: 'etc/architecture', content: name }])),
+    ]
+    return pushSmallImage(target, { layers, architecture: name })
+  }
+  const { digest } = await pushIndexOf(target, version, [await image('mips64le'), await image(architecture)])
+  return {
+    schemaVersion: 1,
+    releaseId: `release-${version}`,
+    product: 'baseos',
+    version,
+    type: 'host',
+    deviceTypes: [],
+    services: [],
+    host: {
+      deviceType: 'generic-amd64',
+      hostapp: { repository, digest },
+      baserunner: null,
+      minimumVersion: null,
+      licenseBundle: null,
+    },
+  }
+}
+
+const download = async (manifest: ReleaseManifest, options: { token?: string } = {}) =>
+  (await driver(options)).download(manifest, { signal, onProgress: () => {} })
+
+test('a host downloads over a line that breaks, switches, returns from what is not well, and stays with what is', async () => {
+  const first = await release('1.1.0')
+  link.breakAfter(1024 * 1024)
+  await expect(download(first)).rejects.toThrow('broke off')
+  expect(await boot()).toBe('VERSION_ID=1.0.0')
+  await download(first)
+  const resumed = link.ranges().map((range) => Number(/^bytes=(\d+)-$/.exec(range)?.[1]))
+  expect(resumed).toHaveLength(1)
+  expect(resumed[0]).toBeGreaterThan(512 * 1024)
+  expect(await readFile(join(folder.path, 'roots/b/etc/architecture'), 'utf8')).toBe(architecture)
+
+  const apply = async (manifest: ReleaseManifest) => (await driver()).apply(manifest, { force: false, signal })
+  expect(await apply(first)).toBe('restarting')
+  expect(await readdir(folder.path)).toContain('restarting')
+  expect(await readdir(join(folder.path, 'locks'))).toEqual(['updates.lock'])
+  expect(await boot()).toBe('VERSION_ID=1.1.0')
+  expect(await (await driver()).running(signal)).toBe(first.releaseId)
+  expect(await (await driver()).health(first, signal)).toMatchObject({ isHealthy: false })
+  expect(await (await driver()).rollBack(signal)).toBe('restarting')
+  expect(await boot()).toBe('VERSION_ID=1.0.0')
+
+  await writeFile(join(folder.path, 'well'), '')
+  expect(await apply(first)).toBe('restarting')
+  expect(await boot()).toBe('VERSION_ID=1.1.0')
+  expect(await (await driver()).health(first, signal)).toMatchObject({ isHealthy: true })
+  await (await driver()).commit(first, signal)
+
+  const second = await release('1.2.0')
+  await download(second)
+  await apply(second)
+  // The new host never gets as far as its agent: three attempts, then the one before.
+  const boots: string[] = []
+  for (let index = 0; index < 5; index += 1) boots.push(await boot())
+  expect(boots).toEqual([...Array(3).fill('VERSION_ID=1.2.0'), ...Array(2).fill('VERSION_ID=1.1.0')])
+  expect(await (await driver()).running(signal)).toBe(first.releaseId)
+  expect(await readdir(join(folder.path, 'locks'))).toEqual([])
+})
+
+test('a host does not switch to bytes that are not those of the release, nor with a token that is none', async () => {
+  const manifest = await release('1.1.0')
+  await expect(download(manifest, { token: 'not-a-token' })).rejects.toMatchObject({ code: 'forbidden' })
+  link.tamper()
+  await expect(download(manifest)).rejects.toMatchObject({ code: 'conflict' })
+  const hostile = await driver()
+  await expect(hostile.apply(manifest, { force: true, signal })).rejects.toThrow('does not hold')
+  expect(await boot()).toBe('VERSION_ID=1.0.0')
+  expect(link.strangers()).toBe(0)
+
+  link.honest()
+  await download(manifest)
+  expect(await hostile.apply(manifest, { force: false, signal })).toBe('restarting')
+  expect(await boot()).toBe('VERSION_ID=1.1.0')
+})
+
+interface Link {
+  url: string
+  /** The next blob breaks off after so many bytes. */
+  breakAfter(bytes: number): void
+  /** One bit of every blob is wrong from now on. */
+  tamper(): void
+  honest(): void
+  ranges(): string[]
+  /** Requests with a password that did not go to the token endpoint. */
+  strangers(): number
+  stop(): Promise<void>
+}
+
+/** The line between device and control plane. */
+async function startLink(target: string): Promise<Link> {
+  let breakAfterBytes = Number.POSITIVE_INFINITY
+  let isTampering = false
+  let strangers = 0
+  const ranges: string[] = []
+  const server: Server = createServer((incoming, outgoing) => {
+    const url = new URL(incoming.url ?? '/', target)
+    if (incoming.headers.authorization?.startsWith('Basic') && url.pathname !== '/v2/token') strangers += 1
+    if (incoming.headers.range !== undefined) ranges.push(incoming.headers.range)
+    const isBlob = url.pathname.includes('/blobs/')
+    const passOn = async (answer: IncomingMessage) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+      let sent = 0
+      for await (const chunk of answer as AsyncIterable<Buffer>) {
+        if (isBlob && isTampering && sent === 0) chunk[0] = (chunk[0] ?? 0) ^ 1
+        sent += chunk.length
+        outgoing.write(chunk)
+        if (isBlob && sent >= breakAfterBytes) {
+          breakAfterBytes = Number.POSITIVE_INFINITY
+          // What was written is let go of first.
+          await new Promise((resolve) => outgoing.write('', resolve))
+          outgoing.destroy()
+          return
+        }
+      }
+      outgoing.end()
+    }
+    const { host: _, ...headers } = incoming.headers
+    request(url, { method: incoming.method, headers, agent: false }, (answer) => {
+      passOn(answer).catch(() => outgoing.destroy())
+    }).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    breakAfter: (bytes) => {
+      breakAfterBytes = bytes
+    },
+    tamper: () => {
+      isTampering = true
+    },
+    honest: () => {
+      isTampering = false
+    },
+    ranges: () => ranges,
+    strangers: () => strangers,
+    stop: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
