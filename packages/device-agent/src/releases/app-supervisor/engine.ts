@@ -235,7 +235,12 @@ function exchange({ socketPath, method, path, headers, signal, quietMs, onChunk 
       agent: false,
       timeout: quietMs,
       ...(signal === undefined ? {} : { signal }),
-      headers: { host: 'engine', connection: 'close', ...headers, ...(method === 'POST' ? { 'content-length': '0' } : {}) },
+      headers: {
+        host: 'engine',
+        connection: 'close',
+        ...headers,
+        ...(method === 'POST' ? { 'content-length': '0' } : {}),
+      },
     })
     const fail = (error: unknown) => {
       reject(error instanceof EngineError ? error : unavailable(error, signal))
