@@ -41,6 +41,10 @@ export function chooseAppDriver({ supervisor, engine, hasRegistry }: HostOffers)
   return { name: supervisorDriverName, message }
 }
 
+function none(message: string): AppDriverChoice {
+  return { name: 'none', message }
+}
+
 /** Looks what the host offers; throws nothing but what `signal` does. */
 export async function lookAtHost(options: {
   client: SupervisorClient | null

@@ -34,7 +34,7 @@ export function createUpdateDriver(options: {
     signal.throwIfAborted()
     if (outcome?.outcome === 'locked') {
       await endTrial()
-      throw new DriverLocked(outcome.message)
+      throw new DriverLocked(outcome.message ?? 'An update lock is held.')
     }
     if (outcome?.outcome !== 'applied' && outcome?.outcome !== 'nothing-new') {
       throw new Error(outcome?.message ?? 'Nothing is known of what came of the update.')
@@ -68,8 +68,8 @@ export function createUpdateDriver(options: {
       if (commit !== expected) {
         return { isHealthy: false, message: `${commit ?? 'Nothing known'} runs, not ${expected}.`, log: '' }
       }
-      const failing = containers.filter(({ status }) => status?.toLowerCase() !== 'running')
-      const message = failing.map(({ serviceName, status }) => `${serviceName} is ${status ?? 'unknown'}`).join('; ')
+      const failing = containers.filter((container) => container?.status?.toLowerCase() !== 'running')
+      const message = failing.map((one) => `${one?.serviceName} is ${one?.status ?? 'unknown'}`).join('; ')
       return { isHealthy: failing.length === 0, message: message || 'All run.', log: '' }
     },
     commit: endTrial,
