@@ -37,7 +37,9 @@ interface App {
   networks: Fields
 }
 
-export function playLocalMode(options: { socketPath: string; apps?: Fields }): PlayedLocalMode {
+/** `lockRoot`: the folder of the host that holds each service's lock folder. */
+export function playLocalMode(options: { socketPath: string; apps?: Fields; lockRoot?: string }): PlayedLocalMode {
+  const { lockRoot = '/tmp/balena-supervisor/services' } = options
   const ask = engineAt(options.socketPath)
   let name = 'device'
   let config: Fields = { SUPERVISOR_LOCAL_MODE: 'false', SUPERVISOR_DELTA: 'false' }
@@ -109,7 +111,7 @@ export function playLocalMode(options: { socketPath: string; apps?: Fields }): P
       const wrong = Object.values(local.apps).find((app) => typeof app.name !== 'string')
       if (wrong) return 'Invalid target state.\nExpected a name for an app.'
       ;({ name, config } = local)
-      apps = Object.entries(local.apps).map(([id, app]) => understood(id, app))
+      apps = Object.entries(local.apps).map(([id, app]) => understood(id, app, lockRoot))
       // It takes the word for itself: without it, it leaves local mode.
       played.isOn = ['1', 'true', 'on'].includes(String(config.SUPERVISOR_LOCAL_MODE))
       isForced = body.force === true
@@ -160,7 +162,7 @@ function settingsOf(app: App, service: Service): string {
   return JSON.stringify([app.id, service.name, service.image.split('@')[0], service.config])
 }
 
-function understood(id: string, app: Fields): App {
+function understood(id: string, app: Fields, lockRoot: string): App {
   const services = Object.entries((app.services ?? {}) as Record<string, Fields>).map(([serviceId, set]) => {
     const { serviceName, serviceId: _id, imageId, image, environment, labels, running, ...composition } = set
     const networks = (composition.networks ?? {}) as Record<string, Fields>
@@ -193,7 +195,7 @@ function understood(id: string, app: Fields): App {
         portMaps: ((composition.ports ?? []) as string[]).map(portMap),
         volumes: [
           ...((composition.volumes ?? []) as string[]).map((volume) => `${id}_${volume}`),
-          ...['resin', 'balena'].map((it) => `/tmp/balena-supervisor/services/${id}/${serviceName}:/tmp/${it}`),
+          ...['resin', 'balena'].map((it) => `${lockRoot}/${id}/${serviceName}:/tmp/${it}`),
           ...(hasSocket ? [{ type: 'bind', source: '/run/balena-engine.sock', target: '/host/run/engine.sock' }] : []),
         ],
         devices: [],

@@ -120,7 +120,7 @@ test('logs are read with and without a terminal, and an answer that is cut off i
   }
   const path = join(`${fake.socketPath}.cut`)
   const cutting = createServer((socket) => {
-    socket.on('error', () => undefined)
+    socket.on('error', () => undefined).resume()
     socket.end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[{')
   })
   await new Promise<void>((resolve) => cutting.listen(path, resolve))

@@ -201,7 +201,7 @@ test('an agent that restarted in the middle of a switch goes on with it and can 
   const power = new AbortController()
   const { advance } = world.localMode
   world.localMode.advance = async () => power.abort()
-  expect(await messageOf(world.driver.apply(second, { force: false, signal: power.signal }))).toContain('wanted')
+  expect(await messageOf(world.driver.apply(second, { force: false, signal: power.signal }))).toContain('aborted')
   world.localMode.advance = advance
   expect(await world.driver.apply(second, { force: false, signal: world.signal })).toBe('applied')
   expect(await world.driver.rollBack(world.signal)).toBe('returned')
