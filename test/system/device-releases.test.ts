@@ -189,5 +189,8 @@ async function namesOfImages(): Promise<string[]> {
 }
 
 async function answers(version: string): Promise<void> {
-  await waitFor(async () => (await answerOf(port)) === version, { what: `${version} to answer` })
+  await waitFor(async () => (await answerOf(port)) === version, {
+    what: `${version} to answer`,
+    timeoutMs: 30_000,
+  })
 }

@@ -66,8 +66,8 @@ export function playLocalMode(options: { socketPath: string; apps?: Fields; lock
     return status === 200
   }
   const run = async (app: App, service: Service) => {
-    const { Labels, Env, Cmd, HostConfig } = engineSettings(app, service)
-    const body = { Image: service.image, Labels, Env, Tty: true, HostConfig, ...(Cmd ? { Cmd } : {}) }
+    const { Cmd, ...settings } = engineSettings(app, service)
+    const body = { Image: service.image, ...settings, Tty: true, ...(Cmd ? { Cmd } : {}) }
     const made = await ask('POST', `/containers/create?name=${nameOf(app, service)}`, body)
     if (made.status !== 201) throw new Error(JSON.stringify(made.body))
     await ask('POST', `/containers/${(made.body as Fields).Id}/start`)
@@ -260,6 +260,7 @@ function engineSettings(app: App, service: Service) {
     Labels: { ...labels, 'played.settings': settingsOf(app, service) },
     Env: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
     Cmd: command.length > 0 ? command : undefined,
+    ExposedPorts: Object.fromEntries(bindings.map(([port]) => [port, {}])),
     HostConfig: {
       RestartPolicy: { Name: restart },
       NetworkMode: networkMode === 'host' ? 'host' : 'bridge',

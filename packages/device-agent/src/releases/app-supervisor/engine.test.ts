@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createRedactor, Secret } from '../../secret.ts'
-import { createEngine, type Engine, EngineError, findEngineSocket } from './engine.ts'
 import { type FakeEngine, startFakeEngine } from './engine.testing.ts'
+import { createEngine, type Engine, EngineError, findEngineSocket } from './engine.ts'
 import { createPullWatch } from './pull-progress.ts'
 import { digestOf } from './world.testing.ts'
 
@@ -76,7 +76,14 @@ test('the socket is where DOCKER_HOST says, and only where one is', async () => 
 })
 
 test('however an engine cuts its lines, progress never falls and is each time another whole percent', () => {
-  const status = fc.constantFrom('Pulling fs layer', 'Downloading', 'Extracting', 'Pull complete', 'Already exists', 'x')
+  const status = fc.constantFrom(
+    'Pulling fs layer',
+    'Downloading',
+    'Extracting',
+    'Pull complete',
+    'Already exists',
+    'x',
+  )
   const line = fc.record({
     id: fc.constantFrom('a', 'b', 'c'),
     status,
@@ -110,7 +117,15 @@ test('what is no JSON, and lines without end, are borne', () => {
 
 test('logs are read with and without a terminal, and an answer that is cut off is a failure', async () => {
   const base = { labels: {}, status: 'exited', exitCode: 1, restartCount: 0, startedAt: '', health: null }
-  const container = { ...base, id: 'c1', name: 'c1', image: '', restart: 'no', log: 'größer\nzwei', files: new Set<string>() }
+  const container = {
+    ...base,
+    id: 'c1',
+    name: 'c1',
+    image: '',
+    restart: 'no',
+    log: 'größer\nzwei',
+    files: new Set<string>(),
+  }
   for (const hasTerminal of [true, false]) {
     fake.containers.set('c1', { ...container, hasTerminal })
     const detail = await engine.container('c1')

@@ -55,7 +55,9 @@ export async function startFakeEngine(): Promise<FakeEngine> {
 
   const pull = (response: ServerResponse, url: URL, auth: string | undefined) => {
     const reference = `${url.searchParams.get('fromImage')}@${url.searchParams.get('tag')}`
-    const given = auth === undefined ? {} : JSON.parse(Buffer.from(auth, 'base64url').toString('utf8'))
+    // A real one ignores what is not padded.
+    const given =
+      auth === undefined || auth.length % 4 !== 0 ? {} : JSON.parse(Buffer.from(auth, 'base64url').toString('utf8'))
     const { wants } = engine
     if (wants && (given.username !== wants.username || given.password !== wants.password)) {
       return json(response, 500, { message: `Head "https://${reference}": unauthorized for ${given.password}` })

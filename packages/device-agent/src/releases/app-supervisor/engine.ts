@@ -287,10 +287,11 @@ function errorOf(what: string, said: string, status: number): EngineError {
   return new EngineError('failed', `The engine was asked ${what} and failed (${status}): ${text || 'it said nothing'}`)
 }
 
-/** Base64url of JSON (Docker Engine API, "Authentication"). */
+/** JSON in Base64 of the alphabet for URLs, padded: without its padding an engine takes it for no credentials at all. */
 function registryAuth({ username, password }: RegistryCredentials, repository: string): string {
   const serveraddress = repository.slice(0, repository.indexOf('/'))
-  return Buffer.from(JSON.stringify({ username, password: password.reveal(), serveraddress })).toString('base64url')
+  const auth = JSON.stringify({ username, password: password.reveal(), serveraddress })
+  return Buffer.from(auth).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 }
 
 /** Frames of eight bytes, the last four the length in network order (Docker Engine API, "Stream format"). */

@@ -38,7 +38,13 @@ test('a release is downloaded before anything changes, then run, and its contain
 test('a download goes on after a failure and takes nothing twice', async () => {
   world = await startWorld()
   const { driver, fakeEngine, signal } = world
-  const manifest = manifestOf({ id: 1, services: [{ name: 'web', digit: '1' }, { name: 'worker', digit: '2' }] })
+  const manifest = manifestOf({
+    id: 1,
+    services: [
+      { name: 'web', digit: '1' },
+      { name: 'worker', digit: '2' },
+    ],
+  })
   publish(fakeEngine, manifest)
   const missing = `${registry}/kiosk/worker@${digestOf('2')}`
   const image = fakeEngine.registry.get(missing) ?? {}
@@ -116,7 +122,10 @@ test('a release that restarts again and again is unhealthy, tells its last lines
   await world.bring(manifestOf({ id: 1 }))
   await world.driver.commit(manifestOf({ id: 1 }), world.signal)
   const broken = manifestOf({ id: 2 })
-  publish(world.fakeEngine, broken, { exits: 3, log: `${'x'.repeat(9_000)}\r\nmy token is ${token}\r\nfatal\u0007: no` })
+  publish(world.fakeEngine, broken, {
+    exits: 3,
+    log: `${'x'.repeat(9_000)}\r\nmy token is ${token}\r\nfatal\u0007: no`,
+  })
   await world.bring(broken)
   const health = await world.driver.health(broken, world.signal)
   expect(health).toMatchObject({ isHealthy: false, message: 'main restarts again and again (it ended with 3).' })
@@ -183,9 +192,23 @@ test('images of the release before stay until the new one is to stay, and others
 
 test('a service whose image did not change keeps its container', async () => {
   world = await startWorld()
-  await world.bring(manifestOf({ id: 1, services: [{ name: 'web', digit: '1' }, { name: 'store', digit: '5' }] }))
+  await world.bring(
+    manifestOf({
+      id: 1,
+      services: [
+        { name: 'web', digit: '1' },
+        { name: 'store', digit: '5' },
+      ],
+    }),
+  )
   const { id } = world.containerOf('store')
-  const second = manifestOf({ id: 2, services: [{ name: 'web', digit: '2' }, { name: 'store', digit: '5' }] })
+  const second = manifestOf({
+    id: 2,
+    services: [
+      { name: 'web', digit: '2' },
+      { name: 'store', digit: '5' },
+    ],
+  })
   await world.bring(second)
   expect(world.containerOf('store').id).toBe(id)
   expect(await world.driver.health(second, world.signal)).toMatchObject({ isHealthy: true })
@@ -216,7 +239,9 @@ test('a Supervisor that is away fails the switch with a sentence, and the memory
   publish(world.fakeEngine, second)
   await world.driver.download(second, { signal: world.signal, onProgress: () => undefined })
   world.supervisor.isAway = true
-  expect(await messageOf(world.driver.apply(second, { force: false, signal: world.signal }))).toContain('cannot be asked')
+  expect(await messageOf(world.driver.apply(second, { force: false, signal: world.signal }))).toContain(
+    'cannot be asked',
+  )
   world.supervisor.isAway = false
   expect(await world.driver.apply(second, { force: false, signal: world.signal })).toBe('applied')
   const path = join(world.folder, 'apps.json')

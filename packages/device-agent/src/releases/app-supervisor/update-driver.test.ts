@@ -45,7 +45,11 @@ afterEach(async () => {
 test('a release whose commit at the other owner is not known is not supported, and nothing is asked', async () => {
   expect(await driver.unsupported(manifestOf({ id: 1 }), signal)).toContain(commitLabel)
   const labels = (commit: string) => ({ [commitLabel]: commit })
-  const services = ['aaaa', 'bbbb'].map((commit, index) => ({ name: commit, digit: `${index}`, labels: labels(commit) }))
+  const services = ['aaaa', 'bbbb'].map((commit, index) => ({
+    name: commit,
+    digit: `${index}`,
+    labels: labels(commit),
+  }))
   expect(await driver.unsupported(manifestOf({ id: 1, services }), signal)).toContain('several')
   expect(await driver.unsupported(known, signal)).toBeNull()
   expect(supervisor.seen).toEqual([])

@@ -8,8 +8,8 @@ import { createRedactor, Secret } from '../../secret.ts'
 import { SupervisorClient } from '../../supervisor/client.ts'
 import { playLocalMode } from '../../supervisor/local-mode.testing.ts'
 import { startFakeSupervisor } from '../../supervisor/supervisor.testing.ts'
-import { createEngine } from './engine.ts'
 import { startFakeEngine } from './engine.testing.ts'
+import { createEngine } from './engine.ts'
 import { openMemoryFile } from './memory.ts'
 import { createSupervisorDriver } from './supervisor-driver.ts'
 
@@ -24,7 +24,10 @@ export async function startWorld(options: { apps?: Record<string, unknown> } = {
   for (const image of Object.values(agentApp.services)) {
     fakeEngine.images.set(image.image, { id: image.image, tags: new Set([image.image]), digests: new Set() })
   }
-  const localMode = playLocalMode({ socketPath: fakeEngine.socketPath, ...(options.apps ? { apps: options.apps } : {}) })
+  const localMode = playLocalMode({
+    socketPath: fakeEngine.socketPath,
+    ...(options.apps ? { apps: options.apps } : {}),
+  })
   const supervisor = await startFakeSupervisor({ lockDirectory: folder, localMode })
   const redactor = createRedactor()
   redactor.remember(new Secret(token))
