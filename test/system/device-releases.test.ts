@@ -1,14 +1,13 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ReleaseManifest, releaseManifestSchema } from '@freehold/contracts'
-import { systemClock } from '@freehold/reconcile'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createLog } from '../../packages/device-agent/src/log.ts'
-import { createAppSupervisor } from '../../packages/device-agent/src/releases/app-supervisor/index.ts'
-import { localImage, ourAppId } from '../../packages/device-agent/src/releases/app-supervisor/names.ts'
-import { DriverLocked } from '../../packages/device-agent/src/releases/driver.ts'
-import { createRedactor, Secret } from '../../packages/device-agent/src/secret.ts'
-import { SupervisorClient } from '../../packages/device-agent/src/supervisor/client.ts'
+import {
+  DriverLocked,
+  localImage,
+  ourAppId,
+  startDeviceApps,
+} from '../../packages/device-agent/src/releases/app-supervisor/device-apps.testing.ts'
 import { playLocalMode } from '../../packages/device-agent/src/supervisor/local-mode.testing.ts'
 import {
   type FakeSupervisor,
@@ -126,20 +125,12 @@ test('what earlier releases needed is gone once the new one is to stay; volumes 
 
 /** Until the registry knows devices by their tokens, the agent signs in as the administrator. */
 function driverOf(secret: string = password) {
-  const redactor = createRedactor()
-  return createAppSupervisor({
-    client: new SupervisorClient({ address: supervisor.url, key: null, redactor }),
-    updater: undefined,
+  return startDeviceApps({
+    supervisorUrl: supervisor.url,
     dockerHost: dockerd.dockerHost,
-    cloudlyUrl: new URL(`http://${registry.host}`),
-    nodeToken: () => new Secret(secret),
-    username: 'admin',
+    registryUrl: registry.url,
+    user: { username: 'admin', password: secret },
     memoryPath: join(folder.path, 'apps.json'),
-    redactor,
-    log: createLog({ write: () => undefined, redactor, level: 'silent' }),
-    clock: systemClock,
-    monotonicMs: () => performance.now(),
-    limits: { totalMs: 60_000, failedMs: 10_000, lookEveryMs: 50 },
   })
 }
 

@@ -15,7 +15,7 @@ import { openMemoryFile } from './memory.ts'
 import { createSupervisorDriver, type SwitchLimits } from './supervisor-driver.ts'
 import { createUpdateDriver } from './update-driver.ts'
 
-export type { AppDriver, AppDriverChoice } from './choose.ts'
+export type { AppDriver } from './choose.ts'
 
 export interface AppSupervisorOptions {
   /** Null: none is configured. */

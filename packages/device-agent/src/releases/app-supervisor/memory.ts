@@ -25,8 +25,6 @@ export interface MemoryFile {
   save(memory: AppMemory): Promise<void>
 }
 
-export const emptyMemory: AppMemory = { trial: null, update: null }
-
 /** One call at a time, as a driver makes them. A file that cannot be read counts as none. */
 export function openMemoryFile(path: string): MemoryFile {
   return {

@@ -20,7 +20,7 @@ export interface SwitchLimits {
   failedMs: number
   lookEveryMs: number
 }
-export const switchLimits: SwitchLimits = { totalMs: 10 * 60_000, failedMs: 60_000, lookEveryMs: 1_000 }
+const switchLimits: SwitchLimits = { totalMs: 10 * 60_000, failedMs: 60_000, lookEveryMs: 1_000 }
 
 export interface SupervisorDriverOptions {
   client: SupervisorClient
