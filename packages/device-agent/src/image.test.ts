@@ -35,6 +35,7 @@ test('what the Dockerfile copies is all that the agent needs to start', async ()
 test('the compose file asks for the Supervisor and keeps the state on a volume that no other service needs', async () => {
   const compose = await readFile(join(room, 'docker-compose.yml'), 'utf8')
   expect(compose).toMatch(/io\.balena\.features\.supervisor-api: ['"]1['"]/)
+  expect(compose).toMatch(/io\.balena\.features\.balena-socket: ['"]1['"]/)
   expect(compose).toContain('- baseos-data:/data/baseos')
   expect(compose).toMatch(/BASEOS_LOCAL_API: unix:\/\/\/run\/baseos\//)
 })

@@ -20,9 +20,15 @@ export type SupervisorApps = NonNullable<DeviceStatus['apps']>
 interface Call {
   method: 'GET' | 'POST'
   path: string
-  body?: { force: boolean }
+  body?: object
+  /** Instead of what holds for every call. */
+  timeLimitMs?: number
+  answerLimitBytes?: number
   signal?: AbortSignal | undefined
 }
+
+/** A local target state holds every variable of every service. */
+const localTarget = { path: '/v2/local/target-state', timeLimitMs: 60_000, answerLimitBytes: 16 * 1024 * 1024 }
 
 /**
  * The device API of the balena Supervisor (v19 as measured; https://docs.balena.io/reference/supervisor/supervisor-api/).
@@ -49,7 +55,7 @@ export class SupervisorClient {
   /** True where something answers `GET /ping` with OK; needs no key. */
   async ping(signal?: AbortSignal): Promise<boolean> {
     try {
-      return (await this.#send({ method: 'GET', path: '/ping', signal })).status === 200
+      return (await this.#send({ method: 'GET', path: '/ping', signal }, undefined)).status === 200
     } catch (error) {
       if (error instanceof NoAnswerError) return false
       throw error
@@ -126,6 +132,38 @@ export class SupervisorClient {
     })
   }
 
+  /**
+   * Whether the device API is open to everyone on the device, which it is where no cloud owns what runs (unmanaged), or
+   * a person switched local mode on: then, and only then, a local target state may be set.
+   */
+  async isOpen(signal?: AbortSignal): Promise<boolean> {
+    const answer = await this.#answer({ method: 'GET', path: '/v2/local/device-info', signal }, undefined)
+    if (answer.status === 401) return false
+    if (answer.status >= 200 && answer.status < 300) return true
+    throw this.#errorOf({ method: 'GET', path: '/v2/local/device-info' }, answer)
+  }
+
+  /** `GET /v2/local/device-info`. */
+  async deviceInfo(signal?: AbortSignal): Promise<{ architecture: string | null; deviceType: string | null }> {
+    const told = fieldsOf(await this.#json({ method: 'GET', path: '/v2/local/device-info', signal }))
+    const { arch, deviceType } = fieldsOf(told.info)
+    return { architecture: textOf(arch, 64), deviceType: textOf(deviceType, 64) }
+  }
+
+  /** `GET /v2/local/target-state`: `{local: {name, config, apps}}`, services in the form that they have inside it. */
+  async localTarget(signal?: AbortSignal): Promise<unknown> {
+    return fieldsOf(await this.#json({ method: 'GET', ...localTarget, signal })).state
+  }
+
+  /**
+   * `POST /v2/local/target-state`: replaces all of it, and begins to apply it. Resolves when it is stored; what comes of
+   * it shows later. `force`: over update locks. Throws `failed` where it is refused, or the device is not in local mode.
+   */
+  async setLocalTarget(target: object, options: { force: boolean; signal?: AbortSignal | undefined }): Promise<void> {
+    const { force, signal } = options
+    await this.#authorized({ method: 'POST', ...localTarget, body: { ...target, force }, signal })
+  }
+
   async #json(call: Call): Promise<unknown> {
     const answer = await this.#authorized(call)
     const value = parseJson(answer.body)
@@ -145,7 +183,8 @@ export class SupervisorClient {
     throw this.#errorOf(call, answer)
   }
 
-  async #answer(call: Call, keyIn: 'header' | 'query'): Promise<Answer> {
+  /** `keyIn` undefined: without the key. */
+  async #answer(call: Call, keyIn: 'header' | 'query' | undefined): Promise<Answer> {
     try {
       return await this.#send(call, keyIn)
     } catch (error) {
@@ -154,7 +193,7 @@ export class SupervisorClient {
     }
   }
 
-  #send(call: Call, keyIn?: 'header' | 'query'): Promise<Answer> {
+  #send(call: Call, keyIn: 'header' | 'query' | undefined): Promise<Answer> {
     const url = new URL(`${this.#address.pathname.replace(/\/+$/, '')}${call.path}`, this.#address)
     const key = this.#key?.reveal()
     if (key !== undefined && keyIn === 'query') url.searchParams.set('apikey', key)
@@ -163,8 +202,8 @@ export class SupervisorClient {
       method: call.method,
       headers: key !== undefined && keyIn === 'header' ? { authorization: `Bearer ${key}` } : {},
       ...(call.body ? { body: JSON.stringify(call.body) } : {}),
-      timeLimitMs: this.#timeLimitMs,
-      answerLimitBytes: 1024 * 1024,
+      timeLimitMs: call.timeLimitMs ?? this.#timeLimitMs,
+      answerLimitBytes: call.answerLimitBytes ?? 1024 * 1024,
       signal: call.signal,
     })
   }

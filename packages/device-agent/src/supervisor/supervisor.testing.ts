@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { PlayedLocalMode } from './local-mode.testing.ts'
 
 /**
  * A fake Supervisor, built from what balena-supervisor v19.0.5 was measured to answer; not the Supervisor itself. An
@@ -27,6 +28,8 @@ export interface FakeSupervisor {
   isEngineStuck: boolean
   /** Every connection is cut. */
   isAway: boolean
+  /** No cloud owns the device: no key is asked for, and a local target state may be set. Null: a cloud does. */
+  localMode: PlayedLocalMode | null
   /** Method, address with its query, and the Authorization header, of every request. */
   seen: { call: string; authorization: string | undefined; body: string }[]
   stop(): Promise<void>
@@ -34,7 +37,11 @@ export interface FakeSupervisor {
 
 type Phase = 'idle' | 'checking' | 'downloading' | 'applying' | 'locked' | 'failed'
 
-export async function startFakeSupervisor(options: { lockDirectory: string; key?: string }): Promise<FakeSupervisor> {
+export async function startFakeSupervisor(options: {
+  lockDirectory: string
+  key?: string
+  localMode?: PlayedLocalMode
+}): Promise<FakeSupervisor> {
   let phase: Phase = 'idle'
   let isForced = false
   const server = createServer((request, response) => void answer(request, response))
@@ -63,6 +70,7 @@ export async function startFakeSupervisor(options: { lockDirectory: string; key?
     status: phase === 'downloading' ? 'Downloading' : 'Idle',
     download_progress: phase === 'downloading' ? 42 : null,
     ip_address: '10.0.0.7',
+    ...fake.localMode?.device(),
   })
   const apps = () => ({
     status: 'success',
@@ -90,16 +98,28 @@ export async function startFakeSupervisor(options: { lockDirectory: string; key?
     if (url.pathname === '/ping') return send(200, 'OK')
     const header = /^(?:Bearer|ApiKey) (\w+)$/i.exec(request.headers.authorization ?? '')?.[1]
     const given = fake.refusesHeader ? url.searchParams.get('apikey') : (header ?? url.searchParams.get('apikey'))
-    if (given !== fake.key) return send(401, 'Unauthorized')
+    if (given !== fake.key && !fake.localMode?.isOn) return send(401, 'Unauthorized')
     const instead = fake.next.shift()
     if (instead) return send(instead.status, instead.body)
     const { force = false } = JSON.parse(body || '{}') as { force?: boolean }
     switch (`${request.method} ${url.pathname}`) {
       case 'GET /v1/device':
         advance()
+        await fake.localMode?.advance()
         return send(200, device())
       case 'GET /v2/state/status':
-        return fake.isEngineStuck ? undefined : send(200, apps())
+        return fake.isEngineStuck ? undefined : send(200, { ...apps(), ...(await fake.localMode?.status()) })
+      case 'GET /v2/local/device-info':
+        return send(200, { status: 'success', info: { arch: 'aarch64', deviceType: 'raspberrypi4-64' } })
+      case 'GET /v2/local/target-state':
+        return send(200, { status: 'success', state: fake.localMode?.told() ?? emptyTarget })
+      case 'POST /v2/local/target-state': {
+        const refusal = fake.localMode?.isOn
+          ? fake.localMode.set(JSON.parse(body))
+          : 'Target state can only set when device is in local mode'
+        if (refusal === null) return send(200, { status: 'success', message: 'OK' })
+        return send(400, { status: 'failed', message: refusal })
+      }
       case 'GET /v2/version':
         return send(200, { status: 'success', version: '19.0.5' })
       case 'POST /v1/update':
@@ -129,6 +149,7 @@ export async function startFakeSupervisor(options: { lockDirectory: string; key?
     next: [],
     isEngineStuck: false,
     isAway: false,
+    localMode: options.localMode ?? null,
     seen: [],
     stop: () =>
       new Promise((resolve) => {
@@ -138,6 +159,8 @@ export async function startFakeSupervisor(options: { lockDirectory: string; key?
   }
   return fake
 }
+
+const emptyTarget = { local: { name: 'device', config: {}, apps: {} } }
 
 async function textOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
