@@ -5,17 +5,22 @@
  * - A heartbeat touches memory alone; what is worth keeping is written later, together with others.
  * - What the change feed and the audit log tell is what changes rarely: enrolled, came, went, claimed, doubled, revoked.
  * - Tokens are kept as hashes, and never logged.
+ * - What a device shall run is the releases' to say; here it is put together with what else it is told, signed, and sent
+ *   to those that do not hold it. What devices say of it is passed on when it changes.
  *
- * Not here: what runs on devices (releases), and the agent on the device.
+ * Not here: which device shall run what (releases, release rollouts), and the agent on the device.
  */
+import type { Assignment, SignedAssignment } from '@freehold/contracts'
 import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { AllHandlers } from '../http/handler.ts'
 import type { FrequentMount } from '../http/mounts.ts'
+import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
+import { createDesiredKeeper } from './desired.ts'
 import { createEndpoints } from './endpoints.ts'
-import { createHeartbeats } from './heartbeat.ts'
+import { createHeartbeats, type OnProgress } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
 import { createKeeper, snapshotOf } from './keeper.ts'
 import { createOverload } from './overload.ts'
@@ -25,9 +30,14 @@ import { createDeviceHandlers } from './service.ts'
 import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
+export type { OnProgress } from './heartbeat.ts'
+export type { ReleaseProgress } from './read-heartbeat.ts'
+
 export interface DevicesNoun {
-  handlers: { devices: Omit<AllHandlers['devices'], 'releases' | 'act'>; joinTokens: AllHandlers['joinTokens'] }
+  handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>
   endpoints: FrequentMount[]
+  /** What those devices shall be is computed anew with their next heartbeat; it costs memory now. */
+  reconsider(affected: Affected): void
   /** Begins to write and to watch. */
   start(): void
   /** Ends that, and writes what was heard. */
@@ -46,13 +56,24 @@ export function createDevicesNoun(options: {
   clock: Clock
   random: Random
   publicUrl: () => string
+  releases: ReleasesOfDevices
+  /** Signs what one device shall do, for it alone. */
+  signAssignment: (assignment: Assignment) => Promise<SignedAssignment>
+  /** Told what a device says of a release, whenever it says something else than before. Must return at once. */
+  onProgress: OnProgress
   log: Logger
 }): DevicesNoun {
-  const { store, settings, clock, random, publicUrl, log } = options
+  const { store, settings, clock, random, publicUrl, releases, onProgress, log } = options
   const now = () => clock.now()
-  const presence = createPresence({ now })
+  const desired = createDesiredKeeper({
+    releases,
+    sign: options.signAssignment,
+    now,
+    onProblem: (error) => log.warn({ err: error }, 'an assignment could not be signed; the device asks again'),
+  })
+  const presence = createPresence({ now, desired })
   const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)) })
-  const heartbeats = createHeartbeats({ store, presence, statuses, now })
+  const heartbeats = createHeartbeats({ store, presence, statuses, desired, onProgress, now })
   const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
@@ -85,7 +106,7 @@ export function createDevicesNoun(options: {
 
   return {
     handlers: {
-      devices: createDeviceHandlers({ store, presence, now }),
+      devices: createDeviceHandlers({ store, presence, releases, now }),
       joinTokens: createJoinTokenHandlers({ store, publicUrl, now }),
     },
     endpoints: createEndpoints({
@@ -94,6 +115,7 @@ export function createDevicesNoun(options: {
       presence,
       overload,
     }),
+    reconsider: (affected) => desired.reconsider(affected, presence),
     start() {
       unsubscribe = store.onChange(follower.wake)
       follower.wake()

@@ -31,6 +31,7 @@ export type { Affected, Basis } from './catalog.ts'
 export type { Desired, RolloutsView, RolloutTerms } from './desired.ts'
 export { createImageResolver, type ResolveImage } from './images.ts'
 export { groupOf, inOrder, isPinned, type StoredAssignment } from './kind.ts'
+export { createLicenseKeeper } from './license.ts'
 export type { ReleaseFile } from './manifest.ts'
 export { type KeepLicense, nameOf, type UpdatesChannel } from './service.ts'
 
