@@ -49,7 +49,7 @@ function textFile(path: string, text: string): ReleaseFile {
 }
 
 /** JSON without white space and with the keys of every object in order of their code units. */
-function canonicalJson(value: unknown): string {
+export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   const fields = Object.entries(value)

@@ -3,6 +3,7 @@ import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import type { Assignment, SignedAssignment } from '@freehold/contracts'
 import type { Transaction } from '@freehold/store'
 import type { ReleaseFile, UpdatesChannel } from './index.ts'
+import { canonicalJson } from './manifest.ts'
 
 export function createTestChannel(options: { keyIsHere?: boolean } = {}) {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
@@ -24,13 +25,13 @@ export function createTestChannel(options: { keyIsHere?: boolean } = {}) {
       onPublished = noun.onPublished
     },
     async signAssignment(signed: Assignment): Promise<SignedAssignment> {
-      const sig = sign(null, Buffer.from(JSON.stringify(signed)), privateKey).toString('hex')
+      const sig = sign(null, Buffer.from(canonicalJson(signed)), privateKey).toString('hex')
       return { signed, signatures: [{ keyid: 'test', sig }] }
     },
     /** The assignment, if its signature holds. */
     verified({ signed, signatures }: SignedAssignment): Assignment | undefined {
       const sig = Buffer.from(signatures[0]?.sig ?? '', 'hex')
-      return verify(null, Buffer.from(JSON.stringify(signed)), publicKey, sig) ? signed : undefined
+      return verify(null, Buffer.from(canonicalJson(signed)), publicKey, sig) ? signed : undefined
     },
   }
 }
