@@ -12,6 +12,7 @@ interface ReleaseOptions {
   baserunner?: string
   minimumVersion?: string
   licenseBundle?: string
+  type?: string
 }
 
 /** The server takes no larger one. */
@@ -35,7 +36,7 @@ export async function readReleaseFlags(_: Runtime, given: object, verb: 'create'
   const options = given as ReleaseOptions
   const { service, deviceType, hostapp } = options
   return {
-    ...(service === undefined ? {} : { services: service.map(parseService) }),
+    ...(service === undefined ? {} : { type: options.type ?? 'app', services: service.map(parseService) }),
     ...(deviceType === undefined ? {} : { deviceTypes: deviceType }),
     ...(hostapp === undefined ? withoutHost(options) : await hostOf(options, hostapp)),
   }

@@ -31,7 +31,6 @@ import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
 export type { OnProgress } from './heartbeat.ts'
-export type { ReleaseProgress } from './read-heartbeat.ts'
 
 export interface DevicesNoun {
   handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>

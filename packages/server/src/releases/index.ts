@@ -26,14 +26,13 @@ import type { Pins } from './kind.ts'
 import { createReleaseHandlers } from './routes.ts'
 import { checkPins, type KeepLicense, markSigned, type UpdatesChannel } from './service.ts'
 
-export type { AssignmentChange, Assignments } from './assignments.ts'
+export type { Assignments } from './assignments.ts'
 export type { Affected, Basis } from './catalog.ts'
 export type { Desired, RolloutsView, RolloutTerms } from './desired.ts'
 export { createImageResolver, type ResolveImage } from './images.ts'
-export { groupOf, inOrder, isPinned, type StoredAssignment } from './kind.ts'
 export { createLicenseKeeper } from './license.ts'
 export type { ReleaseFile } from './manifest.ts'
-export { type KeepLicense, nameOf, type UpdatesChannel } from './service.ts'
+export type { UpdatesChannel } from './service.ts'
 
 /** What devices need to know of releases. */
 export interface ReleasesOfDevices {

@@ -2,7 +2,7 @@ import type { Channel, DeviceGroup, ErrorDetail, Release, ReleaseType } from '@f
 import { FreeholdError } from '@freehold/contracts'
 
 /** What all host releases are releases of. */
-export const hostProduct = 'baseos'
+const hostProduct = 'baseos'
 
 /** What was stored about a device and one half of it: what it got from a rollout, or from the channel it joined. */
 export interface StoredAssignment {

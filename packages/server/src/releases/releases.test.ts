@@ -1,7 +1,4 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
   type Channel,
   type DeviceGroup,
@@ -14,29 +11,13 @@ import {
   releaseRolloutInput,
   releaseRolloutKind,
 } from '@freehold/contracts'
-import { openSqliteStore, type Store } from '@freehold/store'
-import { openPostgresStore } from '@freehold/store/postgres'
+import type { Store } from '@freehold/store'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startPostgres } from '../../../../tools/postgres.ts'
+import { openEngines } from './engines.testing.ts'
 import { actor, createWorld, digestOf, registryHost, type World } from './world.testing.ts'
 
-const postgres = await startPostgres()
-if ('skipped' in postgres) console.warn(`Releases on PostgreSQL were not tested: ${postgres.skipped}`)
-const directory = await mkdtemp(join(tmpdir(), 'freehold-releases-'))
-const engines: [string, () => Promise<Store>][] = [
-  ['SQLite', () => openSqliteStore({ directory, kinds: Object.values(kinds) })],
-  ...('skipped' in postgres
-    ? []
-    : [
-        ['PostgreSQL', () => openPostgresStore({ url: postgres.url, kinds: Object.values(kinds) })] as [
-          string,
-          () => Promise<Store>,
-        ],
-      ]),
-]
-afterAll(async () => {
-  if (!('skipped' in postgres)) await postgres.stop()
-  await rm(directory, { recursive: true, force: true })
+const { engines, close } = await openEngines('Releases')
+afterAll(close)
 })
 
 describe.each(engines)('on %s', (_, open) => {

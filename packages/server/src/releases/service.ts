@@ -156,7 +156,7 @@ function whyNot({ status }: Release): string {
 }
 
 /** As people name a release. */
-export function nameOf({ data }: Pick<Release, 'data'>): string {
+function nameOf({ data }: Pick<Release, 'data'>): string {
   return data.host === null
     ? `${data.product} ${data.version}`
     : `${data.product} ${data.version} for ${data.host.deviceType}`
