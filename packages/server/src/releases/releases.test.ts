@@ -18,7 +18,6 @@ import { actor, createWorld, digestOf, registryHost, type World } from './world.
 
 const { engines, close } = await openEngines('Releases')
 afterAll(close)
-})
 
 describe.each(engines)('on %s', (_, open) => {
   let store: Store
