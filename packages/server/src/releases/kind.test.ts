@@ -161,6 +161,7 @@ describe('a device that joins a channel', () => {
       'r1',
     ],
     ['keeps the release of an aborted rollout', { ...base, releaseId: 'r2', channelId: 'c1' }, null],
+    ['got something of which no channel is known', { ...base, releaseId: 'r2', channelId: null }, null],
     ['has it already', { ...base, releaseId: 'r1', channelId: 'c2' }, null],
   ])('that %s', (_, assigned: KeptAssignment | undefined, expected) => {
     expect(releaseToJoin({ channel: channel('r1', '2026-03-01T00:00:03.000Z'), assigned, isMember: false })).toBe(

@@ -101,7 +101,7 @@ export function releaseToJoin(options: {
   if (releaseId === null || assigned?.releaseId === releaseId) return null
   if (assigned === undefined || assigned.releaseId === null) return releaseId
   // Who kept the release of a rollout that was aborted keeps it until the channel changes.
-  const isOfChannel = assigned.channelId === channel.id
+  const isOfChannel = assigned.channelId === null || assigned.channelId === channel.id
   return isOfChannel && !(since !== null && assigned.at < since) ? null : releaseId
 }
 
