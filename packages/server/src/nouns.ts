@@ -1,5 +1,5 @@
 import type { BlobStore } from '@freehold/blobs'
-import type { Retention } from '@freehold/contracts'
+import { FreeholdError, type Retention, routes } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
@@ -39,6 +39,7 @@ import {
   type RegistryScrub,
 } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
+import { createImageResolver, createLicenseKeeper, createReleasesNoun } from './releases/index.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
@@ -46,7 +47,7 @@ import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
 
 /** Replaced, noun by noun, by what is built. */
-type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts' | 'updates'>
+type InProgress = Pick<AllHandlers, 'releaseRollouts' | 'updates'>
 
 export interface Nouns {
   handlers: AllHandlers
@@ -161,8 +162,8 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createRetentionHandlers({ store, retainer }),
     },
     ...devices.handlers,
-    ...({} as InProgress),
-    devices: { ...devices.handlers.devices, ...({} as Pick<AllHandlers['devices'], 'releases' | 'act'>) },
+    ...releases.handlers,
+    ...inProgress(),
     settings: settings.handlers,
     registry: createRegistryHandlers({
       store,
@@ -188,6 +189,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     registryScrubbed: registry.scrub.totals,
     start() {
       reconcilers.start()
+      releases.start()
       devices.start()
     },
     async stop() {
@@ -196,7 +198,18 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       upstreams.close()
       await reconcilers.stop()
       await devices.stop()
+      await releases.stop()
     },
     sweep: () => registry.sweep(),
   }
+}
+
+/** Routes whose noun is not built yet say so. */
+function inProgress(): InProgress {
+  const refuse = async () => {
+    throw new FreeholdError('unavailable', 'This server cannot do that yet.')
+  }
+  const handlersOf = (noun: keyof InProgress) =>
+    Object.fromEntries(Object.keys(routes[noun]).map((verb) => [verb, refuse]))
+  return { releaseRollouts: handlersOf('releaseRollouts'), updates: handlersOf('updates') } as never
 }

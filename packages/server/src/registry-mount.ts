@@ -14,7 +14,7 @@ import type { ServerSecret } from './secrets/index.ts'
 export interface RegistryMount
   extends Pick<
     Registry,
-    'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage' | 'importImage' | 'refreshTag'
+    'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage' | 'importImage' | 'keepArtifact' | 'refreshTag'
   > {
   mount: RawMount
   scrub: RegistryScrub
@@ -86,6 +86,7 @@ export function createRegistryMount(options: {
   return {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
     importImage: (request) => registry().importImage(request),
+    keepArtifact: (artifact) => registry().keepArtifact(artifact),
     refreshTag: (repository, tag) => registry().refreshTag(repository, tag),
     collectGarbage: (pass) => registry().collectGarbage(pass),
     previewGarbage: (pass) => registry().previewGarbage(pass),

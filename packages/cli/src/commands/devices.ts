@@ -1,17 +1,113 @@
 import { type DeviceSpan, routes } from '@freehold/contracts'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { stringify } from 'yaml'
 import { find } from '../nouns/lookup.ts'
 import { findNoun, listNouns } from '../nouns/noun.ts'
+import { wholeNumber } from '../nouns/values.ts'
 import { age } from '../output/text.ts'
 import { type Environment, handle, operand } from '../runtime.ts'
 
-/** Adds `devices report` and `devices rename` to the commands made from the contract. */
+/** Adds what is done with a device besides the commands made from the contract, and who belongs to a group of them. */
 export function addDeviceCommands(program: Command, environment: Environment): void {
   const devices = program.commands.find((command) => command.name() === 'devices')
   if (devices === undefined) throw new Error('The contract has no devices.')
   addReport(devices, environment)
   addRename(devices, environment)
+  addReleases(devices, environment)
+  addAction(devices, environment, {
+    verb: 'request-update',
+    kind: 'update',
+    about: 'Ask a device to look for its update now; it hears of it with its next heartbeat.',
+  })
+  addAction(devices, environment, {
+    verb: 'reboot',
+    kind: 'reboot',
+    about: 'Ask a device to restart; it hears of it with its next heartbeat.',
+  })
+  const groups = program.commands.find((command) => command.name() === 'device-groups')
+  if (groups === undefined) throw new Error('The contract has no device groups.')
+  addMembers(groups, environment)
+}
+
+function addReleases(parent: Command, environment: Environment): void {
+  const command = parent
+    .command('releases')
+    .description('Show what a device shall run, and who decided it.')
+    .argument('<device>', 'name or id')
+  handle(command, environment, async ({ operands, runtime: { api, output } }) => {
+    const opened = await api()
+    const { id } = await find(opened, findNoun(listNouns(), 'devices'), operand(operands, 0))
+    const answer = await opened.call(routes.devices.releases, { params: { id } })
+    if (output.json) {
+      output.document(answer)
+      return undefined
+    }
+    output.line(answer.group === null ? 'It belongs to no group.' : `It belongs to the group ${answer.group.name}.`)
+    const rows = (['app', 'host'] as const).map((type) => {
+      const release = answer[type]
+      return release === null
+        ? [type, 'what is there stays', '', '']
+        : [type, release.version, deciders[release.by], release.releaseId]
+    })
+    output.table({ columns: ['HALF', 'VERSION', 'DECIDED BY', 'RELEASE'], rows })
+    return undefined
+  })
+}
+
+const deciders = {
+  'device-pin': 'the pin of the device',
+  'group-pin': 'the pin of its group',
+  rollout: 'a rollout',
+  channel: 'the channel it joined',
+}
+
+function addAction(
+  parent: Command,
+  environment: Environment,
+  { verb, kind, about }: { verb: string; kind: 'update' | 'reboot'; about: string },
+): void {
+  const command = parent
+    .command(verb)
+    .description(about)
+    .argument('<device>', 'name or id')
+    .option('--force', 'also while an application holds an update lock')
+    .addOption(
+      new Option('--expires-in-seconds <number>', 'not begun after that; default a day').argParser(wholeNumber(60)),
+    )
+  handle<{ force?: boolean; expiresInSeconds?: number }>(
+    command,
+    environment,
+    async ({ operands, options: { force = false, expiresInSeconds }, runtime: { api, output } }) => {
+      const opened = await api()
+      const { id } = await find(opened, findNoun(listNouns(), 'devices'), operand(operands, 0))
+      const limit = expiresInSeconds === undefined ? {} : { expiresInSeconds }
+      const device = await opened.call(routes.devices.act, { params: { id }, body: { kind, force, ...limit } })
+      if (output.json) output.document(device)
+      else {
+        output.line(`Asked for: ${verb} device ${device.data.name}.`)
+        output.note(`→ \`freehold devices report ${device.data.name}\` shows what came of it.`)
+      }
+      return undefined
+    },
+  )
+}
+
+function addMembers(parent: Command, environment: Environment): void {
+  const command = parent
+    .command('members')
+    .description('Show how many devices belong to a group, and the first hundred of them.')
+    .argument('<device-group>', 'name or id')
+  handle(command, environment, async ({ operands, runtime: { api, output } }) => {
+    const opened = await api()
+    const { id } = await find(opened, findNoun(listNouns(), 'device-groups'), operand(operands, 0))
+    const answer = await opened.call(routes.deviceGroups.members, { params: { id } })
+    if (output.json) output.document(answer)
+    else {
+      output.line(answer.count === 1 ? 'One device belongs to it.' : `${answer.count} devices belong to it.`)
+      output.table({ columns: ['NAME', 'ID'], rows: answer.devices.map((device) => [device.name, device.id]) })
+    }
+    return undefined
+  })
 }
 
 function addReport(parent: Command, environment: Environment): void {

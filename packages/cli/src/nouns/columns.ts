@@ -37,6 +37,13 @@ function reference(title: string, field: string): Column {
   return { title, refers: field, cell: (resource, { nameOfId }) => nameOfId(resource.data[field]) }
 }
 
+function optionalReference(title: string, field: string): Column {
+  return { title, refers: field, cell: (resource, { nameOfId }) => nameOrNothing(resource.data[field], nameOfId) }
+}
+function nameOrNothing(id: unknown, nameOfId: (id: unknown) => string): string {
+  return typeof id === 'string' ? nameOfId(id) : ''
+}
+
 function where(location: unknown): string {
   const source = field(field(location, 'mirrorOf'), 'repository')
   return source === undefined ? text(field(location, 'externalImage') ?? 'here') : `mirror of ${text(source)}`
@@ -117,6 +124,35 @@ const columns: Record<string, Column[]> = {
     data('EXPIRES', 'expiresAt'),
     flag('REVOKED', 'revoked'),
     { title: 'GIVES', cell: ({ data: { deviceLabels } }) => labelsText(deviceLabels) },
+  ],
+  releases: [
+    name,
+    data('TYPE', 'type'),
+    state,
+    { title: 'SERVICES', cell: ({ data: { services } }) => String(list(services).length) },
+    { title: 'FOR', cell: ({ data: { deviceTypes } }) => list(deviceTypes).map(text).join(' ') || 'any' },
+    created,
+    message,
+  ],
+  channels: [
+    name,
+    data('TYPE', 'type'),
+    {
+      title: 'RELEASE',
+      refers: 'releaseId',
+      cell: ({ status }, { nameOfId }) => nameOrNothing(status.releaseId, nameOfId),
+    },
+    { title: 'ROLLOUT', cell: ({ status: { rolloutId } }) => text(rolloutId) },
+    { title: 'SINCE', cell: ({ status: { since } }, { now }) => ago(since, now) },
+  ],
+  'device-groups': [
+    name,
+    data('PRIORITY', 'priority'),
+    { title: 'SELECTS', cell: ({ data: { selector } }) => labelsText(selector) || 'every device' },
+    optionalReference('APP CHANNEL', 'appChannelId'),
+    optionalReference('HOST CHANNEL', 'hostChannelId'),
+    optionalReference('PINNED APP', 'pinnedAppReleaseId'),
+    optionalReference('PINNED HOST', 'pinnedHostReleaseId'),
   ],
   users: [name, data('ROLE', 'role'), data('TYPE', 'type'), flag('DISABLED', 'disabled'), created],
   tokens: [

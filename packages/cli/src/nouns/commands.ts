@@ -187,6 +187,8 @@ function namedBy(noun: Noun): string {
   if (noun.plural === 'revisions') return 'service/number or id'
   if (noun.plural === 'rollouts') return 'id, or a service for its newest'
   if (noun.plural === 'enrolments') return 'first characters or id'
+  if (noun.plural === 'releases') return 'product/version or id'
+  if (noun.plural === 'release-rollouts') return 'id'
   if (noun.plural === 'damaged-blobs') return 'digest or id'
   return 'name or id'
 }

@@ -4,6 +4,7 @@ import type { Data } from '../input/assign.ts'
 import type { Runtime } from '../runtime.ts'
 import { find } from './lookup.ts'
 import { findNoun, listNouns, type Noun } from './noun.ts'
+import { addReleaseFlags, readReleaseFlags } from './release-flags.ts'
 import { addImageRetentionFlags, readImageRetentionFlags } from './retention-flags.ts'
 import { addServiceFlags, readServiceFlags } from './service-flags.ts'
 import { collect, parseLabel } from './values.ts'
@@ -24,6 +25,16 @@ const extraFlags: Record<string, ExtraFlags> = {
       return deviceLabel === undefined ? {} : { deviceLabels: Object.fromEntries(deviceLabel.map(parseLabel)) }
     },
   },
+  'device-groups': {
+    add: (command) => {
+      command.option('--selector <key=value>', 'devices with this label belong (repeatable: all of them)', collect)
+    },
+    read: async (_, options) => {
+      const { selector } = options as { selector?: string[] }
+      return selector === undefined ? {} : { selector: Object.fromEntries(selector.map(parseLabel)) }
+    },
+  },
+  releases: { add: addReleaseFlags, read: readReleaseFlags },
   services: { add: addServiceFlags, read: readServiceFlags },
   images: {
     add: (command, verb) => {

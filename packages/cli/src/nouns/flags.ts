@@ -10,8 +10,8 @@ import { numberOf } from './values.ts'
 /** Fields that never become a flag because what is in argv can be seen by others on the machine. */
 export const secretFields = ['password']
 
-/** Flags with a name people expect rather than the field's own. */
-const flagNames: Record<string, string> = { scaleFactor: 'replicas' }
+/** Flags with a name people expect rather than the field's own; `--version` is the whole command's. */
+const flagNames: Record<string, string> = { scaleFactor: 'replicas', version: 'release-version' }
 
 interface FieldFlag {
   field: string

@@ -29,7 +29,8 @@ export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): Asy
 
 /**
  * The one resource meant by an id or a name: revisions are named `service/number`, the newest rollout of a service by
- * the service, a damaged blob by its digest, tokens and enrolments besides by the characters they begin with.
+ * the service, a damaged blob by its digest, a release as `product/version` (of a host `baseos/device-type/version`),
+ * tokens and enrolments besides by the characters they begin with.
  */
 export async function find(api: Api, noun: Noun, reference: string): Promise<AnyResource> {
   if (uuidPattern.test(reference)) {
@@ -46,6 +47,7 @@ export async function find(api: Api, noun: Noun, reference: string): Promise<Any
 /** What a resource is called where people read it. */
 export function nameOf(resource: AnyResource): string {
   const { name, prefix } = resource.data
+  if (resource.kind === 'release') return releaseName(resource.data)
   if (typeof name === 'string') return name
   return typeof prefix === 'string' ? prefix : resource.id
 }
@@ -53,8 +55,9 @@ export function nameOf(resource: AnyResource): string {
 async function findByName(api: Api, noun: Noun, name: string): Promise<AnyResource> {
   const fields = fieldsOf(noun.data)
   const searchable = 'name' in fields && !('prefix' in fields)
+  const ofProduct = noun.plural === 'releases' ? { product: name.split('/')[0] } : {}
   const found: AnyResource[] = []
-  for await (const item of listAll(api, noun, searchable ? { search: name } : {})) {
+  for await (const item of listAll(api, noun, searchable ? { search: name } : ofProduct)) {
     if (isCalled(item, name)) found.push(item)
   }
   const [first, second] = found
@@ -74,6 +77,11 @@ function isCalled(resource: AnyResource, name: string): boolean {
   const own = nameOf(resource)
   if (resource.kind === 'user') return own.toLowerCase() === name.toLowerCase()
   return own === name || prefix === name
+}
+
+function releaseName({ product, version, host }: AnyResource['data']): string {
+  const hasType = typeof host === 'object' && host !== null && 'deviceType' in host
+  return [product, ...(hasType ? [host.deviceType] : []), version].map(String).join('/')
 }
 
 async function newestRollout(api: Api, rollouts: Noun, serviceName: string): Promise<AnyResource> {

@@ -58,11 +58,14 @@ export function findNoun(nouns: readonly Noun[], name: string): Noun {
   return noun
 }
 
-/** The plural of the noun a field refers to by id: `clusterId` is one of `clusters`; undefined for other fields. */
+/**
+ * The plural of the noun a field refers to by id: `clusterId` is one of `clusters`, `appChannelId` one of `channels`;
+ * undefined for other fields.
+ */
 export function referenceOf(field: string): string | undefined {
   if (!field.endsWith('Id')) return undefined
-  const singular = field.slice(0, -2)
-  return Object.values(kinds).find((kind) => kind.name === singular)?.plural
+  const [singular] = /[A-Z](?:hannel|elease)$/.exec(field.slice(0, -2)) ?? [field.slice(0, -2)]
+  return Object.values(kinds).find((kind) => kind.name === singular.toLowerCase() || kind.name === singular)?.plural
 }
 
 /** A merge patch accepts whatever `data` holds; a patch with fields of its own says them. */

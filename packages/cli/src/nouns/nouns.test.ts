@@ -29,6 +29,7 @@ describe('commands made from the contract', () => {
         tag: 'inspect',
         manifest: 'inspect',
         deletions: 'delete-tag',
+        act: 'reboot',
       } as Record<string, string>
       const top = program.commands.map((each) => each.name())
       for (const verb of Object.keys(verbs)) expect([...has, ...top]).toContain(special[verb] ?? verb)
@@ -48,6 +49,13 @@ describe('commands made from the contract', () => {
     const services = nouns.find((noun) => noun.plural === 'services')
     const flags = fieldFlags(services?.createFields ?? {})
     expect(flags.find(({ field }) => field === 'clusterId')).toMatchObject({ flag: 'cluster', reference: 'clusters' })
+    const groups = fieldFlags(nouns.find((noun) => noun.plural === 'device-groups')?.createFields ?? {})
+    expect(groups.map(({ flag, reference }) => [flag, reference])).toEqual(
+      expect.arrayContaining([
+        ['app-channel', 'channels'],
+        ['pinned-host-release', 'releases'],
+      ]),
+    )
     expect(flags.find(({ field }) => field === 'scaleFactor')).toMatchObject({ flag: 'replicas' })
   })
 

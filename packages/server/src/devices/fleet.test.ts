@@ -13,6 +13,7 @@ import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Secret } from '../secrets/index.ts'
 import { createRuntimeSettings } from '../settings/index.ts'
+import { createDesiredKeeper } from './desired.ts'
 import { createHeartbeats } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
 import { createKeeper, type DeviceFacts, snapshotOf } from './keeper.ts'
@@ -24,6 +25,7 @@ import { createFollower, createWatcher } from './watcher.ts'
 
 const actor = { type: 'user', id: 'ada', name: 'ada' } as const
 const minuteMs = 60_000
+const noBasis = { groupId: null, appReleaseId: null, hostReleaseId: null, appRolloutId: null, hostRolloutId: null }
 let directory: string
 let store: Store
 let nowMs = Date.parse('2026-03-01T00:00:00Z')
@@ -40,9 +42,17 @@ afterEach(async () => {
 
 /** The parts of one control plane on the store, driven by hand. */
 function controlPlane(options: { heartbeatsPerSecond?: number } = {}) {
-  const presence = createPresence({ now })
+  const desired = createDesiredKeeper({
+    releases: { desiredFor: async () => ({ app: null, host: null, basis: noBasis }) },
+    sign: async (signed) => ({ signed, signatures: [] }),
+    now,
+    onProblem: (error) => {
+      throw error
+    },
+  })
+  const presence = createPresence({ now, desired })
   const statuses = createStatusWriter({ store, snapshot: (id) => snapshotOf(presence, presence.get(id)) })
-  const heartbeats = createHeartbeats({ store, presence, statuses, now, ...options })
+  const heartbeats = createHeartbeats({ store, presence, statuses, desired, now, ...options })
   const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({

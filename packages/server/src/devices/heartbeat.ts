@@ -1,11 +1,19 @@
 import { isAscii, isUtf8 } from 'node:buffer'
-import { type DeviceDesiredState, deviceHeartbeatAnswerSchema, deviceKind, FreeholdError } from '@freehold/contracts'
+import {
+  type DeviceDesiredState,
+  deviceHeartbeatAnswerSchema,
+  deviceKind,
+  FreeholdError,
+  type ReleaseType,
+} from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import { offerToken, useToken } from './credentials.ts'
+import { type DesiredKeeper, isKnown } from './desired.ts'
+import { createFailures } from './failures.ts'
 import { count, emptyTally, finestSpanMs } from './history.ts'
-import { desiredStateOf, intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
+import { intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
 import type { Admission, Live, Presence } from './presence.ts'
-import { type Heartbeat, readHeartbeat } from './read-heartbeat.ts'
+import { type Heartbeat, type ReleaseProgress, type ReportedReleases, readHeartbeat } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
 /** What this process can take with room to spare; larger fleets are told to speak less often. */
@@ -16,16 +24,21 @@ export interface HeartbeatOptions {
   store: Store
   presence: Presence
   statuses: StatusWriter
+  desired: Pick<DesiredKeeper, 'tell'>
+  /** Told what a device says of a release, whenever it says something else than before. Must return at once. */
+  onProgress?: OnProgress
   now: () => number
   heartbeatsPerSecond?: number
 }
+export type OnProgress = (heard: { deviceId: string; type: ReleaseType; progress: ReleaseProgress }) => void
 
 /**
  * Answers heartbeats. Nearly all of them touch nothing but memory; the store is asked for a token that is new here, for
  * a token's first use, for a new token, and for a desired state that the device does not have.
  */
 export function createHeartbeats(options: HeartbeatOptions) {
-  const { store, presence, statuses, now } = options
+  const { store, presence, statuses, desired, now } = options
+  const failures = createFailures({ statuses })
   const capacity = options.heartbeatsPerSecond ?? heartbeatsPerSecond
 
   /** The answer as JSON; a promise only where the store must be asked. */
@@ -46,7 +59,10 @@ export function createHeartbeats(options: HeartbeatOptions) {
     }
     note(live, heartbeat, { body, nowMs })
     const wantsToken = mayOffer(admission, heartbeat, nowMs)
-    if (admission.used && !wantsToken && heartbeat.generation === live.generation) return plainAnswer(live, nowMs)
+    const { generation } = live.desired
+    if (admission.used && !wantsToken && heartbeat.generation === generation && isKnown(live.desired, nowMs)) {
+      return plainAnswer(live, { nowMs, generation })
+    }
     return fullAnswer(admission, heartbeat, { nowMs, wantsToken })
   }
 
@@ -63,6 +79,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
     live.sequence = heartbeat.sequence ?? -1
     live.intervalMs = heartbeat.intervalMs
     tallyOf(live, nowMs, heartbeat)
+    noteReleases(live, heartbeat.releases, nowMs)
     if (!presence.keepReport(live, body)) {
       const text = body.toString('utf8')
       store.facts.set(deviceKind, live.id, 'report', reportFact(live, { atMs: nowMs, body: text }))
@@ -73,8 +90,22 @@ export function createHeartbeats(options: HeartbeatOptions) {
     }
   }
 
-  function plainAnswer(live: Live, nowMs: number): string {
-    return `{"at":"${new Date(nowMs).toISOString()}"${rhythm(live)},"generation":${live.generation}}`
+  function noteReleases(live: Live, releases: ReportedReleases | null, nowMs: number): void {
+    const before = live.progress
+    const after = releases === null ? nothingSaid : { app: wordsOf(releases.app), host: wordsOf(releases.host) }
+    if (before?.app === after.app && before.host === after.host) return
+    live.progress = after
+    if (releases === null) return
+    failures.note(live, { before, releases, nowMs })
+    for (const type of ['app', 'host'] as const) {
+      const progress = releases[type]
+      if (progress !== null && before?.[type] !== after[type])
+        options.onProgress?.({ deviceId: live.id, type, progress })
+    }
+  }
+
+  function plainAnswer(live: Live, { nowMs, generation }: { nowMs: number; generation: number }): string {
+    return `{"at":"${new Date(nowMs).toISOString()}"${rhythm(live)},"generation":${generation}}`
   }
 
   function rhythm(live: Live): string {
@@ -101,20 +132,29 @@ export function createHeartbeats(options: HeartbeatOptions) {
     const offer = wantsToken
       ? await store.transaction(actor, (t) => offerToken(t, { deviceId: live.id, now: nowMs }))
       : {}
-    const desired = heartbeat.generation === live.generation ? undefined : await desiredStateFor(live)
-    const parsed: unknown = JSON.parse(plainAnswer(live, nowMs))
+    const { generation, state } = await desiredFor(live, heartbeat, nowMs)
+    const parsed: unknown = JSON.parse(plainAnswer(live, { nowMs, generation }))
     return JSON.stringify(
       deviceHeartbeatAnswerSchema.parse({
         ...(parsed as object),
         ...offer,
-        ...(desired === undefined ? {} : { generation: desired.generation, desiredState: desired }),
+        ...(state === undefined ? {} : { desiredState: state }),
       }),
     )
   }
 
-  async function desiredStateFor(live: Live): Promise<DeviceDesiredState | undefined> {
+  /** The state only where the device does not hold it. */
+  async function desiredFor(
+    live: Live,
+    heartbeat: Heartbeat,
+    nowMs: number,
+  ): Promise<{ generation: number; state?: DeviceDesiredState }> {
+    const { generation } = live.desired
+    if (heartbeat.generation === generation && isKnown(live.desired, nowMs)) return { generation }
     const device = await store.get(deviceKind, live.id)
-    return device === undefined ? undefined : desiredStateOf(device)
+    if (device === undefined) return { generation: heartbeat.generation }
+    const reported = heartbeat.releases?.counter ?? null
+    return desired.tell(live, device, { held: heartbeat.generation, reported })
   }
 
   return { answer }
@@ -124,6 +164,14 @@ export type Heartbeats = ReturnType<typeof createHeartbeats>
 /** As the facts keep it: the body as it came. */
 export function reportFact(live: Live, { atMs, body }: { atMs: number; body: string }) {
   return { at: new Date(atMs).toISOString(), intervalMs: live.intervalMs, body }
+}
+
+const nothingSaid = { app: null, host: null }
+
+/** What of a progress is worth telling, as one text; null for nothing said. */
+function wordsOf(progress: ReleaseProgress | null): string | null {
+  if (progress === null) return null
+  return `${progress.releaseId} ${progress.attempt} ${progress.state} ${progress.message}`
 }
 
 /** A device that asks again and again gets a new offer only now and then. */

@@ -5,20 +5,23 @@
  * - A heartbeat touches memory alone; what is worth keeping is written later, together with others.
  * - What the change feed and the audit log tell is what changes rarely: enrolled, came, went, claimed, doubled, revoked.
  * - Tokens are kept as hashes, and never logged.
- *
+ * - What a device shall run is the releases' to say; here it is put together with what else it is told, signed, and sent
+ *   to those that do not hold it. What devices say of it is passed on when it changes.
  * - Devices pull from the registry with their node token: `pull.ts` says who, `images.ts` what.
  *
- * Not here: what runs on devices (releases), and the agent on the device.
+ * Not here: which device shall run what (releases, release rollouts), and the agent on the device.
  */
-import type { DeviceStatus } from '@freehold/contracts'
+import type { Assignment, DeviceStatus, SignedAssignment } from '@freehold/contracts'
 import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { AllHandlers } from '../http/handler.ts'
 import type { FrequentMount } from '../http/mounts.ts'
+import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
+import { createDesiredKeeper } from './desired.ts'
 import { createEndpoints } from './endpoints.ts'
-import { createHeartbeats } from './heartbeat.ts'
+import { createHeartbeats, type OnProgress } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
 import { createKeeper, lastReportOf, snapshotOf } from './keeper.ts'
 import { createOverload } from './overload.ts'
@@ -28,14 +31,17 @@ import { createDeviceHandlers } from './service.ts'
 import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
-export { createImagesOf, pinnedOf } from './images.ts'
+export { createImagesOf } from './images.ts'
 export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
+export type { OnProgress } from './heartbeat.ts'
 
 export interface DevicesNoun {
-  handlers: { devices: Omit<AllHandlers['devices'], 'releases' | 'act'>; joinTokens: AllHandlers['joinTokens'] }
+  handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>
   endpoints: FrequentMount[]
   /** The last report of a device; null: none was heard, or it is not readable. */
   reportOf(deviceId: string): Promise<DeviceStatus | null>
+  /** What those devices shall be is computed anew with their next heartbeat; it costs memory now. */
+  reconsider(affected: Affected): void
   /** Begins to write and to watch. */
   start(): void
   /** Ends that, and writes what was heard. */
@@ -54,13 +60,24 @@ export function createDevicesNoun(options: {
   clock: Clock
   random: Random
   publicUrl: () => string
+  releases: ReleasesOfDevices
+  /** Signs what one device shall do, for it alone. */
+  signAssignment: (assignment: Assignment) => Promise<SignedAssignment>
+  /** Told what a device says of a release, whenever it says something else than before. Must return at once. */
+  onProgress: OnProgress
   log: Logger
 }): DevicesNoun {
-  const { store, settings, clock, random, publicUrl, log } = options
+  const { store, settings, clock, random, publicUrl, releases, onProgress, log } = options
   const now = () => clock.now()
-  const presence = createPresence({ now })
+  const desired = createDesiredKeeper({
+    releases,
+    sign: options.signAssignment,
+    now,
+    onProblem: (error) => log.warn({ err: error }, 'an assignment could not be signed; the device asks again'),
+  })
+  const presence = createPresence({ now, desired })
   const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)) })
-  const heartbeats = createHeartbeats({ store, presence, statuses, now })
+  const heartbeats = createHeartbeats({ store, presence, statuses, desired, onProgress, now })
   const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
@@ -93,7 +110,7 @@ export function createDevicesNoun(options: {
 
   return {
     handlers: {
-      devices: createDeviceHandlers({ store, presence, now }),
+      devices: createDeviceHandlers({ store, presence, releases, now }),
       joinTokens: createJoinTokenHandlers({ store, publicUrl, now }),
     },
     endpoints: createEndpoints({
@@ -103,6 +120,7 @@ export function createDevicesNoun(options: {
       overload,
     }),
     reportOf: (deviceId) => lastReportOf(store, presence, deviceId),
+    reconsider: (affected) => desired.reconsider(affected, presence),
     start() {
       unsubscribe = store.onChange(follower.wake)
       follower.wake()

@@ -2,7 +2,7 @@ import { type DeviceStatus, type DeviceSummary, deviceKind, deviceStatusSchema }
 import type { Store } from '@freehold/store'
 import { reportFact } from './heartbeat.ts'
 import { emptyTally, finestSpanMs, type Tally, withTally } from './history.ts'
-import { summaryOf } from './kind.ts'
+import { shareOf, summaryOf } from './kind.ts'
 import type { Live, Presence } from './presence.ts'
 
 /** Devices whose history is written in one go. */
@@ -80,9 +80,9 @@ function isDue(live: Live, nowMs: number): boolean {
   return live.closed.length > 1 || nowMs % finestSpanMs >= momentOf(live.id)
 }
 
-/** From the random end of the id, within the first nine tenths of a span. */
+/** Within the first nine tenths of a span. */
 function momentOf(id: string): number {
-  return (Number.parseInt(id.slice(-6), 16) / 0x1000000) * finestSpanMs * 0.9
+  return shareOf(id) * finestSpanMs * 0.9
 }
 
 function closeSpan(live: Live): void {

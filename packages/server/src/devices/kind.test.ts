@@ -1,9 +1,10 @@
-import { deviceHeartbeatRequestSchema } from '@freehold/contracts'
+import { randomUUID } from 'node:crypto'
+import { type AssignedRelease, deviceHeartbeatRequestSchema } from '@freehold/contracts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decide, type Registration, refusalMessages } from './enrolment.ts'
 import { count, emptyTally, finestSpanMs, readHistory, withTally } from './history.ts'
-import { connectionOf, desiredStateOf, intervalFor, noteBoot, patienceOf } from './kind.ts'
+import { connectionOf, desiredContentOf, intervalFor, nextCounter, noteBoot, patienceOf } from './kind.ts'
 import { readHeartbeat } from './read-heartbeat.ts'
 
 const registrations: fc.Arbitrary<Registration> = fc.record({
@@ -111,12 +112,88 @@ describe('starts of the agent', () => {
 describe('the desired state of a device', () => {
   it('has equal generations for equal contents alone', () => {
     const device = (name: string, labels: Record<string, string>) =>
-      ({ data: { name } as never, labels }) as Parameters<typeof desiredStateOf>[0]
+      ({ id: randomUUID(), data: { name, actions: [] } as never, labels }) as Parameters<typeof desiredContentOf>[0]
     const generation = (name: string, labels: Record<string, string> = {}) =>
-      desiredStateOf(device(name, labels)).generation
+      desiredContentOf(device(name, labels), { app: null, host: null, now: 1e12 }).generation
     expect(generation('a', { x: '1', y: '2' })).toBe(generation('a', { y: '2', x: '1' }))
     expect(new Set([generation('a'), generation('b'), generation('a', { x: '1' })]).size).toBe(3)
     expect(Number.isSafeInteger(generation('a'))).toBe(true)
+  })
+
+  const dayMs = 86_400_000
+  const release: AssignedRelease = {
+    releaseId: randomUUID(),
+    version: '1.0.0',
+    target: 'releases/shop/1.0.0/manifest.json',
+    sha256: 'a'.repeat(64),
+    rolloutId: null,
+    attempt: 1,
+    window: null,
+    soakSeconds: 60,
+    force: false,
+    held: false,
+  }
+  const action = (expiresAtMs: number) => ({
+    id: randomUUID(),
+    kind: 'reboot' as const,
+    force: false,
+    expiresAt: new Date(expiresAtMs).toISOString(),
+  })
+  const asked = (options: { now: number; app?: AssignedRelease | null; actions?: object[]; id?: string }) =>
+    desiredContentOf(
+      { id: options.id ?? 'f', data: { name: 'a', actions: options.actions ?? [] } as never, labels: {} },
+      { app: options.app ?? null, host: null, now: options.now },
+    )
+
+  it('changes with everything a release is to be taken by, and is not renewed where nothing is assigned', () => {
+    const now = 1_800_000_000_000
+    const others: Partial<AssignedRelease>[] = [
+      { attempt: 2 },
+      { held: true },
+      { force: true },
+      { soakSeconds: 61 },
+      { window: { days: ['mon'], from: '01:00', to: '02:00' } },
+      { rolloutId: randomUUID() },
+    ]
+    const generations = [{}, ...others].map((other) => asked({ now, app: { ...release, ...other } }).generation)
+    expect(new Set(generations).size).toBe(others.length + 1)
+    expect(asked({ now })).toMatchObject({ assigned: null, changesAtMs: Number.POSITIVE_INFINITY })
+    expect(asked({ now }).generation).toBe(asked({ now: now + 30 * dayMs }).generation)
+  })
+
+  it('is renewed within three days where something is assigned, at exactly the moment it says', () => {
+    fc.assert(
+      fc.property(fc.uuid(), fc.integer({ min: 1_700_000_000_000, max: 1_900_000_000_000 }), (id, now) => {
+        const { generation, changesAtMs } = asked({ id, now, app: release })
+        expect(changesAtMs).toBeGreaterThan(now)
+        expect(changesAtMs).toBeLessThanOrEqual(now + 3 * dayMs)
+        const before = Math.max(now, Math.ceil(changesAtMs) - 1)
+        if (before < changesAtMs) expect(asked({ id, now: before, app: release }).generation).toBe(generation)
+        expect(asked({ id, now: Math.ceil(changesAtMs), app: release }).generation).not.toBe(generation)
+      }),
+    )
+  })
+
+  it('holds the actions that have not expired, and changes when the next one does', () => {
+    const now = 1_800_000_000_000
+    const actions = [action(now - 1), action(now + 1000), action(now + 2000)]
+    const content = asked({ now, actions })
+    expect(content.assigned?.actions).toEqual(actions.slice(1))
+    expect(content.changesAtMs).toBe(now + 1000)
+    expect(asked({ now: now + 2000, actions }).assigned).toBeNull()
+  })
+
+  it('counts its assignments upwards whatever the clock does', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ now: fc.nat(), reported: fc.option(fc.nat()) })), (steps) => {
+        let last = 0
+        for (const { now, reported } of steps) {
+          const next = nextCounter({ now, last, reported })
+          expect(next).toBeGreaterThan(Math.max(last, reported ?? 0))
+          last = next
+        }
+      }),
+    )
   })
 })
 
@@ -126,6 +203,19 @@ describe('a heartbeat', () => {
   const group = (names: string[]) =>
     fc.oneof({ weight: 5, arbitrary: fc.record(Object.fromEntries(names.map((name) => [name, text]))) }, odd)
   const some = <Value>(item: fc.Arbitrary<Value>, maxLength: number) => fc.oneof(fc.array(item, { maxLength }), odd)
+  const progress = fc.oneof(
+    fc.record({
+      releaseId: fc.oneof({ weight: 5, arbitrary: fc.uuid() }, text),
+      version: text,
+      attempt: fc.oneof({ weight: 5, arbitrary: fc.nat() }, odd),
+      state: fc.oneof({ weight: 5, arbitrary: fc.constantFrom('staged', 'failed', '\u0007\ud800') }, text),
+      message: fc.oneof(fc.constant('tab\there'), text),
+      downloadProgress: odd,
+      running: text,
+      log: text,
+    }),
+    odd,
+  )
   const status = fc.record(
     {
       agentVersion: text,
@@ -148,6 +238,16 @@ describe('a heartbeat', () => {
         odd,
       ),
       update: group(['outcome', 'message']),
+      releases: fc.oneof(
+        fc.record({
+          app: progress,
+          host: progress,
+          counter: fc.oneof(fc.nat(), odd),
+          refusal: group(['code', 'message']),
+        }),
+        odd,
+      ),
+      actions: some(group(['id', 'outcome', 'message']), 18),
       locks: some(text, 34),
       problems: some(text, 18),
     },
@@ -185,6 +285,12 @@ describe('a heartbeat', () => {
         expect(byHand).toMatchObject({ nodeId, generation, intervalMs, rotateToken })
         expect([byHand.bootId, byHand.sequence]).toEqual([bootId ?? null, sequence ?? null])
         expect(byHand.machine?.load ?? null).toBe(report.machine?.load ?? null)
+        for (const type of ['app', 'host'] as const) {
+          const progress = byHand.releases?.[type] ?? null
+          if (progress === null) continue
+          const said = report.releases?.[type]
+          expect(progress).toEqual({ ...said, message: said?.message ?? '' })
+        }
       }),
       { numRuns: 400 },
     )

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Device, DeviceDesiredState, DeviceStatus, DeviceSummary } from '@freehold/contracts'
+import type { AssignedRelease, Device, DeviceStatus, DeviceSummary } from '@freehold/contracts'
 
 /** A node token lives this long; a third of it before the end a new one is offered. */
 export const nodeTokenLifeMs = 90 * 86_400_000
@@ -61,15 +61,65 @@ export function noteBoot(
   return { boots: { current: bootId, earlier }, verdict }
 }
 
+export type DeviceAction = Device['data']['actions'][number]
+
+/** A signed assignment holds so long. */
+export const assignmentLifeMs = 7 * 86_400_000
+/** It is made anew so often, so that it is renewed in time by every device that is heard now and then. */
+const renewalMs = 3 * 86_400_000
+
+/** What a device shall be. */
+export interface DesiredContent {
+  name: string
+  labels: Record<string, string>
+  /** Null: nothing is assigned to it and nothing asked of it, so there is nothing to sign. */
+  assigned: { app: AssignedRelease | null; host: AssignedRelease | null; actions: DeviceAction[] } | null
+  generation: number
+  /** When this changes although nobody changes anything: an action expires, an assignment is renewed. */
+  changesAtMs: number
+}
+
 /**
  * What a device shall be, as far as there is something to say. Its generation is made of its content, so that it needs
- * no counting and is the same wherever it is computed: equal states have equal generations.
+ * no counting and is the same wherever it is computed: equal states have equal generations. What is assigned is renewed
+ * every three days, each device at a moment of its own.
  */
-export function desiredStateOf(device: Pick<Device, 'data' | 'labels'>): DeviceDesiredState {
+export function desiredContentOf(
+  device: Pick<Device, 'id' | 'data' | 'labels'>,
+  { app, host, now }: { app: AssignedRelease | null; host: AssignedRelease | null; now: number },
+): DesiredContent {
   const content = { name: device.data.name, labels: sorted(device.labels) }
-  // 48 bits: below what JSON numbers hold exactly.
-  const generation = 1 + Number.parseInt(hash('sha256', JSON.stringify(content), 'hex').slice(0, 12), 16)
-  return { generation, ...content }
+  const actions = openActions(device.data.actions, now)
+  const hasNothing = app === null && host === null && actions.length === 0
+  if (hasNothing) {
+    return { ...content, assigned: null, generation: generationOf(content), changesAtMs: Number.POSITIVE_INFINITY }
+  }
+  const assigned = { app, host, actions }
+  const shiftMs = shareOf(device.id) * renewalMs
+  const epoch = Math.floor((now + shiftMs) / renewalMs)
+  const ends = [(epoch + 1) * renewalMs - shiftMs, ...actions.map(({ expiresAt }) => Date.parse(expiresAt))]
+  const generation = generationOf({ ...content, ...assigned, epoch })
+  return { ...content, assigned, generation, changesAtMs: Math.min(...ends) }
+}
+
+/** 48 bits of its hash, and 1: below what JSON numbers hold exactly, and never 0. */
+function generationOf(content: object): number {
+  return 1 + Number.parseInt(hash('sha256', JSON.stringify(content), 'hex').slice(0, 12), 16)
+}
+
+/** Those that may still be begun. */
+export function openActions(actions: readonly DeviceAction[], now: number): DeviceAction[] {
+  return actions.filter(({ expiresAt }) => Date.parse(expiresAt) > now)
+}
+
+/** From the random end of an id: from 0 up to 1, the same for ever. */
+export function shareOf(id: string): number {
+  return Number.parseInt(id.slice(-6), 16) / 0x1000000
+}
+
+/** The counter of the next assignment: above every one before, also where our clock or our memory went back. */
+export function nextCounter(options: { now: number; last: number; reported: number | null }): number {
+  return Math.max(options.now, options.last + 1, (options.reported ?? 0) + 1)
 }
 
 function sorted(labels: Record<string, string>): Record<string, string> {

@@ -1,8 +1,10 @@
 import { type Device, deviceCredentialKind, deviceKind, FreeholdError } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import { hashOf } from './credentials.ts'
+import type { DesiredKeeper, Known } from './desired.ts'
+import { updateFailureKey } from './failures.ts'
 import { emptyTally, finestSpanMs, type Tally } from './history.ts'
-import { type Boots, desiredStateOf } from './kind.ts'
+import type { Boots } from './kind.ts'
 import { createRooms, type Room } from './rooms.ts'
 
 /** Reports in memory together; beyond that they go into the facts at once. */
@@ -15,7 +17,14 @@ export interface Live {
   /** State as it is written in the store. */
   storedState: Device['status']['state']
   hasClone: boolean
-  generation: number
+  /** What it shall be, as far as the answer to its heartbeat needs to know. */
+  desired: Known
+  /** The failed update that its status tells of; null: none. */
+  updateFailure: string | null
+  /** What it last said of its releases; undefined: not heard yet. */
+  progress: { app: string | null; host: string | null } | undefined
+  /** Counter of the last assignment it was sent. */
+  counter: number
   intervalMs: number
   lastAtMs: number
   sequence: number
@@ -43,7 +52,7 @@ export interface Admission {
  * Who is there, in memory: filled by heartbeats alone, so that a start costs nothing and devices that are gone take no
  * room. A token is looked up in the store once; after that it is one lookup in a table by its hash.
  */
-export function createPresence(options: { now: () => number }) {
+export function createPresence(options: { now: () => number; desired: Pick<DesiredKeeper, 'compute'> }) {
   const rooms = createRooms({ mostBytes: mostReportBytes })
   const byToken = new Map<string, Admission>()
   const tokensOf = new Map<string, string[]>()
@@ -69,7 +78,9 @@ export function createPresence(options: { now: () => number }) {
     if (device.data.nodeId !== nodeId) {
       throw new FreeholdError('forbidden', 'This node token belongs to another device.')
     }
-    const live = byDevice.get(deviceId) ?? createLive(device, options.now())
+    const desired = await options.desired.compute(device)
+    const live = byDevice.get(deviceId) ?? createLive(device, { now: options.now(), desired })
+    live.desired = desired
     refresh(live, device)
     const admission = {
       live,
@@ -111,13 +122,16 @@ export function createPresence(options: { now: () => number }) {
 }
 export type Presence = ReturnType<typeof createPresence>
 
-function createLive(device: Device, now: number): Live {
+function createLive(device: Device, { now, desired }: { now: number; desired: Known }): Live {
   return {
     id: device.id,
     nodeId: device.data.nodeId,
     storedState: device.status.state,
     hasClone: false,
-    generation: 0,
+    desired,
+    updateFailure: null,
+    progress: undefined,
+    counter: 0,
     intervalMs: device.status.intervalMs ?? 60_000,
     lastAtMs: now,
     sequence: -1,
@@ -131,7 +145,7 @@ function createLive(device: Device, now: number): Live {
 }
 
 function refresh(live: Live, device: Device): void {
-  live.generation = desiredStateOf(device).generation
   live.storedState = device.status.state
   live.hasClone = device.status.clone !== null
+  live.updateFailure = updateFailureKey(device.status.updateFailure)
 }

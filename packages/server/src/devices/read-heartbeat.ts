@@ -13,6 +13,28 @@ export interface Heartbeat {
   intervalMs: number
   rotateToken: boolean
   machine: Machine | null
+  releases: ReportedReleases | null
+}
+/** What the device says of the releases it was assigned. */
+export interface ReportedReleases {
+  app: ReleaseProgress | null
+  host: ReleaseProgress | null
+  /** Of the newest assignment it verified. */
+  counter: number | null
+}
+/** Where a device stands with a release. */
+export interface ReleaseProgress {
+  releaseId: string
+  version: string | null
+  attempt: number
+  /** As the contract names them; a newer agent may say others. */
+  state: string
+  message: string
+  downloadProgress: number | null
+  /** The release that runs now; null: none of ours. */
+  running: string | null
+  /** Last lines of what failed. */
+  log: string | null
 }
 export interface Machine {
   load: number | null
@@ -55,12 +77,15 @@ export function readHeartbeat(body: unknown): Heartbeat | string {
     intervalMs: intervalMs ?? defaultIntervalMs,
     rotateToken: rotateToken ?? false,
     machine: machineOf(report.machine),
+    releases: releasesOf(report.releases),
   }
 }
 
 /** A number: the most characters of a text. An object: a group. An array: a list of one thing, and how many at most. */
 type Shape = number | { readonly [name: string]: Shape } | readonly [Shape, number]
 type Group = { readonly [name: string]: Shape }
+
+const progressShape: Group = { releaseId: 64, version: 64, state: 32, message: 1000, running: 64, log: 8000 }
 
 const reportShape: Group = {
   agentVersion: 64,
@@ -75,6 +100,8 @@ const reportShape: Group = {
     images: [{ name: 500, serviceName: 255, status: 64 }, 64],
   },
   update: { id: 64, requestedBy: 32, outcome: 32, message: 1000, commitBefore: 128, commitAfter: 128 },
+  releases: { app: progressShape, host: progressShape, refusal: { code: 64, message: 500 } },
+  actions: [{ id: 64, outcome: 32, message: 500 }, 16],
   locks: [64, 32],
   problems: [500, 16],
 }
@@ -115,6 +142,45 @@ function machineOf(value: unknown): Machine | null {
     storageFreeBytes: numberOrNull(value.storageFreeBytes),
     temperatureCelsius: numberOrNull(value.temperatureCelsius),
   }
+}
+
+function releasesOf(value: unknown): ReportedReleases | null {
+  if (!isRecord(value)) return null
+  const { counter } = value
+  return {
+    app: progressOf(value.app),
+    host: progressOf(value.host),
+    counter: isInteger(counter, 0, Number.MAX_SAFE_INTEGER - 1) ? counter : null,
+  }
+}
+
+/** Null where it does not say which release, which attempt, and where it stands. */
+function progressOf(value: unknown): ReleaseProgress | null {
+  if (!isRecord(value)) return null
+  const { releaseId, attempt, state } = value
+  if (typeof releaseId !== 'string' || !releaseIdPattern.test(releaseId) || typeof state !== 'string') return null
+  if (!isInteger(attempt, 0, Number.MAX_SAFE_INTEGER)) return null
+  return {
+    releaseId,
+    version: textOrNull(value.version),
+    attempt,
+    state: clean(state),
+    message: textOrNull(value.message) ?? '',
+    downloadProgress: numberOrNull(value.downloadProgress),
+    running: textOrNull(value.running),
+    log: textOrNull(value.log),
+  }
+}
+
+const releaseIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? clean(value) : null
+}
+
+/** As the contract's schema has it: what every store and every terminal takes. */
+function clean(text: string): string {
+  return /[\p{Cc}\p{Cs}]/u.test(text) ? text.toWellFormed().replace(/\p{Cc}/gu, ' ') : text
 }
 
 function numberOrNull(value: unknown): number | null {

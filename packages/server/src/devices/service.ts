@@ -1,23 +1,28 @@
+import { randomUUIDv7 } from 'node:crypto'
 import { type Device, deviceInput, deviceKind, FreeholdError } from '@freehold/contracts'
 import type { Store, Transaction } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { mergedData } from '../http/merged.ts'
 import { getResource, listResources } from '../http/resources.ts'
+import type { ReleasesOfDevices } from '../releases/index.ts'
 import { endCredentials } from './credentials.ts'
 import { readHistory } from './history.ts'
 import { type DeviceFacts, reportIn, snapshotOf } from './keeper.ts'
-import { connectionOf, readoptMs, summaryOf } from './kind.ts'
+import { connectionOf, type DeviceAction, openActions, readoptMs, summaryOf } from './kind.ts'
 import type { Live, Presence } from './presence.ts'
 
 const lateCursor = 'late:'
+/** Actions a device may have before it at once; the contract's bound. */
+const actionsAtMost = 16
 
 /** Handlers of the noun. What is stored is shown with what is known since. */
 export function createDeviceHandlers(options: {
   store: Store
   presence: Presence
+  releases: Pick<ReleasesOfDevices, 'resolve' | 'checkPins'>
   now: () => number
-}): Omit<Handlers<'devices'>, 'releases' | 'act'> {
-  const { store, presence, now } = options
+}): Handlers<'devices'> {
+  const { store, presence, releases, now } = options
 
   async function shown(devices: readonly Device[]): Promise<Device[]> {
     const absent = devices.filter(({ id }) => presence.get(id) === undefined).map(({ id }) => id)
@@ -67,8 +72,10 @@ export function createDeviceHandlers(options: {
         work: async (transaction, { data }) => {
           const { name, description, pinnedAppReleaseId, pinnedHostReleaseId } = data
           const before = { name, description, pinnedAppReleaseId, pinnedHostReleaseId }
+          const after = mergedData(deviceInput, before, patch)
+          await releases.checkPins(transaction, { before, after })
           return transaction.update(deviceKind, params.id, {
-            data: { ...data, ...mergedData(deviceInput, before, patch) },
+            data: { ...data, ...after },
             ...(labels === undefined ? {} : { labels }),
             ...(version === undefined ? {} : { expectedVersion: version }),
           })
@@ -78,6 +85,18 @@ export function createDeviceHandlers(options: {
     revoke: ({ params, caller }) => act({ id: params.id, actor: caller.actor, work: revoke }),
     readopt: ({ params, caller }) => act({ id: params.id, actor: caller.actor, work: readopt }),
     acknowledge: ({ params, caller }) => act({ id: params.id, actor: caller.actor, work: acknowledge }),
+    releases: async ({ params }) => releases.resolve(await getResource(store, deviceKind, params.id)),
+    act: ({ params, body, caller }) => {
+      const concluded = concludedActions(presence, params.id)
+      const { kind, force, expiresInSeconds } = body
+      const expiresAt = new Date(now() + expiresInSeconds * 1000).toISOString()
+      const action = { id: randomUUIDv7(), kind, force, expiresAt }
+      return act({
+        id: params.id,
+        actor: caller.actor,
+        work: (transaction, device) => addAction(transaction, device, { action, concluded, now: now() }),
+      })
+    },
     async delete({ params, query, caller }) {
       await store.transaction(caller.actor, async (transaction) => {
         await endCredentials(transaction, params.id)
@@ -132,6 +151,37 @@ const readopt: Act = (transaction, device, now) =>
 
 const acknowledge: Act = (transaction, device) =>
   transaction.setStatus(deviceKind, device.id, { ...device.status, claim: null, clone: null })
+
+/** Asks one thing more of a device; what it has done, or may no longer do, makes room. */
+function addAction(
+  transaction: Transaction,
+  device: Device,
+  { action, concluded, now }: { action: DeviceAction; concluded: ReadonlySet<string>; now: number },
+): Promise<Device> {
+  const { name, access } = device.data
+  if (access !== 'allowed') {
+    const why =
+      access === 'waiting' ? 'it was not let in yet; `approve` does' : 'it was revoked; `readopt` lets it in again'
+    throw new FreeholdError('conflict', `Nothing can be asked of ${name}: ${why}.`)
+  }
+  const open = openActions(device.data.actions, now).filter(({ id }) => !concluded.has(id))
+  if (open.length >= actionsAtMost) {
+    throw new FreeholdError(
+      'conflict',
+      `${name} has ${actionsAtMost} requests before it that it has not answered. Wait until it is heard, or until they expire.`,
+    )
+  }
+  return transaction.update(deviceKind, device.id, { data: { ...device.data, actions: [...open, action] } })
+}
+
+/** Those of which the device has said what came of them. */
+function concludedActions(presence: Presence, id: string): Set<string> {
+  const live = presence.get(id)
+  const report = live === undefined ? null : reportIn(presence.reportOf(live))
+  return new Set(
+    (report?.actions ?? []).flatMap((action) => (action === null || action.id === null ? [] : [action.id])),
+  )
+}
 
 async function reportOf(reads: Store, { id, presence, now }: { id: string; presence: Presence; now: number }) {
   await getResource(reads, deviceKind, id)

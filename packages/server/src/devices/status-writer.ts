@@ -39,6 +39,8 @@ export function createStatusWriter(options: {
     markOnline: (deviceId: string, atMs: number) => mark(deviceId, 'online', 'Heard.', atMs),
     markOffline: (deviceId: string, silentMs: number, atMs: number) =>
       mark(deviceId, 'offline', `Not heard for ${Math.round(silentMs / 1000)} s.`, atMs),
+    markUpdate: (deviceId: string, updateFailure: Status['updateFailure']) =>
+      add(deviceId, (status) => ({ ...status, updateFailure })),
     markClone: (deviceId: string, atMs: number) =>
       add(deviceId, (status) => ({
         ...status,

@@ -1,5 +1,6 @@
 import { type Device, deviceCredentialKind, deviceKind } from '@freehold/contracts'
 import type { Store, Stored } from '@freehold/store'
+import { updateFailureKey } from './failures.ts'
 import type { Keeper } from './keeper.ts'
 import { connectionOf } from './kind.ts'
 import type { Live, Presence } from './presence.ts'
@@ -158,6 +159,7 @@ export function createFollower(options: { store: Store; presence: Presence; onEr
     if (after !== null) {
       live.hasClone = after.status.clone !== null
       live.storedState = after.status.state
+      live.updateFailure = updateFailureKey(after.status.updateFailure)
     }
   }
 

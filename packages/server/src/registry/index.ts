@@ -16,6 +16,7 @@
  */
 export type { PullingDevice, RegistryUser } from './access.ts'
 export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts'
+export type { Artifact, KeptArtifact } from './artifacts.ts'
 export { createRegistryContent, type RegistryContent } from './content.ts'
 export { describeDamage } from './damage-rules.ts'
 export { createImageContentHandlers } from './inspect.ts'

@@ -5,6 +5,7 @@ import type { Store } from '@freehold/store'
 import type { Upstreams } from '../external-registries/index.ts'
 import type { Client } from '../http/handler.ts'
 import { type AuthenticateBasic, type AuthenticateBearer, createAccess, type DeviceAgain, type Need } from './access.ts'
+import { type Artifact, createArtifactKeeper, type KeptArtifact } from './artifacts.ts'
 import { createBlobRoutes } from './blob-routes.ts'
 import { createDamage } from './damage.ts'
 import { requireOfDevice } from './device-reads.ts'
@@ -80,6 +81,8 @@ export interface Registry {
   handle(request: IncomingMessage, response: ServerResponse, context: { client: Client }): Promise<void>
   /** Copies an image from a registry elsewhere; see `import.ts`. */
   importImage(request: ImportRequest): AsyncIterable<ImportProgress>
+  /** Keeps a file of the control plane's own as an artifact; see `artifacts.ts`. */
+  keepArtifact(artifact: Artifact): Promise<KeptArtifact>
   /** Of a mirror: asks what a tag means now, as a pull would. */
   refreshTag: Mirror['refreshTag']
   /** Takes away links and bytes that nothing needs; see `garbage.ts`. One at a time. */
@@ -135,6 +138,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const mirrors = createMirrors({ store })
   const mirror = createMirror({ ...options, blobs, bytes, damage, guard, quota, mirrors, now, idleTimeoutMs })
   const importer = createImporter({ ...options, blobs, bytes, guard, quota, mirrors, announce, now })
+  const keepArtifact = createArtifactKeeper({ store, blobs, bytes, guard, quota, now })
   const garbage = createGarbageCollector({ store, blobs: stored, guard, log, now })
   const previewGarbage = createGarbagePreview({ store, blobs: stored, now })
   const scrub = createScrub({ store, blobs: stored, damage, log, clock, ...options.scrub })
@@ -214,6 +218,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   return {
     handle,
     importImage: importer.run,
+    keepArtifact,
     refreshTag: mirror.refreshTag,
     collectGarbage: garbage.collect,
     previewGarbage,
