@@ -44,9 +44,10 @@ import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
 import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
+import { createUpdatesNoun } from './updates/index.ts'
 
 /** Replaced, noun by noun, by what is built. */
-type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts' | 'updates'>
+type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts'>
 
 export interface Nouns {
   handlers: AllHandlers
@@ -145,6 +146,18 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
   const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
 
+  const updates = createUpdatesNoun({
+    store,
+    blobs,
+    sealer: createSealer(secret.deriveKey('updates')),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    authenticateDevice: (token) => devices.isNodeToken(token),
+    authenticate: identity.authenticate,
+    onPublished: async () => {},
+  })
+
   const handlers: AllHandlers = {
     ...identity.handlers,
     ...createChangesNoun({ store, feed }).handlers,
@@ -160,6 +173,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createRetentionHandlers({ store, retainer }),
     },
     ...devices.handlers,
+    ...updates.handlers,
     ...({} as InProgress),
     devices: { ...devices.handlers.devices, ...({} as Pick<AllHandlers['devices'], 'releases' | 'act'>) },
     settings: settings.handlers,
@@ -180,7 +194,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
 
   return {
     handlers,
-    raw: [registry.mount, typedRequests],
+    raw: [registry.mount, typedRequests, updates.mount],
     frequent: devices.endpoints,
     upgrades: [links],
     registryStorage: registry.storage,
@@ -188,6 +202,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     start() {
       reconcilers.start()
       devices.start()
+      updates.start()
     },
     async stop() {
       hub.close()
@@ -195,6 +210,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       upstreams.close()
       await reconcilers.stop()
       await devices.stop()
+      await updates.stop()
     },
     sweep: () => registry.sweep(),
   }

@@ -14,6 +14,7 @@ import type { Logger } from 'pino'
 import type { AllHandlers } from '../http/handler.ts'
 import type { FrequentMount } from '../http/mounts.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
+import { isNodeToken } from './credentials.ts'
 import { createEndpoints } from './endpoints.ts'
 import { createHeartbeats } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
@@ -28,6 +29,8 @@ import { createFollower, createWatcher } from './watcher.ts'
 export interface DevicesNoun {
   handlers: { devices: Omit<AllHandlers['devices'], 'releases' | 'act'>; joinTokens: AllHandlers['joinTokens'] }
   endpoints: FrequentMount[]
+  /** Whether this is the node token of a device that is let in. */
+  isNodeToken(token: string): Promise<boolean>
   /** Begins to write and to watch. */
   start(): void
   /** Ends that, and writes what was heard. */
@@ -94,6 +97,7 @@ export function createDevicesNoun(options: {
       presence,
       overload,
     }),
+    isNodeToken: (token) => isNodeToken(store, { token, now: now() }),
     start() {
       unsubscribe = store.onChange(follower.wake)
       follower.wake()

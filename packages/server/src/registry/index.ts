@@ -18,6 +18,7 @@ export { createRegistryHandlers, createRetentionHandlers } from './api-routes.ts
 export { createRegistryContent, type RegistryContent } from './content.ts'
 export { describeDamage } from './damage-rules.ts'
 export { createImageContentHandlers } from './inspect.ts'
+export { parseRange } from './ranges.ts'
 export { createRegistry, type Registry } from './registry.ts'
 export { createRetainer } from './retention.ts'
 export type { RegistryScrub } from './scrub.ts'
