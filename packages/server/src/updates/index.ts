@@ -72,11 +72,15 @@ export function createUpdatesNoun(options: {
   const repository = createRepository({ keyring, now, onPublished })
   const roots = createRoots({ keyring, repository, now })
   const drafts = createDrafts({ keyring, repository, now })
-  const settle = () => store.transaction(actor, (transaction) => repository.settle(transaction))
-  const assignments = createAssignmentSigner({ store, keyring, now, ensure: settle })
+  const settle = (isAfresh = false) =>
+    store.transaction(actor, (transaction) => repository.settle(transaction, { isAfresh }))
+  const assignments = createAssignmentSigner({ store, keyring, now, ensure: () => settle() })
+  let isFirstPass = true
   const driver = createDriver({
     async run() {
-      const inForce = await settle()
+      // The store may have been restored from a backup, and devices have seen newer versions than it knows of.
+      const inForce = await settle(isFirstPass)
+      isFirstPass = false
       return { againInMs: Math.max(1000, nextDueMs(inForce) - now()) }
     },
     clock,

@@ -18,9 +18,15 @@ import { type DesiredTargets, desiredTargets, fileOf, noteSigned } from './targe
 
 export type OnPublished = (transaction: Transaction, releaseIds: readonly string[]) => Promise<void>
 export interface Repository {
-  settle(transaction: Transaction): Promise<InForce>
+  /** `isAfresh`: signs targets, snapshot and timestamp whether they are due or not. */
+  settle(transaction: Transaction, options?: { isAfresh: boolean }): Promise<InForce>
   /** These targets have come into force. */
   published(transaction: Transaction, desired: DesiredTargets): Promise<void>
+}
+
+interface Moment {
+  nowMs: number
+  isDue: (role: UpdateRole, signed: { expires: string }) => boolean
 }
 
 /**
@@ -37,15 +43,16 @@ export function createRepository(options: {
 
   return { settle, published }
 
-  async function settle(transaction: Transaction): Promise<InForce> {
+  async function settle(transaction: Transaction, { isAfresh } = { isAfresh: false }): Promise<InForce> {
     const nowMs = now()
+    const at: Moment = { nowMs, isDue: (role, signed) => isAfresh || isDue(role, signed, nowMs) }
     await retireAssignmentKeys(transaction, nowMs)
     const before = await readCurrent(transaction)
     const root = await settleRoot(transaction, before.root, nowMs)
-    const targets = await settleTargets(transaction, { root, current: before.targets, nowMs })
+    const targets = await settleTargets(transaction, { root, current: before.targets, at })
     const inForce = { ...before, root, targets }
-    const snapshot = await settleMeta(transaction, { role: 'snapshot', inForce, about: targets, nowMs })
-    const timestamp = await settleMeta(transaction, { role: 'timestamp', inForce, about: snapshot, nowMs })
+    const snapshot = await settleMeta(transaction, { role: 'snapshot', inForce, about: targets, at })
+    const timestamp = await settleMeta(transaction, { role: 'timestamp', inForce, about: snapshot, at })
     return { root, targets, snapshot, timestamp }
   }
 
@@ -82,7 +89,7 @@ export function createRepository(options: {
 
   async function settleTargets(
     transaction: Transaction,
-    { root, current, nowMs }: { root: Stored<'root'>; current: Stored<'targets'> | undefined; nowMs: number },
+    { root, current, at }: { root: Stored<'root'>; current: Stored<'targets'> | undefined; at: Moment },
   ): Promise<Stored<'targets'>> {
     const held = await keyring.held(transaction, 'targets')
     const isHere = suffices(
@@ -95,12 +102,10 @@ export function createRepository(options: {
       assignmentKeys: await keyring.held(transaction, 'assignment'),
     })
     const isSound = current !== undefined && meetsThreshold(root.signed, 'targets', current)
-    if (
-      current !== undefined &&
-      (!isHere || (isSound && !desired.isPending && !isDue('targets', current.signed, nowMs)))
-    ) {
+    if (current !== undefined && (!isHere || (isSound && !desired.isPending && !at.isDue('targets', current.signed)))) {
       return current
     }
+    const { nowMs } = at
     const version = versionAfter(current?.signed.version ?? 0, nowMs)
     const targets = await sign(transaction, 'targets', {
       root: root.signed,
@@ -113,9 +118,9 @@ export function createRepository(options: {
   /** Snapshot tells of targets, timestamp of snapshot; their keys are always here. */
   async function settleMeta<Role extends 'snapshot' | 'timestamp'>(
     transaction: Transaction,
-    options: { role: Role; inForce: Current; about: Stored<'targets'> | Stored<'snapshot'>; nowMs: number },
+    options: { role: Role; inForce: Current; about: Stored<'targets'> | Stored<'snapshot'>; at: Moment },
   ): Promise<Stored<Role>> {
-    const { role, inForce, about, nowMs } = options
+    const { role, inForce, about, at } = options
     const current = inForce[role] as Stored<Role> | undefined
     const root = (inForce.root as Stored<'root'>).signed
     const told = { version: about.signed.version, ...fileOf(about.text) }
@@ -123,11 +128,12 @@ export function createRepository(options: {
     if (
       current !== undefined &&
       (current.signed as SignedBy['snapshot']).meta[name]?.hashes.sha256 === told.hashes.sha256 &&
-      !isDue(role, current.signed, nowMs) &&
+      !at.isDue(role, current.signed) &&
       meetsThreshold(root, role, current)
     ) {
       return current
     }
+    const { nowMs } = at
     const version = versionAfter(current?.signed.version ?? 0, nowMs)
     const signed = { ...headOf(role, { version, nowMs }), meta: { [name]: told } } as SignedBy[Role]
     return sign(transaction, role, { root, signed })

@@ -7,7 +7,7 @@ import {
   updateRoles,
 } from '@freehold/contracts'
 import type { Transaction } from '@freehold/store'
-import { type InForce, putMetadata } from './current.ts'
+import { type InForce, newestOf, putMetadata, type Stored } from './current.ts'
 import { type KeyRole, type Keyring, publicKeyOf, signWith, soundSignatures } from './keys.ts'
 import { faultOfRoot, headOf, keysOf, meetsThreshold, type Root, rootSchema, type Signed } from './metadata.ts'
 import type { Repository } from './repository.ts'
@@ -32,7 +32,7 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
    * does not accept.
    */
   async function publish(transaction: Transaction, given: SignedMetadata): Promise<void> {
-    const { root: old } = await repository.settle(transaction)
+    const old = await rootInForce(transaction)
     const parsed = rootSchema.safeParse(given.signed)
     if (!parsed.success) {
       const [issue] = parsed.error.issues
@@ -66,6 +66,11 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
     refuseBroken(await repository.settle(transaction))
   }
 
+  /** Without signing anything where there is one: a key that cannot be read must not stand in the way of its successor. */
+  async function rootInForce(transaction: Transaction): Promise<Stored<'root'>> {
+    return (await newestOf(transaction, 'root')) ?? (await repository.settle(transaction)).root
+  }
+
   async function withOwnSignatures(
     transaction: Transaction,
     { old, signed, signatures }: { old: Root; signed: Root; signatures: SignedMetadata['signatures'] },
@@ -78,9 +83,8 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
 
   /** Replaces the keys of a role that are here by a new one, or prepares that where the root is signed elsewhere. */
   async function rotate(transaction: Transaction, role: KeyRole): Promise<Rotated> {
-    const inForce = await repository.settle(transaction)
+    const { signed: old } = await rootInForce(transaction)
     if (role === 'assignment') return rotateAssignment(transaction)
-    const old = inForce.root.signed
     const held = await keyring.held(transaction, role)
     const isNamed = ({ data }: UpdateKey) => old.roles[role].keyids.includes(data.keyid)
     if (!held.some(isNamed)) {
@@ -89,7 +93,7 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
       )
     }
     const { data: fresh } = held.find((row) => !isNamed(row)) ?? (await keyring.make(transaction, role))
-    const signed = rootWith(old, { role, gone: held.filter(isNamed), fresh: fresh, nowMs: now() })
+    const signed = rootWith(old, { role, gone: held.filter(isNamed), fresh, nowMs: now() })
     const next = await withOwnSignatures(transaction, { old, signed, signatures: [] })
     const isPublished = meetsThreshold(old, 'root', next) && meetsThreshold(signed, 'root', next)
     if (isPublished) {
@@ -119,7 +123,7 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
 
   /** Throws `conflict` while the root in force names it. */
   async function dropRootKey(transaction: Transaction): Promise<void> {
-    const { root } = await repository.settle(transaction)
+    const root = await rootInForce(transaction)
     const held = await keyring.held(transaction, 'root')
     if (held.length === 0) throw refused('There is no root key here.')
     const named = held.find(({ data }) => root.signed.roles.root.keyids.includes(data.keyid))
