@@ -21,8 +21,8 @@ export const day = 86_400_000
 const caller = { identity: null, actor }
 
 /** What lies between server and client: given the path and the true answer, it may give another. */
-export type Proxy = (path: string, text: () => Promise<string | null>) => Promise<string | null>
-const honest: Proxy = (_path, text) => text()
+export type Middleman = (path: string, text: () => Promise<string | null>) => Promise<string | null>
+const honest: Middleman = (_path, text) => text()
 
 export async function startWorld(options: { openStore?: () => Promise<Store>; log?: (line: string) => void } = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'freehold-updates-'))
@@ -77,7 +77,7 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
     published,
     store: () => store,
     noun: () => noun,
-    intercept(next: Proxy): void {
+    intercept(next: Middleman): void {
       proxy = next
     },
     /** What the loop does once, by a process that has just started. */
@@ -87,25 +87,25 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
       await noun.stop()
       noun = makeNoun()
     },
-    /** Ends the process in order, and starts it again. */
-    async restart(): Promise<void> {
+    /** Lets somebody else have the store meanwhile. */
+    async away<T>(work: () => Promise<T>): Promise<T> {
       await store.close()
-      store = await openStore()
-      noun = makeNoun()
+      try {
+        return await work()
+      } finally {
+        store = await openStore()
+        noun = makeNoun()
+      }
     },
     /** Copies the store; `restoreBackup` begins with that copy again. */
     async backUp(): Promise<void> {
-      await store.close()
-      await cp(join(directory, 'store'), join(directory, 'backup'), { recursive: true })
-      store = await openStore()
-      noun = makeNoun()
+      await world.away(() => cp(join(directory, 'store'), join(directory, 'backup'), { recursive: true }))
     },
     async restoreBackup(): Promise<void> {
-      await store.close()
-      await rm(join(directory, 'store'), { recursive: true })
-      await cp(join(directory, 'backup'), join(directory, 'store'), { recursive: true })
-      store = await openStore()
-      noun = makeNoun()
+      await world.away(async () => {
+        await rm(join(directory, 'store'), { recursive: true })
+        await cp(join(directory, 'backup'), join(directory, 'store'), { recursive: true })
+      })
     },
     state: (): Promise<UpdatesState> => noun.handlers.updates.get({} as Input<never>) as Promise<UpdatesState>,
     root: () => noun.handlers.updates.root({} as Input<never>) as Promise<SignedMetadata>,
