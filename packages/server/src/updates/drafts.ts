@@ -32,7 +32,7 @@ export function createDrafts(options: { keyring: Keyring; repository: Repository
     const { signed, desired } = await draftOn(transaction, { current, dayMs })
     if (canonicalOf(given.signed) !== canonicalSignedJson(signed)) throw notTheDraft()
     const root = current.root.signed
-    const named = (await keyring.held(transaction, 'targets')).filter(({ data }) =>
+    const named = (await keyring.usable(transaction, 'targets')).filter(({ data }) =>
       root.roles.targets.keyids.includes(data.keyid),
     )
     const all = [...given.signatures, ...signWith(keyring.open(named), signed)]

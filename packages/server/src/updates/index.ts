@@ -12,7 +12,13 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { BlobStore } from '@freehold/blobs'
-import { type Assignment, FreeholdError, type SignedAssignment, type UpdatesState } from '@freehold/contracts'
+import {
+  type Assignment,
+  FreeholdError,
+  type SignedAssignment,
+  type UpdatesState,
+  updateKeyKind,
+} from '@freehold/contracts'
 import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import type { Actor, Store, Transaction } from '@freehold/store'
 import type { Logger } from 'pino'
@@ -81,6 +87,7 @@ export function createUpdatesNoun(options: {
       // The store may have been restored from a backup, and devices have seen newer versions than it knows of.
       const inForce = await settle(isFirstPass)
       isFirstPass = false
+      await warnOfLostKeys()
       return { againInMs: Math.max(1000, nextDueMs(inForce) - now()) }
     },
     clock,
@@ -89,6 +96,16 @@ export function createUpdatesNoun(options: {
     backoff: { minMs: 500, maxMs: 30_000 },
     onFailure: ({ error }) => log.warn({ err: error }, 'the update metadata could not be signed; it is tried again'),
   })
+
+  async function warnOfLostKeys(): Promise<void> {
+    const lost = (await store.all(updateKeyKind)).filter((row) => !keyring.isReadable(row))
+    if (lost.length === 0) return
+    const keys = lost.map(({ data: { role, keyid } }) => ({ role, keyid }))
+    log.warn(
+      { keys },
+      'keys of the update channel were sealed with another server secret; docs/updates.md says what to do',
+    )
+  }
 
   async function change<T>(by: Actor, work: (transaction: Transaction) => Promise<T>): Promise<[UpdatesState, T]> {
     const result = await store.transaction(by, async (transaction) => {

@@ -7,7 +7,7 @@ import {
   sign,
   verify,
 } from 'node:crypto'
-import { canonicalSignedJson, type UpdateKey, type UpdateRole, updateKeyKind } from '@freehold/contracts'
+import { canonicalSignedJson, FreeholdError, type UpdateKey, type UpdateRole, updateKeyKind } from '@freehold/contracts'
 import type { Reads, Transaction } from '@freehold/store'
 import { type Sealer, Secret } from '../secrets/index.ts'
 
@@ -74,6 +74,19 @@ function openPublic(publicHex: string): KeyObject {
  * out but as signers.
  */
 export function createKeyring({ sealer }: { sealer: Sealer }) {
+  /** Oldest first. */
+  const held = (reads: Reads, role: KeyRole): Promise<UpdateKey[]> => reads.all(updateKeyKind, { where: { role } })
+
+  function isReadable({ data: { role, keyid, sealed } }: UpdateKey): boolean {
+    try {
+      sealer.open(sealed, ownerOf(role, keyid))
+      return true
+    } catch (error) {
+      if (error instanceof FreeholdError) return false
+      throw error
+    }
+  }
+
   return {
     async make(transaction: Transaction, role: KeyRole): Promise<UpdateKey> {
       const { publicKey, privateKey } = generateKeyPairSync('ed25519')
@@ -84,8 +97,12 @@ export function createKeyring({ sealer }: { sealer: Sealer }) {
         data: { role, keyid, publicKey: publicHex, sealed: sealer.seal(secret, ownerOf(role, keyid)) },
       })
     },
-    /** Oldest first. */
-    held: (reads: Reads, role: KeyRole): Promise<UpdateKey[]> => reads.all(updateKeyKind, { where: { role } }),
+    held,
+    /** Those of them that this server's secret opens; the others were sealed with one that was lost. */
+    async usable(reads: Reads, role: KeyRole): Promise<UpdateKey[]> {
+      return (await held(reads, role)).filter(isReadable)
+    },
+    isReadable,
     /** Throws `conflict` where a key was sealed with another server secret. */
     open(rows: readonly UpdateKey[]): Signer[] {
       return rows.map(({ data: { role, keyid, sealed } }) => ({

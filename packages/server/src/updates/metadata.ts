@@ -40,7 +40,6 @@ export const rootSchema = z.strictObject({
   }),
 })
 export type Root = z.output<typeof rootSchema>
-export type RoleKeys = Root['roles'][UpdateRole]
 
 interface Metadata {
   _type: UpdateRole

@@ -63,9 +63,7 @@ export function createRepository(options: {
     nowMs: number,
   ): Promise<Stored<'root'>> {
     if (current === undefined) return makeFirstRoot(transaction, nowMs)
-    const held = await keyring.held(transaction, 'root')
-    const keyids = held.map(({ data }) => data.keyid)
-    if (!isDue('root', current.signed, nowMs) || !suffices(current.signed, 'root', keyids)) return current
+    if (!isDue('root', current.signed, nowMs) || !(await isHere(transaction, current.signed, 'root'))) return current
     const { version } = current.signed
     return sign(transaction, 'root', {
       root: current.signed,
@@ -91,18 +89,16 @@ export function createRepository(options: {
     transaction: Transaction,
     { root, current, at }: { root: Stored<'root'>; current: Stored<'targets'> | undefined; at: Moment },
   ): Promise<Stored<'targets'>> {
-    const held = await keyring.held(transaction, 'targets')
-    const isHere = suffices(
-      root.signed,
-      'targets',
-      held.map(({ data }) => data.keyid),
-    )
     const desired = await desiredTargets(transaction, {
       current: current?.signed.targets ?? {},
       assignmentKeys: await keyring.held(transaction, 'assignment'),
     })
     const isSound = current !== undefined && meetsThreshold(root.signed, 'targets', current)
-    if (current !== undefined && (!isHere || (isSound && !desired.isPending && !at.isDue('targets', current.signed)))) {
+    if (
+      current !== undefined &&
+      (!(await isHere(transaction, root.signed, 'targets')) ||
+        (isSound && !desired.isPending && !at.isDue('targets', current.signed)))
+    ) {
       return current
     }
     const { nowMs } = at
@@ -128,8 +124,8 @@ export function createRepository(options: {
     if (
       current !== undefined &&
       (current.signed as SignedBy['snapshot']).meta[name]?.hashes.sha256 === told.hashes.sha256 &&
-      !at.isDue(role, current.signed) &&
-      meetsThreshold(root, role, current)
+      meetsThreshold(root, role, current) &&
+      !(at.isDue(role, current.signed) && (await isHere(transaction, root, role)))
     ) {
       return current
     }
@@ -137,6 +133,16 @@ export function createRepository(options: {
     const version = versionAfter(current?.signed.version ?? 0, nowMs)
     const signed = { ...headOf(role, { version, nowMs }), meta: { [name]: told } } as SignedBy[Role]
     return sign(transaction, role, { root, signed })
+  }
+
+  /** Whether the keys that are here alone make valid metadata of the role. */
+  async function isHere(transaction: Transaction, root: Root, role: UpdateRole): Promise<boolean> {
+    const usable = await keyring.usable(transaction, role)
+    return suffices(
+      root,
+      role,
+      usable.map(({ data }) => data.keyid),
+    )
   }
 
   async function published(transaction: Transaction, desired: DesiredTargets): Promise<void> {
@@ -164,7 +170,7 @@ export function createRepository(options: {
     role: Role,
     { root, signed }: { root: Root; signed: SignedBy[Role] },
   ): Promise<Stored<Role>> {
-    const held = await keyring.held(transaction, role)
+    const held = await keyring.usable(transaction, role)
     const named = held.filter(({ data }) => root.roles[role].keyids.includes(data.keyid))
     const next: Signed<Role> = { signed, signatures: signWith(keyring.open(named), signed) }
     if (!meetsThreshold(root, role, next)) throw keyElsewhere(role)

@@ -273,3 +273,21 @@ test('a root that is about to expire elsewhere is said, and signed there it is g
   await world.publishRoot(await nextRoot(keys, () => {}))
   await client.read(keysTarget)
 })
+
+test('with the root elsewhere, a lost server secret is mended by new keys of every role', async () => {
+  const keys = await handOverRoot()
+  world.loseSecret()
+  later(6 * day)
+  await world.pass()
+  await expect(client.read(keysTarget)).rejects.toThrow(/expired/i)
+  const { keyid } = await world.rotate('assignment')
+  for (const role of ['timestamp', 'snapshot', 'targets'] as const) {
+    const rotated = await world.rotate(role)
+    const fresh = { ...makeKey(), keyid: rotated.keyid, publicHex: rotated.publicKey }
+    await world.publishRoot(await nextRoot(keys, (root) => name(root, role, [fresh], { replace: true })))
+  }
+  expect(Object.keys(JSON.parse(await client.read(keysTarget)).keys)).toEqual([keyid])
+  await world.release(newReleaseId(), [textFile('baseos/x/1.0.0/manifest.json')])
+  await client.read('baseos/x/1.0.0/manifest.json')
+  expect((await world.state()).problems).toEqual([])
+})

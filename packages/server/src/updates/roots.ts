@@ -76,7 +76,7 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
     { old, signed, signatures }: { old: Root; signed: Root; signatures: SignedMetadata['signatures'] },
   ): Promise<Signed<'root'>> {
     const keys = { ...keysOf(old, 'root'), ...keysOf(signed, 'root') }
-    const held = (await keyring.held(transaction, 'root')).filter(({ data }) => Object.hasOwn(keys, data.keyid))
+    const held = (await keyring.usable(transaction, 'root')).filter(({ data }) => Object.hasOwn(keys, data.keyid))
     const own = signWith(keyring.open(held), signed)
     return { signed, signatures: soundSignatures(signed, [...signatures, ...own], keys) }
   }
@@ -92,7 +92,8 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
         `The keys of ${role} are elsewhere. Make one there with \`freehold updates key create\`, and name it with \`freehold updates root sign\`.`,
       )
     }
-    const { data: fresh } = held.find((row) => !isNamed(row)) ?? (await keyring.make(transaction, role))
+    const { data: fresh } =
+      held.find((row) => !isNamed(row) && keyring.isReadable(row)) ?? (await keyring.make(transaction, role))
     const signed = rootWith(old, { role, gone: held.filter(isNamed), fresh, nowMs: now() })
     const next = await withOwnSignatures(transaction, { old, signed, signatures: [] })
     const isPublished = meetsThreshold(old, 'root', next) && meetsThreshold(signed, 'root', next)
@@ -107,6 +108,9 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
   }
 
   async function rotateAssignment(transaction: Transaction): Promise<Rotated> {
+    for (const row of await keyring.held(transaction, 'assignment')) {
+      if (!keyring.isReadable(row)) await transaction.delete(updateKeyKind, row.id)
+    }
     const held = await keyring.held(transaction, 'assignment')
     if (held.length >= assignmentKeysAtMost) {
       throw refused(

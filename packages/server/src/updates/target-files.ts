@@ -35,7 +35,7 @@ export interface DesiredTargets {
 const path = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._+-]+(?:\/[A-Za-z0-9._+-]+)*$/
 
 /** Text of the target that says which keys sign assignments. */
-export function assignmentKeysText(keys: readonly UpdateKey[]): string {
+function assignmentKeysText(keys: readonly UpdateKey[]): string {
   const named = keys.map(({ data: { keyid, publicKey } }) => [keyid, publicKeyOf(publicKey)] as const)
   return canonicalSignedJson({ threshold: 1, keys: Object.fromEntries(named) })
 }

@@ -16,7 +16,7 @@ import { createUpdatesNoun, type ReleaseFile, type UpdatesNoun } from './index.t
 
 /** For tests: a repository with a store and a port of its own, and independent clients (tuf-js) that read it. */
 
-export const actor = { type: 'system', id: 'test', name: 'test' } as const
+const actor = { type: 'system', id: 'test', name: 'test' } as const
 export const day = 86_400_000
 const caller = { identity: null, actor }
 
@@ -29,7 +29,7 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
   const openStore =
     options.openStore ?? (() => openSqliteStore({ directory: join(directory, 'store'), kinds: Object.values(kinds) }))
   const blobs = await createFileBlobs({ directory: join(directory, 'blobs') })
-  const sealer = createSealer(new Secret(Buffer.alloc(32, 7)))
+  let sealer = createSealer(new Secret(Buffer.alloc(32, 7)))
   const published: string[] = []
   let store = await openStore()
   let noun = makeNoun()
@@ -85,6 +85,11 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
       noun = makeNoun()
       noun.start()
       await noun.stop()
+      noun = makeNoun()
+    },
+    /** The server has another secret from now on. */
+    loseSecret(): void {
+      sealer = createSealer(new Secret(Buffer.alloc(32, 8)))
       noun = makeNoun()
     },
     /** Lets somebody else have the store meanwhile. */
