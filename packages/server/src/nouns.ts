@@ -157,6 +157,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     authenticate: identity.authenticate,
     onPublished: async () => {},
   })
+  await updates.prepare()
 
   const handlers: AllHandlers = {
     ...identity.handlers,

@@ -23,6 +23,7 @@ const noun = createUpdatesNoun({
   },
   onPublished: async () => {},
 })
+await noun.prepare()
 noun.start()
 const roles = ['timestamp', 'snapshot', 'targets', 'root', 'assignment'] as const
 for (let step = 0; ; step++) {

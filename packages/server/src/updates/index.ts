@@ -28,8 +28,10 @@ import type { AllHandlers } from '../http/handler.ts'
 import type { RawMount } from '../http/mounts.ts'
 import type { Sealer } from '../secrets/index.ts'
 import { createAssignmentSigner } from './assignments.ts'
+import { newestOf } from './current.ts'
 import { createDrafts } from './drafts.ts'
 import { createKeyring } from './keys.ts'
+import { lifeMs } from './metadata.ts'
 import { createRepository, nextDueMs, type OnPublished } from './repository.ts'
 import { createRoots } from './roots.ts'
 import { createServe } from './serve.ts'
@@ -51,6 +53,11 @@ export interface UpdatesNoun {
   /** Takes the files of a release out of the signed targets; nobody gets them from now on. */
   withdraw(transaction: Transaction, releaseId: string): Promise<void>
   signAssignment(assignment: Assignment): Promise<SignedAssignment>
+  /**
+   * Makes keys and metadata at the first use. Later, unless the last process ended just now, signs anew: the store may
+   * have been restored from a backup, and devices have seen newer versions than it knows of.
+   */
+  prepare(): Promise<void>
   /** Begins to keep the metadata signed. */
   start(): void
   stop(): Promise<void>
@@ -58,6 +65,8 @@ export interface UpdatesNoun {
 
 const actor: Actor = { type: 'system', id: 'updates', name: 'signed update channel' }
 const periodMs = 60 * 60_000
+/** A process that starts so soon after the last signature works on the store that signature is in. */
+const restartMs = 10 * 60_000
 
 export function createUpdatesNoun(options: {
   store: Store
@@ -78,15 +87,11 @@ export function createUpdatesNoun(options: {
   const repository = createRepository({ keyring, now, onPublished })
   const roots = createRoots({ keyring, repository, now })
   const drafts = createDrafts({ keyring, repository, now })
-  const settle = (isAfresh = false) =>
-    store.transaction(actor, (transaction) => repository.settle(transaction, { isAfresh }))
+  const settle = () => store.transaction(actor, (transaction) => repository.settle(transaction))
   const assignments = createAssignmentSigner({ store, keyring, now, ensure: () => settle() })
-  let isFirstPass = true
   const driver = createDriver({
     async run() {
-      // The store may have been restored from a backup, and devices have seen newer versions than it knows of.
-      const inForce = await settle(isFirstPass)
-      isFirstPass = false
+      const inForce = await settle()
       await warnOfLostKeys()
       return { againInMs: Math.max(1000, nextDueMs(inForce) - now()) }
     },
@@ -163,6 +168,12 @@ export function createUpdatesNoun(options: {
       await repository.settle(transaction)
     },
     signAssignment: (assignment) => assignments.sign(assignment),
+    async prepare() {
+      const timestamp = await newestOf(store, 'timestamp')
+      const signedAtMs = timestamp === undefined ? 0 : Date.parse(timestamp.signed.expires) - lifeMs.timestamp
+      const isAfresh = timestamp !== undefined && Math.abs(now() - signedAtMs) > restartMs
+      await store.transaction(actor, (transaction) => repository.settle(transaction, { isAfresh }))
+    },
     start: () => driver.start(),
     stop: () => driver.stop(),
   }

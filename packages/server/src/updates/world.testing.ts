@@ -80,9 +80,10 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
     intercept(next: Middleman): void {
       proxy = next
     },
-    /** What the loop does once, by a process that has just started. */
+    /** What a process does that has just started. */
     async pass(): Promise<void> {
       noun = makeNoun()
+      await noun.prepare()
       noun.start()
       await noun.stop()
       noun = makeNoun()
