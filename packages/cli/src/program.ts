@@ -11,6 +11,7 @@ import { addServiceCommands } from './commands/services.ts'
 import { addSettings } from './commands/settings.ts'
 import { addSignIn } from './commands/sign-in.ts'
 import { addStatus } from './commands/status.ts'
+import { addUpdates } from './commands/updates.ts'
 import { type ExitCode, exitCodeMeanings, exitCodes, type Failure, failureOf } from './exit-codes.ts'
 import type { Io } from './io.ts'
 import { addNouns } from './nouns/commands.ts'
@@ -38,6 +39,7 @@ export function createProgram(environment: Environment): Command {
   addServiceCommands(program, environment)
   addDeviceCommands(program, environment)
   addSettings(program, environment)
+  addUpdates(program, environment)
   addScrub(program, environment)
   addImageContentCommands(program, environment)
   addRegistryCommands(program, environment)

@@ -4,6 +4,7 @@
  */
 export * from './access.ts'
 export * from './agents.ts'
+export * from './canonical-json.ts'
 export * from './clusters.ts'
 export * from './device-resources.ts'
 export * from './devices.ts'

@@ -98,8 +98,9 @@ export const updateKeyKind = defineKind({
     publicKey: z.string().describe('Hexadecimal ed25519 public key'),
     sealed: z.string(),
   }),
-  status: z.object({}),
-  initialStatus: {},
+  /** Of an assignment key: since when signed targets name it. */
+  status: z.object({ publishedAt: z.iso.datetime().nullable() }),
+  initialStatus: { publishedAt: null },
   indexes: { role: ({ data }) => data.role },
   unique: { keyid: ({ data }) => `${data.role}/${data.keyid}` },
   redact: ['sealed'],
@@ -116,10 +117,17 @@ export const updateTargetKind = defineKind({
     text: z.string().nullable(),
     releaseId: idSchema.nullable(),
   }),
-  status: z.object({}),
-  initialStatus: {},
-  indexes: { releaseId: ({ data }) => data.releaseId ?? undefined },
-  unique: { path: ({ data }) => data.path },
+  /** `waiting`: the signed targets do not name it yet. `withdrawn`: they still do, and the next shall not. */
+  status: z.object({ state: z.enum(['waiting', 'signed', 'withdrawn']) }),
+  initialStatus: { state: 'waiting' },
+  indexes: {
+    releaseId: ({ data }) => data.releaseId ?? undefined,
+    /** Only those that signed targets do not tell rightly. */
+    pending: ({ status }) => (status.state === 'signed' ? undefined : status.state),
+    /** The blob its bytes are in; garbage collection must leave it alone. */
+    blob: ({ data }) => (data.text === null ? `sha256:${data.sha256}` : undefined),
+  },
+  unique: { path: ({ data, status }) => (status.state === 'withdrawn' ? undefined : data.path) },
   redact: ['text'],
 })
 
@@ -147,6 +155,13 @@ export const updateRoutes = {
       access: 'releases:read',
       output: updatesStateSchema,
     }),
+    root: defineRoute({
+      method: 'GET',
+      path: '/api/v1/updates/root',
+      summary: 'The root metadata in force',
+      access: 'releases:read',
+      output: signedMetadataSchema,
+    }),
     publishRoot: defineRoute({
       method: 'POST',
       path: '/api/v1/updates/root',
@@ -170,6 +185,7 @@ export const updateRoutes = {
       summary: 'Publish targets metadata that was signed elsewhere',
       access: 'updates:write',
       body: signedMetadataSchema,
+      bodyLimitBytes: 16 * 1024 * 1024,
       output: updatesStateSchema,
       errors: ['conflict'],
     }),

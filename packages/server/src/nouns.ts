@@ -45,6 +45,7 @@ import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
 import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
+import { createUpdatesNoun } from './updates/index.ts'
 
 /** Replaced, noun by noun, by what is built. */
 type InProgress = Pick<AllHandlers, 'releaseRollouts' | 'updates'>
@@ -182,7 +183,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
 
   return {
     handlers,
-    raw: [registry.mount, typedRequests],
+    raw: [registry.mount, typedRequests, updates.mount],
     frequent: devices.endpoints,
     upgrades: [links],
     registryStorage: registry.storage,
@@ -191,6 +192,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       reconcilers.start()
       releases.start()
       devices.start()
+      updates.start()
     },
     async stop() {
       hub.close()

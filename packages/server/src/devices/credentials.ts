@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
-import { deviceCredentialKind } from '@freehold/contracts'
-import type { Transaction } from '@freehold/store'
+import { deviceCredentialKind, deviceKind } from '@freehold/contracts'
+import type { Reads, Transaction } from '@freehold/store'
 import { nodeTokenLifeMs } from './kind.ts'
 
 /** SHA-256 is enough for 256 random bits, and cheap enough for every heartbeat. */
@@ -49,6 +49,15 @@ export async function useToken(
   }
   await transaction.update(deviceCredentialKind, credentialId, { data: { ...used.data, used: true } })
   return true
+}
+
+/** Whether this is the node token of a device that is let in. */
+export async function isNodeToken(reads: Reads, { token, now }: { token: string; now: number }): Promise<boolean> {
+  const credential = await reads.find(deviceCredentialKind, 'token', hashOf(token))
+  if (credential === undefined) return false
+  const { deviceId, expiresAt } = credential.data
+  if (expiresAt !== null && Date.parse(expiresAt) <= now) return false
+  return (await reads.get(deviceKind, deviceId))?.data.access === 'allowed'
 }
 
 /** Replaces what a device or a claimant is recognised by. */

@@ -20,6 +20,7 @@ import type { FrequentMount } from '../http/mounts.ts'
 import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
 import { createDesiredKeeper } from './desired.ts'
+import { isNodeToken } from './credentials.ts'
 import { createEndpoints } from './endpoints.ts'
 import { createHeartbeats, type OnProgress } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
@@ -42,6 +43,8 @@ export interface DevicesNoun {
   reportOf(deviceId: string): Promise<DeviceStatus | null>
   /** What those devices shall be is computed anew with their next heartbeat; it costs memory now. */
   reconsider(affected: Affected): void
+  /** Whether this is the node token of a device that is let in. */
+  isNodeToken(token: string): Promise<boolean>
   /** Begins to write and to watch. */
   start(): void
   /** Ends that, and writes what was heard. */
@@ -121,6 +124,7 @@ export function createDevicesNoun(options: {
     }),
     reportOf: (deviceId) => lastReportOf(store, presence, deviceId),
     reconsider: (affected) => desired.reconsider(affected, presence),
+    isNodeToken: (token) => isNodeToken(store, { token, now: now() }),
     start() {
       unsubscribe = store.onChange(follower.wake)
       follower.wake()

@@ -1,9 +1,9 @@
 import type { BlobStore } from '@freehold/blobs'
 import { blobLinkKind, type Condemned, condemnedKind, type GarbagePreview, manifestKind } from '@freehold/contracts'
 import { pagesOf, type Store } from '@freehold/store'
-import { isHeld } from '../images/index.ts'
 import { findCondemned, type Target } from './condemned.ts'
 import { grouped, isRipe, withoutNeeded } from './garbage-rules.ts'
+import { isNeeded } from './needed.ts'
 
 type Item = GarbagePreview['items'][number]
 
@@ -45,7 +45,7 @@ export function createGarbagePreview(options: {
         for (const { data } of marks) if (unneeded.has(data.digest)) view.add(data, Date.parse(data.condemnedAt))
       }
       for (const { data } of page) {
-        if (data.repository !== null || (await isHeld(store, data.digest))) continue
+        if (data.repository !== null || (await isNeeded(store, data.digest))) continue
         view.add(data, Date.parse(data.condemnedAt))
       }
     }
@@ -73,7 +73,7 @@ export function createGarbagePreview(options: {
   async function lookAtBytes(view: View, goesOn: () => boolean): Promise<boolean> {
     for await (const { digest, sizeBytes, modifiedAtMs } of blobs.list()) {
       if (!goesOn()) return false
-      if (!isRipe(modifiedAtMs, view) || (await isHeld(store, digest))) continue
+      if (!isRipe(modifiedAtMs, view) || (await isNeeded(store, digest))) continue
       await addUnmarked(view, { repository: null, digest, size: sizeBytes })
     }
     return true

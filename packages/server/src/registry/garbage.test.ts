@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { blobLinkKind, condemnedKind, manifestKind } from '@freehold/contracts'
+import { Readable } from 'node:stream'
+import { blobLinkKind, condemnedKind, manifestKind, updateTargetKind } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createDigestGuard } from './digest-guard.ts'
@@ -56,6 +57,30 @@ function afterManifestsRead(store: Store, work: () => Promise<void>): Store {
 }
 
 describe('garbage collection', () => {
+  it('leaves a file of a release for devices alone, until no release names it', async () => {
+    const registry = await start()
+    const bytes = Buffer.from('licences')
+    const digest = sha256(bytes)
+    await registry.blobs.put(digest, Readable.from([bytes]))
+    const actor = { type: 'system', id: 'test', name: 'test' } as const
+    const data = {
+      path: 'baseos/x/1.0.0/license-bundle.tar.gz',
+      sha256: digest.slice('sha256:'.length),
+      sizeBytes: bytes.length,
+      text: null,
+      releaseId: null,
+    }
+    const target = await registry.store.transaction(actor, (transaction) =>
+      transaction.create(updateTargetKind, { data, status: { state: 'signed' } }),
+    )
+    wait(registry)
+    await collectAll(registry, graceMs)
+    expect(await registry.blobs.stat(digest)).toEqual({ sizeBytes: bytes.length })
+    await registry.store.transaction(actor, (transaction) => transaction.delete(updateTargetKind, target.id))
+    await collectAll(registry, graceMs)
+    expect(await registry.blobs.stat(digest)).toBeUndefined()
+  })
+
   it('frees what a deleted manifest alone needed, a grace time after each step, and nothing else', async () => {
     const registry = await start()
     const gone = await pushImage(registry, 'gc/story', 'gone', 'a layer of its own')

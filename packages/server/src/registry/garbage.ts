@@ -1,10 +1,11 @@
 import type { BlobEntry, BlobStore } from '@freehold/blobs'
 import { type BlobLink, blobLinkKind, type Condemned, condemnedKind, manifestKind } from '@freehold/contracts'
 import { type Actor, pagesOf, type Store, type Transaction } from '@freehold/store'
-import { countOut, isHeld, showUsage } from '../images/index.ts'
+import { countOut, showUsage } from '../images/index.ts'
 import { findCondemned } from './condemned.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { batchesOf, grouped, isRipe, withoutNeeded } from './garbage-rules.ts'
+import { isNeeded } from './needed.ts'
 import { findLink } from './repository.ts'
 
 export interface Collected {
@@ -170,7 +171,7 @@ export function createGarbageCollector(options: {
       const goes = await store.transaction(actor, async (transaction) => {
         if ((await transaction.get(condemnedKind, mark.id)) === undefined) return false
         await transaction.delete(condemnedKind, mark.id)
-        return !(await isHeld(transaction, digest))
+        return !(await isNeeded(transaction, digest))
       })
       if (!goes) return
       const found = await blobs.stat(digest)
@@ -236,9 +237,9 @@ export function createGarbageCollector(options: {
     await attempt(pass, {}, async () => {
       const marked: Omit<Condemned['data'], 'condemnedAt'>[] = []
       for (const { digest, sizeBytes } of entries) {
-        if (!(await isHeld(store, digest))) marked.push({ repository: null, digest, size: sizeBytes })
+        if (!(await isNeeded(store, digest))) marked.push({ repository: null, digest, size: sizeBytes })
       }
-      await condemn(pass, marked, async (transaction, { digest }) => !(await isHeld(transaction, digest)))
+      await condemn(pass, marked, async (transaction, { digest }) => !(await isNeeded(transaction, digest)))
     })
   }
 

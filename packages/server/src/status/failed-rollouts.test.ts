@@ -30,7 +30,7 @@ afterEach(async () => {
 
 it('names a service that serves on after its newest rollout failed, until a rollout succeeds', async () => {
   const service = await makeService(world, { clusterId: cluster.cluster.id })
-  const problems = async () => (await listProblems(world.store)).filter(({ kind }) => kind === 'service')
+  const problems = async () => (await listProblems(world.store, Date.now())).filter(({ kind }) => kind === 'service')
   const runs = (revision: number) =>
     until(
       () => serviceNow(world, service.id),

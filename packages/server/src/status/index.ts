@@ -26,7 +26,7 @@ export function createStatusNoun(options: {
             store.count(serviceKind),
             store.count(imageKind),
             store.count(rolloutKind, { where: { active: 'yes' } }),
-            listProblems(store),
+            listProblems(store, Date.now()),
             store.version(),
           ])
           return {

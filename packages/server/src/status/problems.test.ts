@@ -30,7 +30,7 @@ async function addNode(name: string, status: Partial<Node['status']>): Promise<v
 test('nodes that are well are no problem', async () => {
   await addNode('well', { state: 'online', clockSkewMs: 20 })
   await addNode('new', {})
-  expect(await listProblems(store)).toEqual([])
+  expect(await listProblems(store, Date.now())).toEqual([])
 })
 
 test('a linked node with a wrong clock is named after those that are offline', async () => {
@@ -38,7 +38,7 @@ test('a linked node with a wrong clock is named after those that are offline', a
   await addNode('late', { state: 'online', clockSkewMs: -60_000 })
   await addNode('gone', { state: 'offline', clockSkewMs: 3_600_000, message: 'Its agent is not connected.' })
   await addNode('revoked', { state: 'revoked', clockSkewMs: 3_600_000 })
-  const problems = await listProblems(store)
+  const problems = await listProblems(store, Date.now())
   expect(problems.map(({ severity, name, message }) => [severity, name, message])).toEqual([
     ['error', 'gone', 'Its agent is not connected.'],
     ['warning', 'early', expect.stringContaining('3600 s ahead')],

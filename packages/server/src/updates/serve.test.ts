@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { goodToken, newReleaseId, startWorld, textFile, type World } from './world.testing.ts'
+
+let world: World
+const bundle = Buffer.from(Array.from({ length: 300_000 }, (_value, index) => index % 251))
+const bundleHash = createHash('sha256').update(bundle).digest('hex')
+const folder = 'baseos/generic-amd64/1.0.0'
+const manifest = textFile(`${folder}/manifest.json`)
+
+beforeAll(async () => {
+  world = await startWorld()
+  await world.pass()
+  const blobDigest = `sha256:${bundleHash}`
+  await world.blobs.put(blobDigest, Readable.from([bundle]))
+  await world.release(newReleaseId(), [
+    manifest,
+    textFile(`${folder}/checksums.txt`, 'sums\n'),
+    { path: `${folder}/license-bundle.tar.gz`, blobDigest, sha256: bundleHash, sizeBytes: bundle.length },
+    textFile('releases/shop/1.0.0/manifest.json'),
+  ])
+})
+afterAll(() => world.close())
+
+const get = (path: string, options: { method?: string; headers?: Record<string, string> } = {}) =>
+  fetch(`${world.url}/updates/${path}`, options)
+
+test.each([
+  ['manifest.json', 'application/json; charset=utf-8'],
+  ['checksums.txt', 'text/plain; charset=utf-8'],
+  ['license-bundle.tar.gz', 'application/gzip'],
+])('%s is served with its type', async (name, type) => {
+  const answer = await get(`${folder}/${name}`)
+  expect(answer.status).toBe(200)
+  expect(answer.headers.get('content-type')).toBe(type)
+  expect(answer.headers.get('cache-control')).toBe('no-cache')
+  await answer.arrayBuffer()
+})
+
+test('a target is found by its hash too, and may be kept for ever there', async () => {
+  const answer = await get(`${folder}/${manifest.sha256}.manifest.json`)
+  expect(await answer.text()).toBe(manifest.text)
+  expect(answer.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
+  expect((await get(`${folder}/${'0'.repeat(64)}.manifest.json`)).status).toBe(404)
+  expect((await get(`${manifest.sha256}.${folder}/manifest.json`)).status).toBe(404)
+})
+
+test('metadata with a version may be kept for ever, the timestamp is asked for each time', async () => {
+  const root = await get('metadata/1.root.json')
+  expect(root.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
+  const timestamp = await get('metadata/timestamp.json')
+  expect(timestamp.headers.get('cache-control')).toBe('no-cache')
+  const etag = timestamp.headers.get('etag') ?? ''
+  const again = await get('metadata/timestamp.json', { headers: { 'if-none-match': etag } })
+  expect([again.status, await again.text()]).toEqual([304, ''])
+})
+
+test('HEAD says what GET would give', async () => {
+  const head = await get(`${folder}/license-bundle.tar.gz`, { method: 'HEAD' })
+  expect(head.headers.get('content-length')).toBe(String(bundle.length))
+  expect(head.headers.get('etag')).toBe(`"${bundleHash}"`)
+  expect(head.headers.get('accept-ranges')).toBe('bytes')
+  expect(await head.text()).toBe('')
+})
+
+test.each([
+  ['bytes=0-9', 0, 10],
+  ['bytes=100000-', 100_000, bundle.length],
+  ['bytes=-5', bundle.length - 5, bundle.length],
+])('a range %s of a large file is given alone', async (range, start, end) => {
+  const answer = await get(`${folder}/license-bundle.tar.gz`, { headers: { range } })
+  expect(answer.status).toBe(206)
+  expect(answer.headers.get('content-range')).toBe(`bytes ${start}-${end - 1}/${bundle.length}`)
+  expect(Buffer.from(await answer.arrayBuffer()).equals(bundle.subarray(start, end))).toBe(true)
+})
+
+test('a range beyond the file is refused, one of another content ignored', async () => {
+  const beyond = await get(`${folder}/license-bundle.tar.gz`, { headers: { range: 'bytes=300000-' } })
+  expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, 'bytes */300000'])
+  const changed = await get(`${folder}/manifest.json`, { headers: { range: 'bytes=0-1', 'if-range': '"other"' } })
+  expect([changed.status, await changed.text()]).toEqual([200, manifest.text])
+  const part = await get(`${folder}/manifest.json`, { headers: { range: 'bytes=2-5' } })
+  expect([part.status, await part.text()]).toEqual([206, manifest.text?.slice(2, 6)])
+})
+
+test.each([
+  '',
+  'metadata/',
+  'metadata/2.root.json',
+  'metadata/01.root.json',
+  'metadata/root.json',
+  'metadata/1.timestamp.json',
+  'nothing',
+  '..%2f..%2fetc%2fpasswd',
+  `${folder}/`,
+])('nothing is at %j, and the answer says where to look', async (path) => {
+  const answer = await get(path)
+  expect(answer.status).toBe(404)
+  expect(await answer.text()).toMatch(/timestamp\.json/)
+  expect(answer.headers.get('cache-control')).toBe('no-store')
+})
+
+test('a broken address and another method are refused', async () => {
+  expect((await get('%zz')).status).toBe(400)
+  const post = await get('metadata/timestamp.json', { method: 'POST' })
+  expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+})
+
+test('releases are for devices and readers only', async () => {
+  const path = 'releases/shop/1.0.0/manifest.json'
+  expect((await get(path)).status).toBe(401)
+  const wrong = `Bearer fhn_${'b'.repeat(43)}`
+  expect((await get(path, { headers: { authorization: wrong } })).status).toBe(401)
+  expect((await get('releases/none', { headers: { authorization: wrong } })).status).toBe(401)
+  const answer = await get(path, { headers: { authorization: `Bearer ${goodToken}` } })
+  expect(answer.status).toBe(200)
+  expect(answer.headers.get('cache-control')).toBe('private, no-cache')
+  expect(answer.headers.get('vary')).toBe('authorization, cookie')
+  const { sha256 } = textFile(path)
+  const byHash = `releases/shop/1.0.0/${sha256}.manifest.json`
+  expect((await get(byHash)).status).toBe(401)
+  expect((await get(byHash.replace('releases', 'release%73'))).status).toBe(401)
+})

@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { BlobStore } from '@freehold/blobs'
+import { FreeholdError, type UpdateTarget, updateMetadataKind, updateTargetKind } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
+import { mapError } from '../http/errors.ts'
+import type { RawMount } from '../http/mounts.ts'
+import { sendError } from '../http/response.ts'
+import { parseRange } from '../registry/index.ts'
+
+/** A file as it goes out. */
+interface File {
+  etag: string
+  contentType: string
+  sizeBytes: number
+  /** `forever`: another content has another address. */
+  isGood: 'forever' | 'until-asked'
+  isPublic: boolean
+  /** A text, or the digest of a blob. */
+  body: { text: string } | { digest: string }
+}
+
+export interface ServeOptions {
+  store: Store
+  blobs: Pick<BlobStore, 'send'>
+  /** Throws what is to be answered to who may not read releases. */
+  admit: (request: IncomingMessage) => Promise<void>
+}
+
+const prefix = '/updates'
+const contentTypes: Record<string, string> = {
+  json: 'application/json; charset=utf-8',
+  txt: 'text/plain; charset=utf-8',
+  gz: 'application/gzip',
+}
+
+/**
+ * What devices fetch: metadata below `metadata/`, targets by their path and by `<sha256>.<name>` in the same folder (TUF
+ * 1.0.34 §6.2). Public but for `releases/`, whose manifests tell environments.
+ */
+export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD')
+      throw new FreeholdError('method-not-allowed', 'What is signed here is read by GET and HEAD.')
+    }
+    const path = pathOf(request)
+    const isPublic = !path.startsWith('releases/')
+    if (!isPublic) await admit(request)
+    const name = path.startsWith('metadata/') ? path.slice('metadata/'.length) : undefined
+    const file = name === undefined ? await targetFile(path, isPublic) : await metadataFile(name)
+    if (file === undefined) throw notFound(path)
+    await send(file, request, response)
+  }
+
+  async function metadataFile(name: string): Promise<File | undefined> {
+    const match = /^([1-9]\d{0,15})\.(root|targets|snapshot)\.json$/.exec(name)
+    if (match === null && name !== 'timestamp.json') return undefined
+    const row =
+      match === null
+        ? (await store.list(updateMetadataKind, { where: { role: 'timestamp' }, order: 'changed', limit: 1 })).items[0]
+        : await store.find(updateMetadataKind, 'version', `${match[2]}/${match[1]}`)
+    if (row === undefined) return undefined
+    const { text } = row.data
+    return {
+      etag: createHash('sha256').update(text).digest('hex'),
+      contentType: 'application/json; charset=utf-8',
+      sizeBytes: Buffer.byteLength(text),
+      isGood: match === null ? 'until-asked' : 'forever',
+      isPublic: true,
+      body: { text },
+    }
+  }
+
+  async function targetFile(path: string, isPublic: boolean): Promise<File | undefined> {
+    const exact = await signedTarget(path)
+    if (exact !== undefined) return fileOf(exact, { isGood: 'until-asked', isPublic })
+    const match = /^(.*\/)?([0-9a-f]{64})\.([^/]+)$/.exec(path)
+    const byHash = match === null ? undefined : await signedTarget(`${match[1] ?? ''}${match[3]}`)
+    if (byHash === undefined || byHash.data.sha256 !== match?.[2]) return undefined
+    return fileOf(byHash, { isGood: 'forever', isPublic })
+  }
+
+  /** Nobody gets what is not signed yet, or was withdrawn. */
+  async function signedTarget(path: string): Promise<UpdateTarget | undefined> {
+    const target = await store.find(updateTargetKind, 'path', path)
+    return target?.status.state === 'signed' ? target : undefined
+  }
+
+  async function send(file: File, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const etag = `"${file.etag}"`
+    const reach = file.isPublic ? 'public' : 'private'
+    response.setHeader(
+      'cache-control',
+      file.isGood === 'forever'
+        ? `${reach}, max-age=31536000, immutable`
+        : `${file.isPublic ? '' : 'private, '}no-cache`,
+    )
+    if (!file.isPublic) response.setHeader('vary', 'authorization, cookie')
+    response.setHeader('etag', etag)
+    response.setHeader('accept-ranges', 'bytes')
+    if (matches(request.headers['if-none-match'], etag)) {
+      response.writeHead(304).end()
+      return
+    }
+    const wanted = wantedRange(request, { etag, sizeBytes: file.sizeBytes })
+    if (wanted === 'unsatisfiable') {
+      response.writeHead(416, { 'content-range': `bytes */${file.sizeBytes}`, 'content-length': 0 }).end()
+      return
+    }
+    const { start, end } = wanted === 'whole' ? { start: 0, end: file.sizeBytes - 1 } : wanted
+    response.writeHead(wanted === 'whole' ? 200 : 206, {
+      'content-type': file.contentType,
+      'content-length': end - start + 1,
+      ...(wanted === 'whole' ? {} : { 'content-range': `bytes ${start}-${end}/${file.sizeBytes}` }),
+    })
+    if (request.method === 'HEAD') response.end()
+    else if ('text' in file.body) response.end(Buffer.from(file.body.text).subarray(start, end + 1))
+    else {
+      await blobs.send(file.body.digest, response, { start, end })
+      response.end()
+    }
+  }
+
+  return {
+    prefix,
+    async handle(request, response, { requestId }) {
+      try {
+        await answer(request, response)
+      } catch (error) {
+        if (!(error instanceof FreeholdError)) throw error
+        response.removeHeader('cache-control')
+        sendError(response, mapError(error, requestId))
+      }
+    },
+  }
+}
+
+function fileOf({ data }: UpdateTarget, { isGood, isPublic }: Pick<File, 'isGood' | 'isPublic'>): File {
+  const { path, sha256, sizeBytes, text } = data
+  return {
+    etag: sha256,
+    contentType: contentTypes[path.split('.').at(-1) ?? ''] ?? 'application/octet-stream',
+    sizeBytes,
+    isGood,
+    isPublic,
+    body: text === null ? { digest: `sha256:${sha256}` } : { text },
+  }
+}
+
+/** The path below the mount; rows are found by it, nothing else is built of it. */
+function pathOf(request: IncomingMessage): string {
+  const path = (request.url ?? '').split('?')[0]?.slice(prefix.length + 1) ?? ''
+  try {
+    return decodeURIComponent(path)
+  } catch (cause) {
+    throw new FreeholdError('invalid-input', 'The address is not valid percent-encoding.', { cause })
+  }
+}
+
+function matches(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false
+  return header.split(',').some((each) => each.trim() === '*' || each.trim().replace(/^W\//, '') === etag)
+}
+
+/** A range of another content than the client has is no range (RFC 9110 §13.1.5). */
+function wantedRange(request: IncomingMessage, { etag, sizeBytes }: { etag: string; sizeBytes: number }) {
+  const ifRange = request.headers['if-range']
+  if (request.method === 'HEAD' || (ifRange !== undefined && ifRange !== etag)) return 'whole'
+  return parseRange(request.headers.range, sizeBytes)
+}
+
+function notFound(path: string): FreeholdError {
+  const about = path.slice(0, 200)
+  return new FreeholdError(
+    'not-found',
+    path.startsWith('metadata/')
+      ? `There is no ${about}. Begin at /updates/metadata/timestamp.json, and ask for roots one by one from 1.root.json on.`
+      : `No signed target is at ${about}. The targets metadata (by /updates/metadata/timestamp.json) name all there are; what is not signed yet, or was withdrawn, is not given out.`,
+  )
+}
