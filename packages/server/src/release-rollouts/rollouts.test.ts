@@ -1,8 +1,9 @@
-import { releaseRolloutKind, channelKind, type ReleaseRollout } from '@freehold/contracts'
+import { channelKind, deviceKind, type ReleaseRollout, releaseKind, releaseRolloutKind } from '@freehold/contracts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { membersHash } from './plan.ts'
 import { type Bed, createBed } from './rollouts.testing.ts'
 
+const ada = { type: 'user', id: 'ada', name: 'ada' } as const
 let bed: Bed
 let old: string
 let next: string
@@ -43,7 +44,10 @@ describe('a rollout', () => {
     expect((await bed.read(begun.id)).status.state).toBe('running')
     reportAll(devices.slice(8, 9), 'succeeded')
     await bed.run()
-    expect((await bed.read(begun.id)).status).toMatchObject({ state: 'succeeded', counts: { succeeded: 9, waiting: 1 } })
+    expect((await bed.read(begun.id)).status).toMatchObject({
+      state: 'succeeded',
+      counts: { succeeded: 9, waiting: 1 },
+    })
     expect(await channel()).toMatchObject({ releaseId: old, rolloutId: null })
   })
 
@@ -108,7 +112,10 @@ describe('a rollout', () => {
   it('believes no clock that is set forward or back while it watches a phase', async () => {
     await settledFleet(10)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 1, soakMinutes: 10 }, {}] })
-    reportAll((await bed.membersOf('')).map(({ deviceId }) => deviceId), 'succeeded')
+    reportAll(
+      (await bed.membersOf('')).map(({ deviceId }) => deviceId),
+      'succeeded',
+    )
     await bed.run()
     bed.time.nowMs += 365 * 86_400_000
     await bed.run()
@@ -178,7 +185,9 @@ describe('a rollout', () => {
       devices.slice(0, 500).map((deviceId) => ({ deviceId, type: 'app', releaseId: odd, rolloutId: null, attempt: 7 })),
     )
     await bed.assignments.assign(
-      devices.slice(500, 510).map((deviceId) => ({ deviceId, type: 'app', releaseId: null, rolloutId: null, attempt: 2 })),
+      devices
+        .slice(500, 510)
+        .map((deviceId) => ({ deviceId, type: 'app', releaseId: null, rolloutId: null, attempt: 2 })),
     )
     const { id } = await bed.create({ releaseId: next })
     expect(bed.holders(devices, next)).toHaveLength(1500)
@@ -213,8 +222,7 @@ describe('a rollout', () => {
     const { id } = await bed.create({ releaseId: next, phases: [{ successPercent: 100, errorPercent: 0 }] })
     const [gone = '', revoked = '', pinned = '', moved = '', ...others] = devices
     bed.report(pinned, 'failed')
-    await bed.store.transaction({ type: 'user', id: 'ada', name: 'ada' }, async (transaction) => {
-      const { deviceKind } = await import('@freehold/contracts')
+    await bed.store.transaction(ada, async (transaction) => {
       await transaction.delete(deviceKind, gone)
     })
     await bed.changeDevice(revoked, { access: 'revoked' })
@@ -233,8 +241,7 @@ describe('a rollout', () => {
   it('stops when its release is withdrawn', async () => {
     await settledFleet(5)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 1 }, {}] })
-    const { releaseKind } = await import('@freehold/contracts')
-    await bed.store.transaction({ type: 'user', id: 'ada', name: 'ada' }, (transaction) =>
+    await bed.store.transaction(ada, (transaction) =>
       transaction.setStatus(releaseKind, next, { state: 'withdrawn', message: '', target: null }),
     )
     await bed.run()
@@ -264,6 +271,8 @@ describe('a rollout', () => {
     await bed.run()
     expect((await bed.read(id)).status).toMatchObject({ state: 'succeeded', counts: { succeeded: 9, failed: 1 } })
     await bed.restart({ kill: true })
+    bed.report(devices[9] ?? '', 'failed')
+    await bed.run()
     await bed.call('retry', { id })
     reportAll(devices, 'succeeded')
     await bed.run()
@@ -302,7 +311,9 @@ describe('a rollout that cannot be', () => {
 
   it('shows beforehand how many devices its phases would have, and begins nothing', async () => {
     const devices = await bed.devices(33, (index) => (index < 5 ? { group: old } : {}))
-    const body = { data: { channelId: bed.channelId, releaseId: next, phases: [{ groupId: old }, { percent: 10 }, {}] } }
+    const body = {
+      data: { channelId: bed.channelId, releaseId: next, phases: [{ groupId: old }, { percent: 10 }, {}] },
+    }
     expect(await bed.call('preview', { body })).toEqual({ memberCount: 33, phases: [5, 4, 24] })
     expect(bed.holders(devices, next)).toEqual([])
   })
@@ -410,7 +421,7 @@ describe('after a kill', () => {
   it('one that had only been written down, and assigned nothing, is ended and says so', async () => {
     const devices = await bed.devices(3)
     const data = (await bed.create({ releaseId: old })) as ReleaseRollout
-    await bed.store.transaction({ type: 'user', id: 'ada', name: 'ada' }, (transaction) =>
+    await bed.store.transaction(ada, (transaction) =>
       transaction.create(releaseRolloutKind, { data: { ...data.data, releaseId: next } }),
     )
     await bed.restart({ kill: true })

@@ -112,8 +112,20 @@ export async function createBed() {
     get handlers() {
       return process.handlers
     },
-    async release(version: string, state: 'signed' | 'unsigned' | 'withdrawn' = 'signed', type: 'app' | 'host' = 'app') {
-      const data = releaseData.parse({ product: 'shop', version, type, notes: '', deviceTypes: [], services: [], host: null })
+    async release(
+      version: string,
+      state: 'signed' | 'unsigned' | 'withdrawn' = 'signed',
+      type: 'app' | 'host' = 'app',
+    ) {
+      const data = releaseData.parse({
+        product: 'shop',
+        version,
+        type,
+        notes: '',
+        deviceTypes: [],
+        services: [],
+        host: null,
+      })
       const created = await store.transaction(actor, (transaction) =>
         transaction.create(releaseKind, { data, status: { state, message: '', target: null } }),
       )
@@ -145,7 +157,9 @@ export async function createBed() {
       })
     },
     create: (data: Omit<z.input<typeof releaseRolloutInput>, 'channelId'>) =>
-      bed.call('create', { body: { data: releaseRolloutInput.parse({ channelId, ...data }) } }) as Promise<ReleaseRollout>,
+      bed.call('create', {
+        body: { data: releaseRolloutInput.parse({ channelId, ...data }) },
+      }) as Promise<ReleaseRollout>,
     /** Calls a handler as the door does. */
     call: (verb: keyof typeof process.handlers, input: { id?: string; body?: unknown; query?: unknown }) =>
       (process.handlers[verb] as (input: unknown) => Promise<unknown>)({
@@ -176,6 +190,10 @@ export async function createBed() {
           log: null,
         },
       })
+    },
+    /** Someone sets the time of day; nothing goes by. */
+    setBack(durationMs: number): void {
+      time.nowMs -= durationMs
     },
     /** Time goes by, for both clocks. */
     pass(durationMs: number): void {
