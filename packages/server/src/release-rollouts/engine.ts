@@ -75,7 +75,9 @@ export function createEngine(options: EngineOptions) {
     const newest = new Map<string, ReleaseRollout>()
     for (const rollout of await store.all(releaseRolloutKind)) {
       settings.set(rollout.id, settingsOf(rollout))
-      newest.set(rollout.data.channelId, rollout)
+      // Ids follow the time of day, which may have been set back; versions only grow.
+      const { channelId } = rollout.data
+      if (rollout.version > (newest.get(channelId)?.version ?? 0)) newest.set(channelId, rollout)
       if (isOpenRollout(rollout.status)) await resume(rollout)
     }
     for (const rollout of newest.values()) {
@@ -296,7 +298,7 @@ function isOpen({ resource }: Live): boolean {
 }
 
 function isReplacedBy(old: Live, live: Live): boolean {
-  return old.resource.data.channelId === live.resource.data.channelId && old.id < live.id
+  return old.resource.data.channelId === live.resource.data.channelId && old.id !== live.id
 }
 
 export function settingsOf(rollout: ReleaseRollout): RolloutSettings {

@@ -170,7 +170,8 @@ async function checkInput(reads: Reads, data: Input) {
 /** The same release again is a retry, not another rollout; unless the last one left devices with something else. */
 async function checkNew(transaction: Transaction, data: Input): Promise<void> {
   const { channelId, releaseId } = data
-  const newest = (await transaction.all(releaseRolloutKind, { where: { channelId } })).at(-1)
+  const ofChannel = await transaction.all(releaseRolloutKind, { where: { channelId } })
+  const newest = ofChannel.toSorted((one, other) => one.version - other.version).at(-1)
   if (newest?.data.releaseId !== releaseId) return
   if (isOpenRollout(newest.status)) {
     throw new FreeholdError(

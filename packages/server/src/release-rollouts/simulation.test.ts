@@ -7,18 +7,46 @@ import { type Bed, createBed } from './rollouts.testing.ts'
 let bed: Bed
 afterEach(() => bed.close())
 
-const states = ['staged', 'downloading', 'applying', 'soaking', 'succeeded', 'succeeded', 'succeeded', 'succeeded']
+const way = ['staged', 'downloading', 'applying', 'soaking', 'succeeded']
+
+/** Devices that go their way with what they are assigned, and fail now and then. */
+function createDevices(ids: readonly string[], random: Random) {
+  const standing = new Map<string, { order: string; state: string }>()
+  return {
+    ids,
+    report(): void {
+      for (const id of ids) {
+        const assignment = bed.assignments.of(id)
+        if (assignment === undefined || random.below(3) > 0) continue
+        const order = `${assignment.releaseId} ${assignment.attempt}`
+        const known = standing.get(id)
+        const before = known?.order === order ? known.state : undefined
+        const state = before === 'failed' || before === 'rolled-back' ? before : next(before)
+        standing.set(id, { order, state })
+        bed.report(id, state)
+      }
+    },
+  }
+
+  function next(before: string | undefined): string {
+    if (random.below(600) === 0) return random.below(2) === 0 ? 'failed' : 'rolled-back'
+    const at = before === undefined ? -1 : way.indexOf(before)
+    return way[Math.min(way.length - 1, at + 1 + random.below(3))] ?? 'staged'
+  }
+}
+type Devices = ReturnType<typeof createDevices>
 
 /** One seed: a fleet, rollouts over it, and whatever may happen to them, for some hours. */
 async function live(seed: number): Promise<void> {
   bed = await createBed()
   const random = createRandom(seed)
-  const devices = await bed.devices(60, (index) => (index % 4 === 0 ? { group: 'canary' } : {}))
+  const ids = await bed.devices(60, (index) => (index % 4 === 0 ? { group: 'canary' } : {}))
+  const devices = createDevices(ids, random)
   const releases = [await bed.release('1.0.0')]
   let rollout = await bed.create({ releaseId: releases[0] ?? '' })
   const fixed = new Map<string, string>()
   for (let turn = 0; turn < 120; turn++) {
-    await happen(random, { devices, rollout, releases })
+    await happen(random, devices, rollout)
     const newest = await bed.read(rollout.id)
     if (!isOpenRollout(newest.status) && random.below(3) === 0) {
       releases.push(await bed.release(`1.${releases.length}.0`))
@@ -32,21 +60,14 @@ async function live(seed: number): Promise<void> {
         ],
       })
     }
-    await check(rollout.id, { devices, fixed })
+    await check(rollout.id, { devices: ids, fixed })
   }
-  const ended = (await bed.store.all(releaseRolloutKind)).map(({ status }) => status.state)
-  if (process.env.SIMULATION_SEEDS) process.stdout.write(`${seed} ${ended.join(' ')} ${bed.assignments.log.length}\n`)
+  const ended = (await bed.store.all(releaseRolloutKind)).filter(({ status }) => !isOpenRollout(status))
+  expect(ended.length).toBeGreaterThan(0)
 }
 
-async function happen(
-  random: Random,
-  { devices, rollout }: { devices: readonly string[]; rollout: ReleaseRollout; releases: readonly string[] },
-): Promise<void> {
-  for (const device of devices) {
-    if (random.below(3) > 0) continue
-    const state = random.below(60) === 0 ? 'failed' : (states[random.below(states.length)] ?? 'staged')
-    bed.report(device, state)
-  }
+async function happen(random: Random, devices: Devices, rollout: ReleaseRollout): Promise<void> {
+  devices.report()
   const { id } = rollout
   const turns: (() => Promise<unknown>)[] = [
     () => bed.restart({ kill: true }),
@@ -55,19 +76,22 @@ async function happen(
     () => bed.call('resume', { id }),
     () => bed.call('approve', { id }),
     () => bed.call('retry', { id }),
-    () => bed.call('abort', { id, body: { devices: random.below(2) === 0 ? 'keep' : 'revert' } }),
+    async () => {
+      if (random.below(4) === 0)
+        await bed.call('abort', { id, body: { devices: random.below(2) === 0 ? 'keep' : 'revert' } })
+    },
     async () => bed.setBack((random.below(2_000) - 1_000) * 86_400_000),
     async () => bed.pass(random.below(120_000)),
     () =>
-      bed.changeDevice(devices[random.below(devices.length)] ?? '', {
+      bed.changeDevice(devices.ids[random.below(devices.ids.length)] ?? '', {
         channel: random.below(2) === 0 ? 'beta' : 'stable',
       }),
     async () => bed.assignments.failAfter(random.below(10)),
   ]
-  // Aborts and losses are rarer than the rest, so that rollouts come to their end now and then.
-  const turn = random.below(turns.length + 12)
+  const helps = ['approve', 'resume', 'retry'] as const
+  const turn = random.below(turns.length + 20)
   try {
-    await (turns[turn] ?? (() => bed.call(random.below(2) === 0 ? 'approve' : 'resume', { id })))()
+    await (turns[turn] ?? (() => bed.call(helps[random.below(helps.length)] ?? 'approve', { id })))()
   } catch (error) {
     if ((error as { code?: string }).code !== 'conflict') throw error
   }
@@ -112,7 +136,7 @@ async function check(id: string, seen: { devices: readonly string[]; fixed: Map<
   }
 }
 
-it.each(Array.from({ length: Number(process.env.SIMULATION_SEEDS ?? 4) }, (_, index) => index + 1))(
+it.each(Array.from({ length: 4 }, (_, index) => index + 1))(
   'whatever devices say, operators do and clocks show, phases hold (seed %i)',
   { timeout: 120_000 },
   (seed) => live(seed),
