@@ -17,6 +17,7 @@ import { pino } from 'pino'
 import type { z } from 'zod'
 import type { AssignmentChange, Assignments, StoredAssignment } from './assigning.ts'
 import { createEngine } from './engine.ts'
+import type { ChannelMember } from './plan.ts'
 import { createReleaseRolloutHandlers } from './service.ts'
 
 export const startAt = Date.parse('2026-03-01T00:00:00Z')
@@ -57,7 +58,7 @@ export function createAssignments(now: () => number) {
 }
 
 /** A store with a channel, releases and devices, and engines on it that can be ended and begun again. */
-export async function createBed() {
+export async function createBed(options: { followers?: readonly ChannelMember[] } = {}) {
   let directory = await mkdtemp(join(tmpdir(), 'freehold-release-rollouts-'))
   const time = { nowMs: startAt, elapsedMs: 0 }
   const now = () => time.nowMs
@@ -71,6 +72,7 @@ export async function createBed() {
 
   /** Devices with the label `channel`, that are allowed and not pinned; their group is in a label too. */
   async function membersOf(_channelId: string, deviceIds?: readonly string[]) {
+    if (options.followers !== undefined) return options.followers
     const devices = await store.all(deviceKind, { label: { key: 'channel', value: 'stable' } })
     return devices
       .filter(({ data, id }) => {
