@@ -39,6 +39,7 @@ import {
   type RegistryScrub,
 } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
+import { createReleaseRolloutsNoun } from './release-rollouts/index.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
@@ -46,7 +47,7 @@ import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
 
 /** Replaced, noun by noun, by what is built. */
-type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts' | 'updates'>
+type InProgress = Pick<AllHandlers, 'releases' | 'channels' | 'deviceGroups' | 'updates'>
 
 export interface Nouns {
   handlers: AllHandlers
@@ -145,6 +146,19 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
   const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
 
+  const releaseRollouts = createReleaseRolloutsNoun({
+    store,
+    // Replaced by the releases: until then no device follows a channel, so that nothing is assigned.
+    assignments: { get: async () => new Map(), assign: async () => {} },
+    rules: { inOrder: (groups) => [...groups], groupOf: () => undefined, isPinned: () => false },
+    reconsider: () => {},
+    clock: systemClock,
+    random: systemRandom,
+    now,
+    log,
+  })
+  await releaseRollouts.load()
+
   const handlers: AllHandlers = {
     ...identity.handlers,
     ...createChangesNoun({ store, feed }).handlers,
@@ -161,6 +175,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     },
     ...devices.handlers,
     ...({} as InProgress),
+    ...releaseRollouts.handlers,
     devices: { ...devices.handlers.devices, ...({} as Pick<AllHandlers['devices'], 'releases' | 'act'>) },
     settings: settings.handlers,
     registry: createRegistryHandlers({
@@ -188,6 +203,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     start() {
       reconcilers.start()
       devices.start()
+      releaseRollouts.start()
     },
     async stop() {
       hub.close()
@@ -195,6 +211,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       upstreams.close()
       await reconcilers.stop()
       await devices.stop()
+      await releaseRollouts.stop()
     },
     sweep: () => registry.sweep(),
   }

@@ -10,16 +10,11 @@ import type { Actor, Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import { type Assignments, assignNext, bringLatecomers, revertNext } from './assigning.ts'
 import { createFollower } from './follower.ts'
+import type { MembersOf } from './followers.ts'
 import { type Kept, keepChanges, readKept } from './keeping.ts'
 import { advance, isHeld, watchedSince } from './kind.ts'
 import { createLive, type Live, type Progress, revertsLeft, takeReport, takeRetry, unfinishedDevices } from './live.ts'
-import { type ChannelMember, phasesOf } from './plan.ts'
-
-/**
- * Devices that a channel's rollouts are for: allowed, in a group that follows it, and not pinned for its type, neither
- * they nor their group. `deviceIds`: only these are looked at.
- */
-export type MembersOf = (channelId: string, deviceIds?: readonly string[]) => Promise<readonly ChannelMember[]>
+import { phasesOf } from './plan.ts'
 
 /** What a device's assignment says besides the release. */
 export interface RolloutSettings extends Pick<ReleaseRollout['data'], 'window' | 'soakSeconds' | 'force'> {
@@ -253,6 +248,14 @@ export function createEngine(options: EngineOptions) {
     tryStep,
     lives: lives as ReadonlyMap<string, Live>,
     settingsOf: (rolloutId: string) => settings.get(rolloutId),
+    isMember(deviceId: string, channelId: string): boolean {
+      for (const live of lives.values()) {
+        if (live.resource.data.channelId !== channelId || !isOpen(live)) continue
+        const index = live.members.indexOf(deviceId)
+        return index !== undefined && live.members.stateOf(index) !== 'left'
+      }
+      return false
+    },
     note(report: { deviceId: string; type: ReleaseType; progress: Progress }): void {
       if (isLoaded && lives.size === 0) return
       reports.set(`${report.type}${report.deviceId}`, { ...report, atMs: now() })

@@ -1,6 +1,6 @@
 import { deviceGroupKind, deviceKind, FreeholdError, releaseKind } from '@freehold/contracts'
 import type { Change, Store } from '@freehold/store'
-import type { MembersOf } from './engine.ts'
+import type { MembersOf } from './followers.ts'
 import { dropMember, type Live } from './live.ts'
 
 const kinds = [deviceKind.name, deviceGroupKind.name, releaseKind.name]

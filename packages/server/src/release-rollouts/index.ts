@@ -12,13 +12,10 @@ import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { AllHandlers } from '../http/handler.ts'
 import type { Assignments } from './assigning.ts'
-import { createEngine, type MembersOf, type RolloutSettings } from './engine.ts'
+import { createEngine, type RolloutSettings } from './engine.ts'
+import { createMembersOf, type GroupRules } from './followers.ts'
 import type { Progress } from './live.ts'
 import { createReleaseRolloutHandlers } from './service.ts'
-
-export type { AssignmentChange, Assignments, StoredAssignment } from './assigning.ts'
-export type { MembersOf, RolloutSettings } from './engine.ts'
-export type { ChannelMember } from './plan.ts'
 
 export interface ReleaseRolloutsNoun {
   handlers: Pick<AllHandlers, 'releaseRollouts'>
@@ -26,6 +23,8 @@ export interface ReleaseRolloutsNoun {
   note(report: { deviceId: string; type: 'app' | 'host'; progress: Progress }): void
   /** What the assignments of a rollout say besides the release; undefined: there is no such rollout. From memory. */
   rolloutOf(rolloutId: string): RolloutSettings | undefined
+  /** True where the device is a member of an open rollout of the channel. From memory. */
+  isMember(deviceId: string, channelId: string): boolean
   /** Reads what is under way; to be awaited before devices are answered. */
   load(): Promise<void>
   start(): void
@@ -41,7 +40,7 @@ const backoff = { minMs: 500, maxMs: 30_000 }
 export function createReleaseRolloutsNoun(options: {
   store: Store
   assignments: Assignments
-  membersOf: MembersOf
+  rules: GroupRules
   /** These devices must be told anew, although their assignment is the same. */
   reconsider: (deviceIds: readonly string[]) => void
   clock: Clock
@@ -51,7 +50,8 @@ export function createReleaseRolloutsNoun(options: {
   /** Milliseconds of a clock that only goes forward. Default: the process's own. */
   elapsed?: () => number
 }): ReleaseRolloutsNoun {
-  const { store, assignments, membersOf, reconsider, clock, random, now, log } = options
+  const { store, assignments, rules, reconsider, clock, random, now, log } = options
+  const membersOf = createMembersOf({ store, rules })
   const elapsed = options.elapsed ?? (() => performance.now())
   const engine = createEngine({ store, assignments, membersOf, reconsider, now, elapsed, log })
   const driver = createDriver({
@@ -77,6 +77,7 @@ export function createReleaseRolloutsNoun(options: {
       })
     },
     rolloutOf: engine.settingsOf,
+    isMember: engine.isMember,
     load: engine.load,
     start: () => driver.start(),
     async stop() {

@@ -1,4 +1,11 @@
-import { channelKind, deviceKind, type ReleaseRollout, releaseKind, releaseRolloutKind } from '@freehold/contracts'
+import {
+  channelKind,
+  deviceGroupKind,
+  deviceKind,
+  type ReleaseRollout,
+  releaseKind,
+  releaseRolloutKind,
+} from '@freehold/contracts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { membersHash } from './plan.ts'
 import { type Bed, createBed } from './rollouts.testing.ts'
@@ -113,7 +120,7 @@ describe('a rollout', () => {
     await settledFleet(10)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 1, soakMinutes: 10 }, {}] })
     reportAll(
-      (await bed.membersOf('')).map(({ deviceId }) => deviceId),
+      (await bed.membersOf(bed.channelId)).map(({ deviceId }) => deviceId),
       'succeeded',
     )
     await bed.run()
@@ -238,6 +245,19 @@ describe('a rollout', () => {
     expect((await bed.read(id)).data.membersHash).toBe(membersHash(devices))
   })
 
+  it('loses the members of a group that follows another channel from now on', async () => {
+    await settledFleet(8, (index) => (index < 3 ? { group: 'canary' } : {}))
+    const { id } = await bed.create({ releaseId: next })
+    await bed.store.transaction(ada, async (transaction) => {
+      const group = await transaction.get(deviceGroupKind, bed.canaryId)
+      if (group === undefined) throw new Error('There is no such group.')
+      await transaction.update(deviceGroupKind, group.id, { data: { ...group.data, appChannelId: null } })
+    })
+    expect(bed.engine.isMember((await bed.membersOf(bed.channelId))[0]?.deviceId ?? '', bed.channelId)).toBe(true)
+    await bed.run()
+    expect((await bed.read(id)).status.counts).toMatchObject({ left: 3, waiting: 5 })
+  })
+
   it('stops when its release is withdrawn', async () => {
     await settledFleet(5)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 1 }, {}] })
@@ -310,9 +330,9 @@ describe('a rollout that cannot be', () => {
   })
 
   it('shows beforehand how many devices its phases would have, and begins nothing', async () => {
-    const devices = await bed.devices(33, (index) => (index < 5 ? { group: old } : {}))
+    const devices = await bed.devices(33, (index) => (index < 5 ? { group: 'canary' } : {}))
     const body = {
-      data: { channelId: bed.channelId, releaseId: next, phases: [{ groupId: old }, { percent: 10 }, {}] },
+      data: { channelId: bed.channelId, releaseId: next, phases: [{ groupId: bed.canaryId }, { percent: 10 }, {}] },
     }
     expect(await bed.call('preview', { body })).toEqual({ memberCount: 33, phases: [5, 4, 24] })
     expect(bed.holders(devices, next)).toEqual([])

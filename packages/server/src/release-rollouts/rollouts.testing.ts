@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import {
   channelKind,
   deviceData,
+  deviceGroupInput,
+  deviceGroupKind,
   deviceKind,
   kinds,
   type ReleaseRollout,
@@ -17,12 +19,21 @@ import { pino } from 'pino'
 import type { z } from 'zod'
 import type { AssignmentChange, Assignments, StoredAssignment } from './assigning.ts'
 import { createEngine } from './engine.ts'
+import { createMembersOf, type GroupRules, type MembersOf } from './followers.ts'
 import type { ChannelMember } from './plan.ts'
 import { createReleaseRolloutHandlers } from './service.ts'
 
 export const startAt = Date.parse('2026-03-01T00:00:00Z')
 const actor = { type: 'user', id: 'ada', name: 'ada' } as const
 export const caller = { identity: null, actor }
+
+/** As the releases have them: the first group by priority whose selector the labels have; a pin is any pin. */
+const rules: GroupRules = {
+  inOrder: (groups) => groups.toSorted((one, other) => one.data.priority - other.data.priority),
+  groupOf: (groups, labels) =>
+    groups.find(({ data }) => Object.entries(data.selector).every(([key, value]) => labels[key] === value)),
+  isPinned: ({ device, group }) => device.pinnedAppReleaseId !== null || group?.data.pinnedAppReleaseId != null,
+}
 
 /** Assignments as the releases keep them: what was assigned outlives the process; it may be told to fail. */
 export function createAssignments(now: () => number) {
@@ -66,23 +77,19 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
   let store = await openStore()
   const assignments = createAssignments(now)
   const reconsidered: string[] = []
-  const { channelId } = await store.transaction(actor, async (transaction) => ({
-    channelId: (await transaction.create(channelKind, { data: { name: 'stable', type: 'app', description: '' } })).id,
-  }))
-
-  /** Devices with the label `channel`, that are allowed and not pinned; their group is in a label too. */
-  async function membersOf(_channelId: string, deviceIds?: readonly string[]) {
-    if (options.followers !== undefined) return options.followers
-    const devices = await store.all(deviceKind, { label: { key: 'channel', value: 'stable' } })
-    return devices
-      .filter(({ data, id }) => {
-        const isAsked = deviceIds === undefined || deviceIds.includes(id)
-        return isAsked && data.access === 'allowed' && data.pinnedAppReleaseId === null
-      })
-      .map(({ id, labels }) => ({ deviceId: id, groupId: labels.group ?? null }))
-  }
+  const { channelId, canaryId } = await store.transaction(actor, async (transaction) => {
+    const channel = await transaction.create(channelKind, { data: { name: 'stable', type: 'app', description: '' } })
+    const group = (name: string, priority: number, selector: Record<string, string>) =>
+      deviceGroupInput.parse({ name, priority, selector, appChannelId: channel.id })
+    const canaries = group('canaries', 1, { channel: 'stable', group: 'canary' })
+    const { id } = await transaction.create(deviceGroupKind, { data: canaries })
+    await transaction.create(deviceGroupKind, { data: group('everyone', 2, { channel: 'stable' }) })
+    return { channelId: channel.id, canaryId: id }
+  })
 
   function boot() {
+    const ofStore = createMembersOf({ store, rules })
+    const membersOf: MembersOf = async (id, deviceIds) => options.followers ?? ofStore(id, deviceIds)
     const engine = createEngine({
       store,
       assignments,
@@ -93,7 +100,7 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
       log: pino({ level: 'silent' }),
     })
     const handlers = createReleaseRolloutHandlers({ store, engine, membersOf, wake: () => {}, now })
-    return { engine, handlers }
+    return { engine, handlers, membersOf }
   }
 
   let process = boot()
@@ -103,8 +110,11 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
     time,
     channelId,
     assignments,
+    canaryId,
     reconsidered,
-    membersOf,
+    get membersOf() {
+      return process.membersOf
+    },
     get store(): Store {
       return store
     },
