@@ -53,6 +53,7 @@ async function live(seed: number): Promise<void> {
       rollout = await bed.create({
         releaseId: releases.at(-1) ?? '',
         phases: [
+          { groupId: bed.canaryId, percent: 10 },
           { percent: 5, soakMinutes: 2, errorPercent: 3 },
           { count: 10, approval: random.below(2) === 0 },
           { percent: 30, successPercent: 80, errorPercent: 20 },
