@@ -304,7 +304,7 @@ function isReplacedBy(old: Live, live: Live): boolean {
   return old.resource.data.channelId === live.resource.data.channelId && old.id !== live.id
 }
 
-export function settingsOf(rollout: ReleaseRollout): RolloutSettings {
+function settingsOf(rollout: ReleaseRollout): RolloutSettings {
   const { window, soakSeconds, force } = rollout.data
   return { window, soakSeconds, force, held: isHeld(rollout) }
 }

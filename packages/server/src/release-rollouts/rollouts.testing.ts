@@ -23,9 +23,9 @@ import { createMembersOf, type GroupRules, type MembersOf } from './followers.ts
 import type { ChannelMember } from './plan.ts'
 import { createReleaseRolloutHandlers } from './service.ts'
 
-export const startAt = Date.parse('2026-03-01T00:00:00Z')
+const startAt = Date.parse('2026-03-01T00:00:00Z')
 const actor = { type: 'user', id: 'ada', name: 'ada' } as const
-export const caller = { identity: null, actor }
+const caller = { identity: null, actor }
 
 /** As the releases have them: the first group by priority whose selector the labels have; a pin is any pin. */
 const rules: GroupRules = {
@@ -36,7 +36,7 @@ const rules: GroupRules = {
 }
 
 /** Assignments as the releases keep them: what was assigned outlives the process; it may be told to fail. */
-export function createAssignments(now: () => number) {
+function createAssignments(now: () => number) {
   const kept = new Map<string, StoredAssignment>()
   const log: AssignmentChange[] = []
   let failsAfter = Number.POSITIVE_INFINITY
@@ -111,6 +111,7 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
     channelId,
     assignments,
     canaryId,
+    rules,
     reconsidered,
     get membersOf() {
       return process.membersOf
@@ -172,6 +173,16 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
       bed.call('create', {
         body: { data: releaseRolloutInput.parse({ channelId, ...data }) },
       }) as Promise<ReleaseRollout>,
+    /** What the door hands to a handler. */
+    inputOf: <Body>(input: { body: Body }) => ({
+      params: undefined,
+      query: undefined,
+      caller,
+      client: { address: '', userAgent: '' },
+      signal: new AbortController().signal,
+      setHeader: () => {},
+      ...input,
+    }),
     /** Calls a handler as the door does. */
     call: (verb: keyof typeof process.handlers, input: { id?: string; body?: unknown; query?: unknown }) =>
       (process.handlers[verb] as (input: unknown) => Promise<unknown>)({
