@@ -6,6 +6,7 @@ import { addDocuments } from './commands/documents.ts'
 import { addImageContentCommands } from './commands/image-contents.ts'
 import { addImageCommands } from './commands/images.ts'
 import { addRegistryCommands } from './commands/registry.ts'
+import { addReleaseRolloutCommands } from './commands/release-rollouts.ts'
 import { addScrub } from './commands/scrub.ts'
 import { addServiceCommands } from './commands/services.ts'
 import { addSettings } from './commands/settings.ts'
@@ -38,6 +39,7 @@ export function createProgram(environment: Environment): Command {
   addNouns(program, environment)
   addServiceCommands(program, environment)
   addDeviceCommands(program, environment)
+  addReleaseRolloutCommands(program, environment)
   addSettings(program, environment)
   addUpdates(program, environment)
   addScrub(program, environment)

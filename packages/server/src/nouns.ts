@@ -1,5 +1,5 @@
 import type { BlobStore } from '@freehold/blobs'
-import { FreeholdError, type Retention, routes } from '@freehold/contracts'
+import type { Retention } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
@@ -14,13 +14,13 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
-import { createDevicePull, createDevicesNoun, createImagesOf, pinnedOf } from './devices/index.ts'
 import {
   createExternalRegistryHandlers,
   createPullBook,
   createTagLookup,
   createUpstreams,
 } from './external-registries/index.ts'
+import { createFleet } from './fleet.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { FrequentMount, RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
@@ -39,16 +39,11 @@ import {
   type RegistryScrub,
 } from './registry/index.ts'
 import { createRegistryMount } from './registry-mount.ts'
-import { createImageResolver, createLicenseKeeper, createReleasesNoun } from './releases/index.ts'
 import { createRevisionHandlers, createRolloutHandlers } from './rollouts/index.ts'
 import { createSealer, type ServerSecret } from './secrets/index.ts'
 import { createServiceHandlers } from './services/index.ts'
 import { createRuntimeSettings } from './settings/index.ts'
 import { createStatusNoun } from './status/index.ts'
-import { createUpdatesNoun } from './updates/index.ts'
-
-/** Replaced, noun by noun, by what is built. */
-type InProgress = Pick<AllHandlers, 'releaseRollouts' | 'updates'>
 
 export interface Nouns {
   handlers: AllHandlers
@@ -111,14 +106,25 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   })
   const links = createAgentUpgrade({ accept: (transport) => hub.accept(transport) })
   const settings = createRuntimeSettings({ store, key: secret.deriveKey('settings') })
-  const devices = createDevicesNoun({ store, settings, clock: systemClock, random: systemRandom, publicUrl, log })
-  const imagesOf = createImagesOf({ store, resolve: async (device) => pinnedOf(device), reportOf: devices.reportOf })
+  const fleet = createFleet({
+    store,
+    blobs,
+    identity,
+    settings,
+    secret,
+    registryHost,
+    keepArtifact: (artifact) => registry.keepArtifact(artifact),
+    publicUrl,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  })
   const registry = createRegistryMount({
     store,
     blobs,
     identity,
     pull,
-    devicePull: createDevicePull({ store, imagesOf, now }),
+    devicePull: fleet.pull,
     secret,
     upstreams,
     publicUrl,
@@ -128,6 +134,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     onSuspect: () => reconcilers.wakeScrub(),
   })
   await countStore(store)
+  await fleet.prepare()
   const defaultRetention = options.registryRetention
   const retainer = createRetainer({ store, host: registryHost, defaultRetention, now, log })
   const tags = createTagLookup({ upstreams, refreshMirror: registry.refreshTag, now })
@@ -162,9 +169,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createImageContentHandlers({ store, blobs, registryHost, onDamage: registry.scrub.suspect, now }),
       ...createRetentionHandlers({ store, retainer }),
     },
-    ...devices.handlers,
-    ...releases.handlers,
-    ...inProgress(),
+    ...fleet.handlers,
     settings: settings.handlers,
     registry: createRegistryHandlers({
       store,
@@ -183,35 +188,22 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
 
   return {
     handlers,
-    raw: [registry.mount, typedRequests, updates.mount],
-    frequent: devices.endpoints,
+    raw: [registry.mount, typedRequests, fleet.mount],
+    frequent: fleet.endpoints,
     upgrades: [links],
     registryStorage: registry.storage,
     registryScrubbed: registry.scrub.totals,
     start() {
       reconcilers.start()
-      releases.start()
-      devices.start()
-      updates.start()
+      fleet.start()
     },
     async stop() {
       hub.close()
       links.close()
       upstreams.close()
       await reconcilers.stop()
-      await devices.stop()
-      await releases.stop()
+      await fleet.stop()
     },
     sweep: () => registry.sweep(),
   }
-}
-
-/** Routes whose noun is not built yet say so. */
-function inProgress(): InProgress {
-  const refuse = async () => {
-    throw new FreeholdError('unavailable', 'This server cannot do that yet.')
-  }
-  const handlersOf = (noun: keyof InProgress) =>
-    Object.fromEntries(Object.keys(routes[noun]).map((verb) => [verb, refuse]))
-  return { releaseRollouts: handlersOf('releaseRollouts'), updates: handlersOf('updates') } as never
 }

@@ -113,6 +113,19 @@ const columns: Record<string, Column[]> = {
     { title: 'ATTENTION', cell: attention },
     message,
   ],
+  'release-rollouts': [
+    reference('CHANNEL', 'channelId'),
+    reference('RELEASE', 'releaseId'),
+    state,
+    { title: 'PHASE', cell: ({ status: { phase, phases } }) => `${Number(phase) + 1}/${list(phases).length}` },
+    {
+      title: 'DONE',
+      cell: ({ data, status }) => `${text(field(status.counts, 'succeeded'))}/${text(data.memberCount)}`,
+    },
+    created,
+    id,
+    message,
+  ],
   'join-tokens': [
     name,
     data('BEGINS', 'prefix'),

@@ -13,9 +13,13 @@ import { collect, parseLabel, wholeNumber } from './values.ts'
 import { addWatch } from './watch.ts'
 import { addCreate, addUpdate } from './write.ts'
 
+/** Verbs whose commands are written by hand, because they take more than the contract's fields. */
+const handMade: Record<string, string[]> = { 'release-rollouts': ['create', 'abort', 'watch'] }
+
 /** Adds one command for each noun of the contract, with one subcommand for each of its verbs. */
 export function addNouns(program: Command, environment: Environment): void {
   for (const noun of listNouns()) {
+    const own = handMade[noun.plural] ?? []
     const command = program
       .command(noun.plural)
       .alias(noun.singular)
@@ -23,11 +27,13 @@ export function addNouns(program: Command, environment: Environment): void {
       .description(`Commands for ${noun.plural}. Name ${oneOf(noun)} by its ${namedBy(noun)}.`)
     addList(command, noun, environment)
     addGet(command, noun, environment)
-    if (noun.verbs.create !== undefined) addCreate(command, noun, environment)
+    if (noun.verbs.create !== undefined && !own.includes('create')) addCreate(command, noun, environment)
     if (noun.verbs.update !== undefined) addUpdate(command, noun, environment)
-    for (const { verb, route } of noun.actions) addAction(command, { noun, verb, summary: route.summary, environment })
+    for (const { verb, route } of noun.actions) {
+      if (!own.includes(verb)) addAction(command, { noun, verb, summary: route.summary, environment })
+    }
     if (noun.verbs.delete !== undefined) addDelete(command, noun, environment)
-    addWatch(command, noun, environment)
+    if (!own.includes('watch')) addWatch(command, noun, environment)
   }
 }
 
@@ -186,6 +192,7 @@ function addDelete(parent: Command, noun: Noun, environment: Environment): void 
 function namedBy(noun: Noun): string {
   if (noun.plural === 'revisions') return 'service/number or id'
   if (noun.plural === 'rollouts') return 'id, or a service for its newest'
+  if (noun.plural === 'release-rollouts') return 'id, or a channel for its newest'
   if (noun.plural === 'enrolments') return 'first characters or id'
   if (noun.plural === 'releases') return 'product/version or id'
   if (noun.plural === 'release-rollouts') return 'id'

@@ -29,8 +29,8 @@ export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): Asy
 
 /**
  * The one resource meant by an id or a name: revisions are named `service/number`, the newest rollout of a service by
- * the service, a damaged blob by its digest, a release as `product/version` (of a host `baseos/device-type/version`),
- * tokens and enrolments besides by the characters they begin with.
+ * the service, that of a release by its channel, a damaged blob by its digest, a release as `product/version` (of a host
+ * `baseos/device-type/version`), tokens and enrolments besides by the characters they begin with.
  */
 export async function find(api: Api, noun: Noun, reference: string): Promise<AnyResource> {
   if (uuidPattern.test(reference)) {
@@ -40,6 +40,7 @@ export async function find(api: Api, noun: Noun, reference: string): Promise<Any
     throw notFound(noun, reference)
   }
   if (noun.plural === 'rollouts') return newestRollout(api, noun, reference)
+  if (noun.plural === 'release-rollouts') return newestOfChannel(api, noun, reference)
   if (noun.plural === 'revisions') return revisionOf(api, noun, reference)
   return findByName(api, noun, reference)
 }
@@ -95,6 +96,20 @@ async function newestRollout(api: Api, rollouts: Noun, serviceName: string): Pro
     )
   }
   return find(api, rollouts, rolloutId)
+}
+
+async function newestOfChannel(api: Api, rollouts: Noun, channelName: string): Promise<AnyResource> {
+  const channel = await find(api, findNoun(listNouns(), 'channels'), channelName)
+  let newest: AnyResource | undefined
+  for await (const rollout of listAll(api, rollouts, { channelId: channel.id })) {
+    if (newest === undefined || rollout.version > newest.version) newest = rollout
+  }
+  if (newest !== undefined) return newest
+  throw new CliError(
+    exitCodes.notFound,
+    `Nothing was ever rolled out to the channel "${channelName}".`,
+    `\`freehold release-rollouts create ${channelName} PRODUCT/VERSION\` begins.`,
+  )
 }
 
 async function revisionOf(api: Api, revisions: Noun, reference: string): Promise<AnyResource> {

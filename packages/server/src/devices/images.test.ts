@@ -5,7 +5,7 @@ import { type DeviceStatus, deviceData, deviceKind, deviceStatusSchema, kinds, t
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { makeRelease, withdraw } from '../images/releases.testing.ts'
-import { createImagesOf, pinnedOf, type ResolvedReleases } from './images.ts'
+import { createImagesOf, type ResolvedReleases } from './images.ts'
 
 let directory: string
 let store: Store
@@ -131,11 +131,4 @@ describe('the images of a device', () => {
     await withdraw(store, one)
     expect(await digits()).toEqual([])
   })
-})
-
-it('what a device is pinned to is what it shall run', () => {
-  const data = deviceData.parse({ name: 'one', description: '', nodeId: 'one', access: 'allowed', readoptUntil: null })
-  expect(pinnedOf({ data })).toEqual({ app: null, host: null })
-  const id = '01900000-0000-7000-8000-000000000001'
-  expect(pinnedOf({ data: { ...data, pinnedHostReleaseId: id } })).toEqual({ app: null, host: { releaseId: id } })
 })

@@ -82,12 +82,6 @@ export function createImagesOf(options: {
   }
 }
 
-/** What the device itself is pinned to. */
-export function pinnedOf({ data }: Pick<Device, 'data'>): ResolvedReleases {
-  const { pinnedAppReleaseId: app, pinnedHostReleaseId: host } = data
-  return { app: app === null ? null : { releaseId: app }, host: host === null ? null : { releaseId: host } }
-}
-
 /** Releases of one line replace each other. */
 function lineOf({ data }: Release): string {
   return [data.type, data.product, data.host?.deviceType ?? ''].join(' ')

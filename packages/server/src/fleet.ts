@@ -1,0 +1,127 @@
+/**
+ * Devices, their releases, the rollouts of those and the signed update channel, wired to each other: who may be told what
+ * is decided by the releases, told by the devices, signed by the updates, and paced by the rollouts.
+ */
+import type { BlobStore } from '@freehold/blobs'
+import type { Clock, Random } from '@freehold/reconcile'
+import type { Store } from '@freehold/store'
+import type { Logger } from 'pino'
+import { createDevicePull, createDevicesNoun, createImagesOf, type DevicePull } from './devices/index.ts'
+import type { AllHandlers } from './http/handler.ts'
+import type { FrequentMount, RawMount } from './http/mounts.ts'
+import type { IdentityNoun } from './identity/index.ts'
+import { createReleaseRolloutsNoun, type ReleaseRolloutsNoun } from './release-rollouts/index.ts'
+import {
+  createImageResolver,
+  createLicenseKeeper,
+  createReleasesNoun,
+  groupOf,
+  inOrder,
+  isPinned,
+} from './releases/index.ts'
+import { createSealer, type ServerSecret } from './secrets/index.ts'
+import type { RuntimeSettings } from './settings/index.ts'
+import { createUpdatesNoun } from './updates/index.ts'
+
+export interface Fleet {
+  handlers: Pick<
+    AllHandlers,
+    'devices' | 'joinTokens' | 'releases' | 'channels' | 'deviceGroups' | 'releaseRollouts' | 'updates'
+  >
+  mount: RawMount
+  endpoints: FrequentMount[]
+  /** Who of the devices may pull what from the registry. */
+  pull: DevicePull
+  /** Makes signing keys at the first use, and reads what is under way; to be awaited before anything is answered. */
+  prepare(): Promise<void>
+  start(): void
+  stop(): Promise<void>
+}
+
+export function createFleet(options: {
+  store: Store
+  blobs: BlobStore
+  identity: Pick<IdentityNoun, 'authenticate'>
+  settings: RuntimeSettings
+  secret: ServerSecret
+  registryHost: () => string
+  keepArtifact: Parameters<typeof createLicenseKeeper>[0]['keepArtifact']
+  publicUrl: () => string
+  clock: Clock
+  random: Random
+  log: Logger
+}): Fleet {
+  const { store, blobs, identity, settings, secret, registryHost, keepArtifact, publicUrl, clock, random, log } = options
+  const now = () => clock.now()
+
+  const updates = createUpdatesNoun({
+    store,
+    blobs,
+    sealer: createSealer(secret.deriveKey('updates')),
+    clock,
+    random,
+    log,
+    authenticateDevice: (token) => devices.isNodeToken(token),
+    authenticate: identity.authenticate,
+    onPublished: (transaction, releaseIds) => releases.onPublished(transaction, releaseIds),
+  })
+  const releases = createReleasesNoun({
+    store,
+    updates,
+    rollouts: {
+      isMember: (deviceId, channelId) => rollouts.isMember(deviceId, channelId),
+      rolloutOf: (rolloutId) => rollouts.rolloutOf(rolloutId),
+    },
+    resolveImage: createImageResolver({ registryHost }),
+    keepLicense: createLicenseKeeper({ keepArtifact }),
+    reconsider: (affected) => devices.reconsider(affected),
+    clock,
+    random,
+    log,
+  })
+  const devices = createDevicesNoun({
+    store,
+    settings,
+    clock,
+    random,
+    publicUrl,
+    releases,
+    signAssignment: updates.signAssignment,
+    onProgress: (heard) => rollouts.note(heard),
+    log,
+  })
+  const rollouts: ReleaseRolloutsNoun = createReleaseRolloutsNoun({
+    store,
+    assignments: releases.assignments,
+    rules: { inOrder, groupOf, isPinned },
+    reconsider: (deviceIds) => devices.reconsider(deviceIds),
+    clock,
+    random,
+    now,
+    log,
+  })
+  const imagesOf = createImagesOf({ store, resolve: releases.resolve, reportOf: devices.reportOf })
+
+  return {
+    handlers: { ...devices.handlers, ...releases.handlers, ...rollouts.handlers, ...updates.handlers },
+    mount: updates.mount,
+    endpoints: devices.endpoints,
+    pull: createDevicePull({ store, imagesOf, now }),
+    async prepare() {
+      await updates.prepare()
+      await rollouts.load()
+    },
+    start() {
+      updates.start()
+      releases.start()
+      rollouts.start()
+      devices.start()
+    },
+    async stop() {
+      await devices.stop()
+      await rollouts.stop()
+      await releases.stop()
+      await updates.stop()
+    },
+  }
+}

@@ -1,0 +1,115 @@
+import type { ReleaseType } from '@freehold/contracts'
+import type { Store } from '@freehold/store'
+import { keepChanges } from './keeping.ts'
+import { type Live, nextToAssign, nextToRevert } from './live.ts'
+import type { ChannelMember } from './plan.ts'
+
+/** What a device was assigned, of one type. */
+export interface StoredAssignment {
+  releaseId: string | null
+  rolloutId: string | null
+  attempt: number
+  at: string
+}
+
+export interface AssignmentChange {
+  deviceId: string
+  type: ReleaseType
+  releaseId: string | null
+  rolloutId: string | null
+  attempt: number
+}
+
+/** The assignments of devices, which the releases keep. */
+export interface Assignments {
+  get(deviceIds: readonly string[], type: ReleaseType): Promise<Map<string, StoredAssignment>>
+  /** Durable when it resolves; only then devices are told. */
+  assign(changes: readonly AssignmentChange[]): Promise<void>
+}
+
+/** Members assigned in one go. */
+const batchSize = 1000
+
+/**
+ * Assigns the release to the next members of the open phases. What each had before, and the number of its attempt, is on
+ * disk before the first assignment is: a process that dies in between goes on exactly there. Attempts of a device only
+ * rise, so that it never takes a new order for one that it failed before. True where there may be more to do.
+ */
+export async function assignNext(live: Live, parts: { store: Store; assignments: Assignments }): Promise<boolean> {
+  const { store, assignments } = parts
+  const { members, head, id, type, resource } = live
+  const indexes = nextToAssign(live, batchSize)
+  if (indexes.length === 0) return false
+  const { releaseId } = resource.data
+  const current = await assignments.get(indexes.map(deviceAt(live)), type)
+  const changes: AssignmentChange[] = []
+  let isNew = false
+  for (const index of indexes) {
+    const deviceId = deviceAt(live)(index)
+    const before = current.get(deviceId)
+    if (members.previousOf(index) === undefined) {
+      members.setPrevious(index, indexOfRelease(head.previous, before?.releaseId ?? null))
+      members.setAttempt(index, (before?.attempt ?? 0) + 1)
+      isNew = true
+    }
+    const attempt = members.attemptOf(index)
+    if (before?.rolloutId === id && before.releaseId === releaseId && before.attempt === attempt) continue
+    changes.push({ deviceId, type, releaseId, rolloutId: id, attempt })
+  }
+  if (isNew) {
+    keepChanges(store, id, live)
+    await store.facts.flush()
+  }
+  if (changes.length > 0) await assignments.assign(changes)
+  for (const index of indexes) live.settled[index] = 1
+  return indexes.length === batchSize
+}
+
+/** Gives the next members back what each had. Whoever was assigned something else meanwhile keeps that. */
+export async function revertNext(live: Live, assignments: Assignments): Promise<boolean> {
+  const { members, head, id, type } = live
+  const indexes = nextToRevert(live, batchSize)
+  const current = await assignments.get(indexes.map(deviceAt(live)), type)
+  const changes = indexes.flatMap((index): AssignmentChange[] => {
+    const deviceId = deviceAt(live)(index)
+    const now = current.get(deviceId)
+    if (now?.rolloutId !== id) return []
+    const releaseId = head.previous[members.previousOf(index) ?? -1] ?? null
+    return [{ deviceId, type, releaseId, rolloutId: null, attempt: now.attempt + 1 }]
+  })
+  if (changes.length > 0) await assignments.assign(changes)
+  live.revertedTo = indexes.length < batchSize ? members.size : (indexes.at(-1) ?? members.size) + 1
+  return live.revertedTo < members.size
+}
+
+/** Gives the release to devices that follow the channel by now and were no members, after the rollout succeeded. */
+export async function bringLatecomers(
+  live: Live,
+  parts: { assignments: Assignments; followers: readonly ChannelMember[] },
+): Promise<void> {
+  const { members, type, resource } = live
+  const { releaseId } = resource.data
+  const late = parts.followers.filter(({ deviceId }) => {
+    const index = members.indexOf(deviceId)
+    return index === undefined || members.stateOf(index) === 'left'
+  })
+  for (let from = 0; from < late.length; from += batchSize) {
+    const batch = late.slice(from, from + batchSize).map(({ deviceId }) => deviceId)
+    const current = await parts.assignments.get(batch, type)
+    const changes = batch.flatMap((deviceId): AssignmentChange[] => {
+      const now = current.get(deviceId)
+      if (now?.releaseId === releaseId) return []
+      return [{ deviceId, type, releaseId, rolloutId: null, attempt: (now?.attempt ?? 0) + 1 }]
+    })
+    if (changes.length > 0) await parts.assignments.assign(changes)
+  }
+}
+
+function deviceAt({ members }: Live): (index: number) => string {
+  return (index) => members.deviceIds[index] ?? ''
+}
+
+function indexOfRelease(previous: (string | null)[], releaseId: string | null): number {
+  const known = previous.indexOf(releaseId)
+  return known >= 0 ? known : previous.push(releaseId) - 1
+}

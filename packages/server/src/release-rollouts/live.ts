@@ -1,0 +1,129 @@
+import type { DeviceStatus, ReleaseRollout, ReleaseType } from '@freehold/contracts'
+import type { Kept } from './keeping.ts'
+import { failuresOf, mayAssign, openPhases, stateOfReport } from './kind.ts'
+
+/** What a device says of one half of its releases. */
+export type Progress = NonNullable<NonNullable<DeviceStatus['releases']>['app']>
+
+/** A rollout whose devices are followed: one that is open, or the last one of its channel that succeeded. */
+export interface Live extends Kept {
+  readonly id: string
+  readonly type: ReleaseType
+  resource: ReleaseRollout
+  isWithdrawn: boolean
+  /** Members whose assignment was seen to be what it must be since the start of this process. */
+  readonly settled: Uint8Array
+  /** Members, from 0, that an abort need not look at any more. */
+  revertedTo: number
+  /** By the clock that only goes forward; when its status and its facts were last written, and when it was last watched. */
+  wroteAtMs: number
+  keptAtMs: number
+  watchedAtMs: number
+}
+
+export function createLive(options: {
+  kept: Kept
+  resource: ReleaseRollout
+  type: ReleaseType
+  isWithdrawn: boolean
+  elapsedMs: number
+}): Live {
+  const { kept, resource, type, isWithdrawn, elapsedMs } = options
+  const settled = new Uint8Array(kept.members.size)
+  for (let index = 0; index < settled.length; index++) {
+    // Who reported anything has surely been told.
+    settled[index] = kept.members.stateOf(index) === 'waiting' ? 0 : 1
+  }
+  return {
+    ...kept,
+    id: resource.id,
+    type,
+    resource,
+    isWithdrawn,
+    settled,
+    revertedTo: 0,
+    wroteAtMs: Number.NEGATIVE_INFINITY,
+    keptAtMs: elapsedMs,
+    watchedAtMs: elapsedMs,
+  }
+}
+
+/** Takes a report in; one of another release or attempt says nothing about this rollout. */
+export function takeReport(live: Live, report: { deviceId: string; progress: Progress; atMs: number }): void {
+  const { members } = live
+  const { progress, atMs } = report
+  const index = members.indexOf(report.deviceId)
+  if (index === undefined || progress.releaseId !== live.resource.data.releaseId) return
+  const attempt = members.attemptOf(index)
+  const state = stateOfReport(progress.state)
+  const before = members.stateOf(index)
+  if (attempt === 0 || progress.attempt !== attempt || state === undefined || before === 'left') return
+  const message = progress.message ?? ''
+  if (state === before && message.slice(0, 200) === members.messageOf(index)) return
+  members.set(index, { state, message, atMs })
+  live.settled[index] = 1
+}
+
+/** Members that are no longer among those who follow the channel, for good. */
+export function dropMember(live: Live, index: number, atMs: number): void {
+  if (live.members.stateOf(index) !== 'left') live.members.set(index, { state: 'left', message: '', atMs })
+}
+
+/** Gives members that failed one more attempt, where an operator asked for it. True where that was so. */
+export function takeRetry(live: Live, atMs: number): boolean {
+  const { members, head, resource } = live
+  if (head.attempt >= resource.data.attempt) return false
+  for (let index = 0; index < members.size; index++) {
+    const state = members.stateOf(index)
+    if (state !== 'failed' && state !== 'rolled-back') continue
+    members.setAttempt(index, members.attemptOf(index) + 1)
+    members.set(index, { state: 'waiting', message: '', atMs })
+    live.settled[index] = 0
+  }
+  head.attempt = resource.data.attempt
+  return true
+}
+
+/** The next members, at most so many, that must be seen to be assigned the release. */
+export function nextToAssign(live: Live, most: number): number[] {
+  const { resource, members, settled } = live
+  if (!mayAssign(resource)) return []
+  const next: number[] = []
+  const end = members.endOf(openPhases(resource.status))
+  for (let index = 0; index < end && next.length < most; index++) {
+    if (settled[index] === 0 && members.stateOf(index) !== 'left') next.push(index)
+  }
+  return next
+}
+
+/** The next members, at most so many, that an abort must look at. */
+export function nextToRevert(live: Live, most: number): number[] {
+  const { members } = live
+  const next: number[] = []
+  let index = live.revertedTo
+  for (; index < members.size && next.length < most; index++) {
+    if (members.attemptOf(index) > 0 && members.stateOf(index) !== 'left') next.push(index)
+  }
+  return next
+}
+
+export function revertsLeft(live: Live): number {
+  if (live.resource.data.aborted !== 'revert') return 0
+  let left = 0
+  for (let index = live.revertedTo; index < live.members.size; index++) {
+    if (live.members.attemptOf(index) > 0 && live.members.stateOf(index) !== 'left') left += 1
+  }
+  return left
+}
+
+/** Members that were assigned the release and have not come to an end with it. */
+export function unfinishedDevices({ members }: Live): string[] {
+  return members.deviceIds.filter((_, index) => {
+    const isDone = ['succeeded', 'failed', 'rolled-back', 'left'].includes(members.stateOf(index))
+    return members.attemptOf(index) > 0 && !isDone
+  })
+}
+
+export function hasFailures({ members }: Live): boolean {
+  return members.counts.some((counts) => failuresOf(counts) > 0)
+}
