@@ -43,6 +43,8 @@ export interface VerifyRequest {
   believedMs: number
   deviceType: string | null
   timeZone: string | null
+  /** Hashes of manifests that are still needed, besides those of the assignment. */
+  keepManifests: string[]
   /** As it came, unread. */
   assignment: unknown
 }

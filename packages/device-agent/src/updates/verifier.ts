@@ -66,5 +66,11 @@ function failed(reason: string): Error {
 }
 
 function lastLine(text: string): string {
-  return text.split('\n').findLast((line) => /\S/.test(line) && !/^Node\.js v/.test(line))?.trim().slice(0, 300) ?? 'nothing'
+  return (
+    text
+      .split('\n')
+      .findLast((line) => /\S/.test(line) && !/^Node\.js v/.test(line))
+      ?.trim()
+      .slice(0, 300) ?? 'nothing'
+  )
 }

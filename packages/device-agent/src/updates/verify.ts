@@ -39,6 +39,8 @@ async function verified(request: VerifyRequest): Promise<VerifyAnswer> {
       nowMs,
     })
     const { halves, refusals } = await halvesOf({ assignment, channel, folder, deviceType: request.deviceType })
+    const wanted = [halves.app, halves.host].flatMap((half) => (half ? [half.sha256] : []))
+    await folder.dropManifestsBut([...request.keepManifests, ...wanted])
     return { trust, assignment: { ...assignment, ...halves }, newest, refusals, zone }
   } catch (error) {
     if (!(error instanceof Refused)) throw error
@@ -103,7 +105,8 @@ function judgeDeviceType({ deviceTypes, host, version }: ReleaseManifest, device
   if (fits.length === 0 || (deviceType !== null && fits.includes(deviceType))) return
   // What a host is, its driver may know better than this agent was told.
   if (deviceType === null && deviceTypes.length === 0) return
-  const here = deviceType === null ? 'this device does not know what it is: set BASEOS_DEVICE_TYPE' : `this is a ${deviceType}`
+  const here =
+    deviceType === null ? 'this device does not know what it is: set BASEOS_DEVICE_TYPE' : `this is a ${deviceType}`
   throw new Refused('not-for-this-type', `Release ${version} is for ${fits.join(', ')}; ${here}.`)
 }
 
