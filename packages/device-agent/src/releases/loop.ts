@@ -19,13 +19,9 @@ export type ReleaseDrivers = Record<HalfName, ReleaseDriver | null>
 export interface Releases {
   start(): void
   stop(): Promise<void>
-  /** Something may have changed: a heartbeat brought another desired state. */
-  wake(): void
-  /** The control plane answered to the node token. */
-  noteContact(): void
+  /** The control plane answered a heartbeat; it may have brought another desired state. */
+  noteAnswer(): void
   status(): Pick<DeviceStatus, 'releases' | 'actions'>
-  /** For people, in the list of problems. */
-  problem(): string | null
 }
 
 type ActingStep = Exclude<Step, { kind: 'note' | 'wait' }>
@@ -276,22 +272,20 @@ export function createReleases(options: {
       driver.start()
     },
     stop: () => driver.stop(),
-    wake: () => {
-      if (judge.isDue()) downloading?.abort(new Error('Another assignment came.'))
-      driver.wake({ forgetFailures: true })
-    },
-    noteContact: () => {
+    noteAnswer: () => {
       for (const name of halves) {
         const { soak } = seen[name]
         if (soak) seen[name].soak = { ...soak, isContacted: true }
       }
-      if (halves.some((name) => isWaiting(stored()[name]))) driver.wake()
+      const isDue = judge.isDue()
+      if (isDue) downloading?.abort(new Error('Another assignment came.'))
+      // What waits may wait for the time, which is known now.
+      if (isDue || halves.some((name) => isWaiting(stored()[name]))) driver.wake({ forgetFailures: isDue })
     },
     status: () => ({
       releases: releasesStatus({ stored: stored(), seen, reasons, progress, refusal: judge.refusal() }),
       actions: actionsStatus(stored().actions),
     }),
-    problem: () => stored().zone?.problem ?? null,
   }
 }
 

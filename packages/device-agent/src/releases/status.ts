@@ -1,10 +1,19 @@
 import type { DeviceStatus } from '@freehold/contracts'
 import type { Refusal } from '../updates/index.ts'
+import { actionsStatus } from './actions.ts'
 import type { Half, HalfName } from './half.ts'
 import type { Seen } from './plan.ts'
 import type { StoredReleases } from './stored.ts'
 
 type ReleasesStatus = NonNullable<DeviceStatus['releases']>
+
+/** What a process that only reports knows; the one that runs knows more. */
+export function storedStatus(stored: StoredReleases | undefined): Pick<DeviceStatus, 'releases' | 'actions'> {
+  if (!stored) return { releases: null, actions: [] }
+  const none = { app: null, host: null }
+  const releases = releasesStatus({ stored, seen: null, reasons: none, progress: none, refusal: null })
+  return { releases, actions: actionsStatus(stored.actions) }
+}
 
 /** What is reported; null where this device never had anything to do with releases. */
 export function releasesStatus(options: {

@@ -49,7 +49,7 @@ export function createVerifier(options: { timeLimitMs?: number; entry?: string }
         settle(() => {
           const answer = reason === null ? answerOf(written.out) : null
           if (answer) return resolve(answer)
-          reject(failed(reason ?? `it ended with ${code} and no answer: ${lastLine(written.error)}`))
+          reject(failed(reason ?? `it ended with ${code} and no answer: ${sentenceIn(written.error)}`))
         }),
       )
     })
@@ -65,12 +65,7 @@ function failed(reason: string): Error {
   return new Error(`The verification was not done: ${reason}.`)
 }
 
-function lastLine(text: string): string {
-  return (
-    text
-      .split('\n')
-      .findLast((line) => /\S/.test(line) && !/^Node\.js v/.test(line))
-      ?.trim()
-      .slice(0, 300) ?? 'nothing'
-  )
+/** Of what Node prints about an error that nobody caught. */
+function sentenceIn(text: string): string {
+  return (/^\w*Error\b.*$/m.exec(text)?.[0] ?? text.trim()).slice(0, 300) || 'nothing was said'
 }
