@@ -28,7 +28,7 @@ import { SupervisorClient } from './supervisor/client.ts'
 import { createSupervisorReader, type SupervisorPicture, type SupervisorReader } from './supervisor/reader.ts'
 import type { UpdateStatus } from './supervisor/update.ts'
 import { createUpdater, type Updater } from './supervisor/updater.ts'
-import { createVerifier, type Verifier } from './updates/index.ts'
+import { createVerifier, readManifestFile, type Verifier } from './updates/index.ts'
 
 /** What a runner touches besides its settings; tests and simulators give their own. */
 export interface RunnerParts {
@@ -244,7 +244,8 @@ export class BaseRunner {
     const { cloudlyUrl, statePath, updateRootPath: rootPath, deviceType } = this.#config
     if (!cloudlyUrl) return
     const { clock, random, monotonicMs, verify, releaseDrivers: drivers } = this.#parts
-    const common = { store, random, monotonicMs, log: this.#log, folder: join(dirname(statePath), 'updates') }
+    const folder = join(dirname(statePath), 'updates')
+    const common = { store, random, monotonicMs, log: this.#log }
     const believedMs = () => {
       const toldMs = this.#link?.serverNowMs() ?? null
       return toldMs === null ? null : Math.max(toldMs, store.current().releases.believedMs)
@@ -253,6 +254,7 @@ export class BaseRunner {
       ...common,
       verify,
       url: cloudlyUrl.href,
+      folder,
       rootPath,
       deviceType,
       timeZone: await timeZone(),
@@ -263,6 +265,7 @@ export class BaseRunner {
       drivers,
       judge,
       act: createActions({ client: this.#client, updater: this.#updaterFor(store) }),
+      manifestText: (sha256) => readManifestFile(folder, sha256),
       kernelBootId: await kernelBootId(),
       clock,
       believedMs,

@@ -1,11 +1,7 @@
-import { mkdirSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Assignment } from '@freehold/contracts'
 import { createFakeClock, createRandom } from '@freehold/reconcile'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createLog } from '../log.ts'
 import { createRedactor } from '../secret.ts'
 import { createState, type DeviceState } from '../state/index.ts'
@@ -22,23 +18,15 @@ const second = 1_000
 const minute = 60 * second
 const startMs = Date.parse('2030-01-02T12:00:00Z')
 const ids = { old: uuid(1), new: uuid(2), newer: uuid(3), host: uuid(4) }
-const shaOf = new Map<string, string>()
-let folder: string
-
 function uuid(number: number): string {
   return `01890a5d-ac96-774b-bcce-b30209900${String(number).padStart(3, '0')}`
 }
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'freehold-releases-'))
-  mkdirSync(join(folder, 'manifests'))
-  for (const [name, releaseId] of Object.entries(ids)) {
-    const text = canonicalJson(testManifest({ releaseId, type: name === 'host' ? 'host' : 'app' }))
-    shaOf.set(releaseId, sha256(text))
-    await writeFile(join(folder, 'manifests', `${sha256(text)}.json`), text)
-  }
-})
-afterAll(() => rm(folder, { recursive: true, force: true }))
+const texts = Object.entries(ids).map(([name, releaseId]) =>
+  canonicalJson(testManifest({ releaseId, type: name === 'host' ? 'host' : 'app' })),
+)
+const textOf = new Map(texts.map((text) => [sha256(text), text]))
+const shaOf = new Map(texts.map((text) => [String(JSON.parse(text).releaseId), sha256(text)]))
 
 const assigned = (releaseId: string, change: Parameters<typeof assignedRelease>[1] = {}) =>
   assignedRelease(releaseId, { sha256: shaOf.get(releaseId) ?? '', ...change })
@@ -54,6 +42,7 @@ async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine; assign
     onSave: () => undefined,
   }
   disk.state = { ...disk.state, releases: { ...disk.state.releases, assignment: options.assignment } }
+  let isNew = false
   const device = {
     clock,
     disk,
@@ -65,6 +54,7 @@ async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine; assign
     agent: undefined as Awaited<ReturnType<typeof boot>> | undefined,
     assign: async (assignment: Assignment | null) => {
       await device.agent?.store.change((state) => ({ ...state, releases: { ...state.releases, assignment } }))
+      isNew = true
       device.agent?.releases.noteAnswer()
     },
     /** The power goes and comes again; what the agent had in memory is lost. */
@@ -102,8 +92,11 @@ async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine; assign
     }
     const store = await openStateStore({ file, nodeId: null })
     const judge: Judge = {
-      run: async () => ({ isChanged: false, againInMs: 24 * 60 * minute }),
-      isDue: () => false,
+      run: async () => {
+        isNew = false
+        return { isChanged: false, againInMs: 24 * 60 * minute }
+      },
+      isDue: () => isNew,
       again: () => undefined,
       refusal: () => null,
     }
@@ -118,7 +111,7 @@ async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine; assign
         device.acted.push(id)
         return { outcome: 'done', message: 'It was done.' }
       },
-      folder,
+      manifestText: async (hash) => textOf.get(hash) ?? null,
       kernelBootId: `boot-${device.boots}`,
       clock,
       random: createRandom(1),
@@ -387,6 +380,6 @@ test('with the power going at any moments it comes to the same end: a good relea
       }
       device.agent?.die()
     }),
-    { numRuns: 60 },
+    { numRuns: 300 },
   )
 })

@@ -3,7 +3,7 @@ import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import { type Log, sentenceOf } from '../log.ts'
 import type { Redactor } from '../secret.ts'
 import type { StateStore } from '../state/store.ts'
-import { readManifest, readManifestFile } from '../updates/index.ts'
+import { readManifest } from '../updates/index.ts'
 import { type Action, type ActionRecord, actionsStatus, afterRestart, nextAction, withRecord } from './actions.ts'
 import { DriverLocked, type ReleaseDriver } from './driver.ts'
 import { type HalfName, halves, isWaiting } from './half.ts'
@@ -36,7 +36,8 @@ export function createReleases(options: {
   judge: Judge
   /** Carries out an action; the outcome is for the report. */
   act: (action: Action, signal: AbortSignal) => Promise<Pick<ActionRecord, 'outcome' | 'message'>>
-  folder: string
+  /** The text of a manifest that was verified, by its SHA-256; null: it is not here. */
+  manifestText: (sha256: string) => Promise<string | null>
   kernelBootId: string | null
   clock: Clock
   random: Random
@@ -48,7 +49,7 @@ export function createReleases(options: {
   /** A phase or an outcome changed: people wait for it. */
   onChange: () => void
 }): Releases {
-  const { store, drivers, judge, folder, clock, random, monotonicMs, log } = options
+  const { store, drivers, judge, clock, random, monotonicMs, log } = options
   const seen: Record<HalfName, Seen> = { host: nothingSeen(drivers.host), app: nothingSeen(drivers.app) }
   const progress: Record<HalfName, number | null> = { host: null, app: null }
   let reasons: Record<HalfName, string | null> = { host: null, app: null }
@@ -103,7 +104,7 @@ export function createReleases(options: {
   }
 
   const manifestOf = async (step: ActingStep): Promise<ReleaseManifest> => {
-    const text = await readManifestFile(folder, step.half.sha256)
+    const text = await options.manifestText(step.half.sha256)
     const manifest = text === null ? null : readManifest(text)
     if (manifest) return manifest
     judge.again()
