@@ -41,7 +41,7 @@ export type Step =
 
 export type Halves = Record<HalfName, Half | null>
 
-export const planLimits = {
+const planLimits = {
   idleMs: 10 * 60_000,
   waitMs: 30_000,
   lookEveryMs: 5_000,

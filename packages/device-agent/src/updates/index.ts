@@ -7,9 +7,9 @@
  */
 export type { NewestAssignment } from './assignment.ts'
 export { readManifestFile } from './folder.ts'
-export { noTrust, type SeenVersions, type Trust, type VerifyAnswer, type VerifyRequest } from './protocol.ts'
+export { noTrust, type Trust, type VerifyRequest } from './protocol.ts'
 export { readAssignment } from './read-assignment.ts'
 export { readManifest } from './read-manifest.ts'
-export { mayPass, type Refusal, refusalCodes } from './refusal.ts'
+export { mayPass, type Refusal } from './refusal.ts'
 export { createVerifier, type Verifier } from './verifier.ts'
 export type { Zone, ZoneOffset } from './zone.ts'

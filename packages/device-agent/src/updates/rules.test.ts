@@ -168,7 +168,8 @@ const nearlyOf = (good: object) => {
       let at: unknown = changed
       for (const name of path.slice(0, -1)) at = (at as Record<string, unknown> | undefined)?.[name]
       const last = path.at(-1)
-      if (typeof at === 'object' && at !== null && last !== undefined) Object.assign(at, { [last]: wanted })
+      if (typeof at === 'object' && at !== null && last !== undefined)
+        Object.assign(at, { [last]: structuredClone(wanted) })
     }
     return JSON.parse(JSON.stringify(changed)) as unknown
   })
