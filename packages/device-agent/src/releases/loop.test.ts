@@ -31,6 +31,13 @@ const shaOf = new Map(texts.map((text) => [String(JSON.parse(text).releaseId), s
 const assigned = (releaseId: string, change: Parameters<typeof assignedRelease>[1] = {}) =>
   assignedRelease(releaseId, { sha256: shaOf.get(releaseId) ?? '', ...change })
 
+const phaseOfCall: Record<string, string> = {
+  download: 'downloading',
+  apply: 'applying',
+  roll: 'rolling-back',
+  commit: 'soaking',
+}
+
 class PowerCut extends Error {}
 
 /** A device in memory: its disk and its machine outlive the agent, which starts anew after each power cut. */
@@ -362,13 +369,20 @@ test('with the power going at any moments it comes to the same end: a good relea
         device.agent?.die()
       }
       device.disk.onSave = moment
-      machine.onMoment = moment
+      const unannounced: string[] = []
+      machine.onMoment = (call) => {
+        const expected = phaseOfCall[call.split(' ')[0] ?? '']
+        if (expected && device.half(name)?.phase !== expected) unannounced.push(call)
+        moment()
+      }
       for (let round = 0; round < 40; round += 1) {
         await device.pass(20 * second)
         const isRestarting = device.half(name)?.isRestarting === true
         if (isCut || isRestarting) await device.cutPower()
         isCut = false
       }
+      // What is done is on disk before it begins.
+      expect(unannounced).toEqual([])
       const phase = device.half(name)?.phase
       if (isSick) {
         expect([phase, machine.running]).toEqual(['rolled-back', ids.old])
