@@ -1,9 +1,9 @@
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { DeviceStatus } from '@freehold/contracts'
 import { FreeholdError } from '@freehold/contracts/lean'
 import { type Clock, createDriver, type Random, systemClock, systemRandom } from '@freehold/reconcile'
 import packageJson from '../package.json' with { type: 'json' }
-import { randomUUID } from './builtin.ts'
+import { randomUUID, readFile } from './builtin.ts'
 import { type Config, readConfig } from './config.ts'
 import { CloudlyConnector } from './control-plane/connector.ts'
 import { createLink, type Link, type LinkStatus } from './control-plane/link.ts'
@@ -11,7 +11,16 @@ import { firstPauseMs } from './control-plane/rules.ts'
 import { startLocalApi } from './local-api/index.ts'
 import { createUpdateLocks, type UpdateLocks } from './locks/update-locks.ts'
 import { createLog, type Log, sentenceOf } from './log.ts'
-import { boundedStatus, hostName, machineStatus } from './machine.ts'
+import { boundedStatus, hostName, machineStatus, timeZone } from './machine.ts'
+import { createNudge, type Nudge } from './nudge.ts'
+import {
+  createActions,
+  createJudge,
+  createReleases,
+  type ReleaseDrivers,
+  type Releases,
+  storedStatus,
+} from './releases/index.ts'
 import { createRedactor, type Redactor, Secret } from './secret.ts'
 import { openStateFile, type StateFile } from './state/index.ts'
 import { openStateStore, type StateStore } from './state/store.ts'
@@ -19,6 +28,7 @@ import { SupervisorClient } from './supervisor/client.ts'
 import { createSupervisorReader, type SupervisorPicture, type SupervisorReader } from './supervisor/reader.ts'
 import type { UpdateStatus } from './supervisor/update.ts'
 import { createUpdater, type Updater } from './supervisor/updater.ts'
+import { createVerifier, readManifestFile, type Verifier } from './updates/index.ts'
 
 /** What a runner touches besides its settings; tests and simulators give their own. */
 export interface RunnerParts {
@@ -29,6 +39,9 @@ export interface RunnerParts {
   wallMs: () => number
   writeLog: (line: string) => void
   stateFile: StateFile
+  verify: Verifier
+  /** How this device changes what runs on it; null for a half: it cannot. */
+  releaseDrivers: ReleaseDrivers
 }
 
 /** What `status` prints. It holds no secret. */
@@ -57,6 +70,7 @@ export class BaseRunner {
   #store: StateStore | undefined
   #updater: Updater | undefined
   #link: Link | undefined
+  #releases: Releases | undefined
   #storageProblem: string | null = null
   #isStarted = false
   #stops: (() => Promise<void>)[] = []
@@ -70,6 +84,8 @@ export class BaseRunner {
       wallMs: () => Date.now(),
       writeLog: (line) => process.stdout.write(line),
       stateFile: openStateFile(config.statePath),
+      verify: createVerifier(),
+      releaseDrivers: { app: null, host: null },
       ...parts,
     }
     const { clock, monotonicMs, wallMs, writeLog } = this.#parts
@@ -111,7 +127,7 @@ export class BaseRunner {
     if (cloudlyUrl?.protocol === 'http:' && !isLoopback(cloudlyUrl.hostname)) {
       this.#log.warn('The control plane is spoken to without TLS: its tokens can be read on the way.')
     }
-    this.#startHeartbeats(store)
+    await this.#startReleases(store, this.#startHeartbeats(store))
   }
 
   /** Ends what runs. Update locks stay until their leases end, for the next agent to adopt; a pending update is gone on with at the next start. */
@@ -223,9 +239,47 @@ export class BaseRunner {
     this.#log.info('The local API listens.', { url: api.url })
   }
 
-  #startHeartbeats(store: StateStore): void {
+  /** Without a control plane nothing is assigned. `nudge`: what changed is reported soon. */
+  async #startReleases(store: StateStore, nudge: Nudge | undefined): Promise<void> {
+    const { cloudlyUrl, statePath, updateRootPath: rootPath, deviceType } = this.#config
+    if (!cloudlyUrl) return
+    const { clock, random, monotonicMs, verify, releaseDrivers: drivers } = this.#parts
+    const folder = join(dirname(statePath), 'updates')
+    const common = { store, random, monotonicMs, log: this.#log }
+    const believedMs = () => {
+      const toldMs = this.#link?.serverNowMs() ?? null
+      return toldMs === null ? null : Math.max(toldMs, store.current().releases.believedMs)
+    }
+    const judge = createJudge({
+      ...common,
+      verify,
+      url: cloudlyUrl.href,
+      folder,
+      rootPath,
+      deviceType,
+      timeZone: await timeZone(),
+      believedMs,
+    })
+    const releases = createReleases({
+      ...common,
+      drivers,
+      judge,
+      act: createActions({ client: this.#client, updater: this.#updaterFor(store) }),
+      manifestText: (sha256) => readManifestFile(folder, sha256),
+      kernelBootId: await kernelBootId(),
+      clock,
+      believedMs,
+      redactor: this.#redactor,
+      onChange: () => nudge?.wish(),
+    })
+    this.#releases = releases
+    this.#stops.push(() => releases.stop())
+    releases.start()
+  }
+
+  #startHeartbeats(store: StateStore): Nudge | undefined {
     const { cloudlyUrl: url, joinToken, heartbeatIntervalMs: intervalMs } = this.#config
-    if (!url) return
+    if (!url) return undefined
     const { clock, random, monotonicMs, wallMs } = this.#parts
     const link = createLink({
       connector: new CloudlyConnector({ url, redactor: this.#redactor }),
@@ -240,6 +294,7 @@ export class BaseRunner {
       redactor: this.#redactor,
       log: this.#log,
       onStorageProblem: (problem) => this.#onStorageProblem(problem),
+      onAnswered: () => this.#releases?.noteAnswer(),
     })
     const driver = createDriver({
       run: (signal) => link.beat(signal),
@@ -256,22 +311,32 @@ export class BaseRunner {
     })
     const cancelStart = clock.after(firstPauseMs(intervalMs, random), () => driver.start())
     this.#link = link
+    // A pause that the control plane asked for is kept.
+    const act = () => link.status().state === 'connected' && driver.wake()
+    const nudge = createNudge({ clock, random, monotonicMs, apartMs: reportsApartMs, act })
     this.#stops.push(async () => {
+      nudge.stop()
       cancelStart()
       await driver.stop()
     })
+    return nudge
   }
 
   async #collect(picture: SupervisorPicture): Promise<DeviceStatus> {
-    const problems = [this.#storageProblem, this.#store?.problem ?? null, picture.supervisor.problem]
+    const stored = this.#store?.current().releases
+    const problems = [
+      this.#storageProblem,
+      this.#store?.problem ?? null,
+      picture.supervisor.problem,
+      stored?.zone?.problem ?? null,
+    ]
     const status: DeviceStatus = {
       agentVersion: packageJson.version,
       hostname: hostName(),
       machine: await machineStatus(dirname(this.#config.statePath)),
       ...picture,
       update: this.#updater?.status() ?? null,
-      releases: null,
-      actions: [],
+      ...(this.#releases?.status() ?? storedStatus(stored)),
       locks: this.#locks.owners(),
       problems: problems.flatMap((problem) => (problem === null ? [] : [this.#redactor.clean(problem).slice(0, 500)])),
     }
@@ -295,6 +360,14 @@ export class BaseRunner {
 
 /** The driver's own period; every beat says when the next one is due. */
 const longestPauseMs = 36 * 60 * 60_000
+
+/** How soon a change of a release is reported, and how often at most. */
+const reportsApartMs = 5_000
+
+/** Another one after each start of the device; null where the system does not tell. */
+async function kernelBootId(): Promise<string | null> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim() || null
+}
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\./.test(host)

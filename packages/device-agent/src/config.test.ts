@@ -14,6 +14,8 @@ test('nothing needs to be set; defaults are those the hosts know', () => {
     supervisorApiKey: null,
     localApi: null,
     lockDirectory: '/tmp/balena',
+    updateRootPath: null,
+    deviceType: null,
   })
   expect(readConfig({ BASEOS_CLOUDLY_URL: '', BASEOS_JOIN_TOKEN: ' ' })).toEqual(readConfig({}))
 })
@@ -29,7 +31,10 @@ test('every variable is read', () => {
     BALENA_SUPERVISOR_ADDRESS: 'http://10.114.104.1:48484',
     BALENA_SUPERVISOR_API_KEY: 'key',
     BASEOS_LOCAL_API: 'unix:///run/baseos/agent.sock',
+    BASEOS_UPDATE_ROOT: '/etc/baseos/root.json',
+    BALENA_DEVICE_TYPE: 'raspberrypi4-64',
   })
+  expect(config).toMatchObject({ updateRootPath: '/etc/baseos/root.json', deviceType: 'raspberrypi4-64' })
   expect(config).toMatchObject({ nodeId: 'kiosk-7', statePath: '/tmp/state.json', heartbeatIntervalMs: 5000 })
   expect([config.cloudlyUrl?.href, config.supervisorAddress?.port]).toEqual(['https://cloud.example.com/base', '48484'])
   expect([config.joinToken, config.nodeToken, config.supervisorApiKey].map((secret) => secret?.reveal())).toEqual([
@@ -51,6 +56,8 @@ test('wrong settings name every fault at once, and repeat no value', () => {
     BASEOS_HEARTBEAT_INTERVAL_MS: '5s',
     BALENA_SUPERVISOR_ADDRESS: 'ftp://127.0.0.1',
     BASEOS_LOCAL_API: 'http://0.0.0.0:80',
+    BASEOS_UPDATE_ROOT: 'root.json',
+    BASEOS_DEVICE_TYPE: 'Raspberry Pi',
     BASEOS_LOG_LEVEL: 'shouting',
   }
   let message = ''

@@ -21,6 +21,10 @@ export interface Config {
   /** Where the local API's token is kept. */
   localTokenPath: string
   lockDirectory: string
+  /** File of the first root of the signed channel; null: the control plane's, as it is when it is first asked. */
+  updateRootPath: string | null
+  /** As releases name it; null: not known. */
+  deviceType: string | null
   logLevel: LogLevel
 }
 
@@ -44,6 +48,10 @@ export function readConfig(environment: Record<string, string | undefined>): Con
       deviceTokenPattern.test(text) ? new Secret(text) : undefined,
     )
   const path = (name: string) => read(name, 'an absolute path', (text) => (isAbsolute(text) ? text : undefined))
+  const deviceType = (name: string) =>
+    read(name, 'a type of device, such as raspberrypi4-64', (text) =>
+      /^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$/.test(text) ? text : undefined,
+    )
   const url = (name: string, expected: string) => read(name, expected, parseHttpUrl)
 
   const statePath = path('BASEOS_STATE_PATH') ?? '/data/baseos/state.json'
@@ -65,6 +73,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     localApi,
     localTokenPath: path('BASEOS_LOCAL_TOKEN_PATH') ?? defaultTokenPath(localApi, statePath),
     lockDirectory: path('BASEOS_LOCK_DIR') ?? '/tmp/balena',
+    updateRootPath: path('BASEOS_UPDATE_ROOT'),
+    deviceType: deviceType('BASEOS_DEVICE_TYPE') ?? deviceType('BALENA_DEVICE_TYPE'),
     logLevel:
       read('BASEOS_LOG_LEVEL', logLevels.join(', '), (text) => logLevels.find((level) => level === text)) ?? 'info',
   }

@@ -20,13 +20,22 @@ test('what the Dockerfile copies is all that the agent needs to start', async ()
         await cp(join(root, source), join(image, isInto ? join(target, basename(source)) : target), { recursive: true })
       }
     }
-    const links = [...(/ln -s (.+) node_modules\/@freehold\//.exec(dockerfile)?.[1]?.split(' ') ?? [])]
+    // What npm installs there for the workspace, from this repository's own.
     await mkdir(join(image, 'node_modules/@freehold'), { recursive: true })
-    for (const link of links) await symlink(link, join(image, 'node_modules/@freehold', basename(link)))
+    for (const name of ['contracts', 'reconcile']) {
+      await symlink(`../../packages/${name}`, join(image, 'node_modules/@freehold', name))
+    }
+    for (const name of await librariesOf('packages/device-agent')) {
+      await cp(join(root, 'node_modules', name), join(image, 'node_modules', name), { recursive: true })
+    }
 
     const [, main = ''] = /"\/app\/(packages\/.+?)"\]/.exec(dockerfile) ?? []
     const { code, text } = await outputOf([join(image, main), 'status'])
     expect([code, text]).toEqual([0, expect.stringContaining('not-configured')])
+    const verified = await outputOf([join(image, 'packages/device-agent/src/updates/verify.ts')], '{}')
+    // It was loaded whole and asked nothing that it could answer.
+    expect(verified.text).toMatch(/RangeError: Invalid time value/)
+    expect(verified.text).not.toContain('ERR_MODULE_NOT_FOUND')
   } finally {
     await rm(image, { recursive: true, force: true })
   }
@@ -40,9 +49,24 @@ test('the compose file asks for the Supervisor and keeps the state on a volume t
   expect(compose).toMatch(/BASEOS_LOCAL_API: unix:\/\/\/run\/baseos\//)
 })
 
-function outputOf(argv: string[]): Promise<{ code: number | null; text: string }> {
+/** A package's libraries and theirs, as the lock file has them. */
+async function librariesOf(folder: string): Promise<string[]> {
+  const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'))
+  const found = new Set<string>()
+  const walk = (names: string[]) => {
+    for (const name of names.filter((other) => !other.startsWith('@freehold/') && !found.has(other))) {
+      found.add(name)
+      walk(Object.keys(packages[`node_modules/${name}`]?.dependencies ?? {}))
+    }
+  }
+  walk(Object.keys(packages[folder].dependencies))
+  return [...found]
+}
+
+function outputOf(argv: string[], input = ''): Promise<{ code: number | null; text: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, argv, { env: { PATH: process.env.PATH }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, argv, { env: { PATH: process.env.PATH }, stdio: ['pipe', 'pipe', 'pipe'] })
+    child.stdin.end(input)
     let text = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()))
     child.once('error', reject)

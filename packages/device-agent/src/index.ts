@@ -1,6 +1,7 @@
 /**
  * The device agent, known to its hosts as BaseRunner: keeps a device's identity, reports to the control plane, asks the
- * balena Supervisor for updates and says what really came of them, and lets a product on the same device do so too.
+ * balena Supervisor for updates and says what really came of them, takes signed releases, and lets a product on the same
+ * device ask for updates too.
  *
  * Not here: a shell, and any call into the device from outside.
  */

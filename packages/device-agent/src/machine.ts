@@ -53,7 +53,7 @@ export function hostName(): string {
  * By name, from where Linux keeps it: asking `Intl` would load the tables of all languages, 8 MB. The environment goes
  * first, since balenaOS itself runs in UTC.
  */
-async function timeZone(): Promise<string | null> {
+export async function timeZone(): Promise<string | null> {
   const name = process.env.TZ ?? (await readFile('/etc/timezone', 'utf8').catch(() => 'UTC')).trim()
   return /^[A-Za-z0-9_+/-]{1,64}$/.test(name) ? name : null
 }

@@ -51,7 +51,8 @@ export function createFleet(options: {
   random: Random
   log: Logger
 }): Fleet {
-  const { store, blobs, identity, settings, secret, registryHost, keepArtifact, publicUrl, clock, random, log } = options
+  const { store, blobs, identity, settings, secret, registryHost, keepArtifact, publicUrl, clock, random, log } =
+    options
   const now = () => clock.now()
 
   const updates = createUpdatesNoun({

@@ -26,6 +26,8 @@ export interface FakeControlPlane {
   /** Answers this instead, once for each call. */
   next: { status: number; body: string; headers?: Record<string, string>; cut?: boolean }[]
   isAway: boolean
+  /** What lies below `/updates/`, by path. */
+  updates: ReadonlyMap<string, string>
   nowMs: () => number
   seen: { path: string; bearer: string | null; body: Record<string, unknown>; outcome: string }[]
   /** One request as over HTTP, for simulations without sockets. */
@@ -129,6 +131,7 @@ export function createFakeControlPlane(): Omit<FakeControlPlane, 'url' | 'stop'>
     retryAfterSeconds: 1,
     next: [],
     isAway: false,
+    updates: new Map(),
     nowMs: () => Date.now(),
     seen: [],
     answer: (path, bearer, text) => {
@@ -154,6 +157,12 @@ export async function startFakeControlPlane(): Promise<FakeControlPlane> {
     const chunks: Buffer[] = []
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
     if (running.isAway) return void request.socket.destroy()
+    const [, file] = /^\/updates\/(.+)$/.exec(request.url ?? '') ?? []
+    if (file !== undefined) {
+      const text = running.updates.get(file)
+      response.writeHead(text === undefined ? 404 : 200)
+      return void response.end(text)
+    }
     const instead = running.next.shift()
     const bearer = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? null
     if (instead && !instead.cut) {

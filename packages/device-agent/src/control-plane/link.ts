@@ -41,6 +41,8 @@ export interface Link {
   /** One call to the control plane, register or heartbeat, whichever is due. Throws where nothing came of it. */
   beat(signal: AbortSignal): Promise<{ againInMs: number }>
   status(): LinkStatus
+  /** The control plane's time now, as it was last told; null: not since the start. */
+  serverNowMs(): number | null
   /** For the driver's pauses after failures: never slower than the interval, never longer than 15 minutes. */
   backoff: Backoff
 }
@@ -74,6 +76,8 @@ export function createLink(options: {
   log: Log
   /** For the list of problems in the next status; null: solved. */
   onStorageProblem: (problem: string | null) => void
+  /** A heartbeat was answered, and what it brought is stored. */
+  onAnswered?: () => void
 }): Link {
   const { connector, store, random, monotonicMs, redactor, log } = options
   const isRegistered = store.current().nodeToken !== null
@@ -111,6 +115,8 @@ export function createLink(options: {
     }
   }
 
+  const serverNowMs = () => memory.server && memory.server.atMs + monotonicMs() - memory.server.monotonicMs
+
   const requestOf = async (signal: AbortSignal) => ({
     protocol: deviceProtocol,
     nodeId: store.current().nodeId,
@@ -146,13 +152,12 @@ export function createLink(options: {
 
   const heartbeat = async (call: Extract<Call, { kind: 'heartbeat' }>, signal: AbortSignal) => {
     const state = store.current()
-    const serverNowMs = memory.server && memory.server.atMs + monotonicMs() - memory.server.monotonicMs
     const asked = await connector.heartbeat(
       {
         ...(await requestOf(signal)),
         generation: state.generation,
         intervalMs: Math.round(memory.intervalMs),
-        rotateToken: call.which === 'newest' && wantsRotation(state.tokenLife, serverNowMs),
+        rotateToken: call.which === 'newest' && wantsRotation(state.tokenLife, serverNowMs()),
       },
       new Secret(call.token),
       signal,
@@ -169,6 +174,7 @@ export function createLink(options: {
     // What cannot be stored is not taken: an offered token that is used but lost at a restart would leave none.
     await keep((state) => afterHeartbeat(state, usedToken, answer))
     become('connected', 'The last heartbeat was answered.')
+    options.onAnswered?.()
     return { againInMs: heartbeatPauseMs(memory.intervalMs, random) }
   }
 
@@ -232,6 +238,7 @@ export function createLink(options: {
       intervalMs: memory.intervalMs,
       lastAnswerAgeMs: memory.answeredMs === null ? null : Math.round(monotonicMs() - memory.answeredMs),
     }),
+    serverNowMs,
     backoff,
   }
 }

@@ -1,6 +1,7 @@
 import { deviceNodeIdPattern, deviceTokenPattern } from '@freehold/contracts/lean'
 import { randomBytes, randomUUID } from '../builtin.ts'
 import { type Fields, fieldsOf, isFields, numberOf, textOf } from '../parse.ts'
+import { noReleases, readStoredReleases, type StoredReleases } from '../releases/stored.ts'
 import type { PendingUpdate } from '../supervisor/update.ts'
 
 /** The content of the state file. `nodeId` and `nodeToken` are all that a file written by hand needs. */
@@ -18,6 +19,8 @@ export interface DeviceState {
   desiredState: Fields | null
   /** An update that was asked for and not judged yet: the Supervisor may have replaced this agent meanwhile. */
   pendingUpdate: PendingUpdate | null
+  /** What is trusted, and how far it has come. */
+  releases: StoredReleases
   /** What a newer agent stored; kept, so that a return to it finds it again. */
   others: Fields
 }
@@ -39,6 +42,7 @@ export function createState(options: { nodeId?: string | null } = {}): DeviceSta
     generation: 0,
     desiredState: null,
     pendingUpdate: null,
+    releases: noReleases,
     others: {},
   }
 }
@@ -61,6 +65,7 @@ export function readState(value: unknown): DeviceState | null {
     generation: desiredState ? Math.max(0, Math.trunc(numberOf(value.generation) ?? 0)) : 0,
     desiredState,
     pendingUpdate: pendingUpdateOf(value.pendingUpdate),
+    releases: readStoredReleases(value.releases),
     others: Object.fromEntries(Object.entries(value).filter(([name]) => !names.has(name))),
   }
 }

@@ -19,8 +19,8 @@ import type { AllHandlers } from '../http/handler.ts'
 import type { FrequentMount } from '../http/mounts.ts'
 import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
-import { createDesiredKeeper } from './desired.ts'
 import { isNodeToken } from './credentials.ts'
+import { createDesiredKeeper } from './desired.ts'
 import { createEndpoints } from './endpoints.ts'
 import { createHeartbeats, type OnProgress } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
@@ -32,9 +32,9 @@ import { createDeviceHandlers } from './service.ts'
 import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
+export type { OnProgress } from './heartbeat.ts'
 export { createImagesOf } from './images.ts'
 export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
-export type { OnProgress } from './heartbeat.ts'
 
 export interface DevicesNoun {
   handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>

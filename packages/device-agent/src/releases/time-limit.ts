@@ -1,0 +1,35 @@
+import type { Clock } from '@freehold/reconcile'
+
+/** The longest that each call may take. */
+export const timeLimitsMs = {
+  look: 30_000,
+  action: 60_000,
+  commit: 5 * 60_000,
+  apply: 20 * 60_000,
+  rollBack: 20 * 60_000,
+  download: 6 * 60 * 60_000,
+}
+
+/** Runs one call; throws where it is not done in time or no longer wanted, whether or not it heeds its signal. */
+export async function limited<Value>(
+  run: (signal: AbortSignal) => Promise<Value>,
+  options: { clock: Clock; signal: AbortSignal; limitMs: number },
+): Promise<Value> {
+  const { clock, signal, limitMs } = options
+  signal.throwIfAborted()
+  const stop = new AbortController()
+  const cancel = clock.after(limitMs, () =>
+    stop.abort(new Error(`It was not done within ${Math.round(limitMs / 1000)} s.`)),
+  )
+  const forward = () => stop.abort(signal.reason)
+  signal.addEventListener('abort', forward, { once: true })
+  const stopped = Promise.withResolvers<never>()
+  stop.signal.addEventListener('abort', () => stopped.reject(stop.signal.reason), { once: true })
+  stopped.promise.catch(() => undefined)
+  try {
+    return await Promise.race([run(stop.signal), stopped.promise])
+  } finally {
+    cancel()
+    signal.removeEventListener('abort', forward)
+  }
+}
