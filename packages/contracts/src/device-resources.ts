@@ -108,6 +108,11 @@ export const deviceKind = defineKind({
             ? 'claim'
             : undefined,
     joinTokenId: ({ status }) => status.joinTokenId ?? undefined,
+    pinnedAppReleaseId: ({ data }) => data.pinnedAppReleaseId ?? undefined,
+    pinnedHostReleaseId: ({ data }) => data.pinnedHostReleaseId ?? undefined,
+    /** Stored by a version that knew nothing of releases: fields are absent, and put in at the start. */
+    incomplete: ({ data, status }) =>
+      data.actions === undefined || status.updateFailure === undefined ? 'yes' : undefined,
   },
   unique: { nodeId: ({ data }) => data.nodeId },
 })

@@ -32,7 +32,7 @@ export interface Fleet {
   endpoints: FrequentMount[]
   /** Who of the devices may pull what from the registry. */
   pull: DevicePull
-  /** Makes signing keys at the first use, and reads what is under way; to be awaited before anything is answered. */
+  /** Completes old devices, makes signing keys at the first use, and reads what is under way; to be awaited before anything is answered. */
   prepare(): Promise<void>
   start(): void
   stop(): Promise<void>
@@ -109,6 +109,7 @@ export function createFleet(options: {
     endpoints: devices.endpoints,
     pull: createDevicePull({ store, imagesOf, now }),
     async prepare() {
+      await devices.prepare()
       await updates.prepare()
       await rollouts.load()
     },

@@ -11,6 +11,13 @@ export interface Known {
   readonly basis: Basis
 }
 
+/** Nothing was computed yet. Made anew each time, because what is remembered is marked in place. */
+export const nothingKnown = (): Known => ({
+  generation: 0,
+  changesAtMs: 0,
+  basis: { groupId: null, appReleaseId: null, hostReleaseId: null, appRolloutId: null, hostRolloutId: null },
+})
+
 /** True where what is remembered still holds. */
 export const isKnown = ({ changesAtMs }: Known, nowMs: number): boolean => nowMs < changesAtMs
 

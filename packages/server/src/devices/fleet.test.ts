@@ -41,9 +41,14 @@ afterEach(async () => {
 })
 
 /** The parts of one control plane on the store, driven by hand. */
-function controlPlane(options: { heartbeatsPerSecond?: number } = {}) {
+function controlPlane(options: { heartbeatsPerSecond?: number; whileComputing?: () => Promise<void> } = {}) {
   const desired = createDesiredKeeper({
-    releases: { desiredFor: async () => ({ app: null, host: null, basis: noBasis }) },
+    releases: {
+      desiredFor: async () => {
+        await options.whileComputing?.()
+        return { app: null, host: null, basis: noBasis }
+      },
+    },
     sign: async (signed) => ({ signed, signatures: [] }),
     now,
     onProblem: (error) => {
@@ -255,6 +260,29 @@ describe('tokens and time', () => {
     )
     plane.follower.wake()
     await plane.follower.settled()
+    await expect(hear(plane, [device])).rejects.toSatisfy(
+      (error) => error instanceof FreeholdError && error.code === 'forbidden',
+    )
+  })
+
+  it('that is revoked while it is looked up is refused from its next heartbeat on', async () => {
+    const [device] = await fleet(controlPlane(), 1)
+    if (device === undefined) throw new Error('There is no device.')
+    let isRevoked = false
+    const plane = controlPlane({
+      async whileComputing() {
+        if (isRevoked) return
+        isRevoked = true
+        const stored = await store.find(deviceKind, 'nodeId', device.nodeId)
+        if (stored === undefined) throw new Error('The device is not stored.')
+        await store.transaction(actor, (t) =>
+          t.update(deviceKind, stored.id, { data: { ...stored.data, access: 'revoked' } }),
+        )
+        plane.presence.distrust(stored.id)
+      },
+    })
+    await hear(plane, [device])
+    expect(isRevoked).toBe(true)
     await expect(hear(plane, [device])).rejects.toSatisfy(
       (error) => error instanceof FreeholdError && error.code === 'forbidden',
     )

@@ -19,6 +19,7 @@ import type { AllHandlers } from '../http/handler.ts'
 import type { FrequentMount } from '../http/mounts.ts'
 import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
+import { completeDevices } from './complete.ts'
 import { isNodeToken } from './credentials.ts'
 import { createDesiredKeeper } from './desired.ts'
 import { createEndpoints } from './endpoints.ts'
@@ -45,6 +46,8 @@ export interface DevicesNoun {
   reconsider(affected: Affected): void
   /** Whether this is the node token of a device that is let in. */
   isNodeToken(token: string): Promise<boolean>
+  /** Completes what older versions stored; to be awaited before anybody asks for devices. */
+  prepare(): Promise<void>
   /** Begins to write and to watch. */
   start(): void
   /** Ends that, and writes what was heard. */
@@ -125,6 +128,7 @@ export function createDevicesNoun(options: {
     reportOf: (deviceId) => lastReportOf(store, presence, deviceId),
     reconsider: (affected) => desired.reconsider(affected, presence),
     isNodeToken: (token) => isNodeToken(store, { token, now: now() }),
+    prepare: () => completeDevices(store),
     start() {
       unsubscribe = store.onChange(follower.wake)
       follower.wake()

@@ -1,7 +1,7 @@
 import { type Device, deviceCredentialKind, deviceKind, FreeholdError } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import { hashOf } from './credentials.ts'
-import type { DesiredKeeper, Known } from './desired.ts'
+import { type DesiredKeeper, type Known, nothingKnown } from './desired.ts'
 import { updateFailureKey } from './failures.ts'
 import { emptyTally, finestSpanMs, type Tally } from './history.ts'
 import type { Boots } from './kind.ts'
@@ -78,9 +78,7 @@ export function createPresence(options: { now: () => number; desired: Pick<Desir
     if (device.data.nodeId !== nodeId) {
       throw new FreeholdError('forbidden', 'This node token belongs to another device.')
     }
-    const desired = await options.desired.compute(device)
-    const live = byDevice.get(deviceId) ?? createLive(device, { now: options.now(), desired })
-    live.desired = desired
+    const live = byDevice.get(deviceId) ?? createLive(device, options.now())
     refresh(live, device)
     const admission = {
       live,
@@ -92,6 +90,8 @@ export function createPresence(options: { now: () => number; desired: Pick<Desir
     byToken.set(key, admission)
     const keys = tokensOf.get(deviceId) ?? []
     if (!keys.includes(key)) tokensOf.set(deviceId, [...keys, key])
+    // Only now: who is distrusted meanwhile must be found here.
+    live.desired = await options.desired.compute(device)
     return admission
   }
 
@@ -122,13 +122,13 @@ export function createPresence(options: { now: () => number; desired: Pick<Desir
 }
 export type Presence = ReturnType<typeof createPresence>
 
-function createLive(device: Device, { now, desired }: { now: number; desired: Known }): Live {
+function createLive(device: Device, now: number): Live {
   return {
     id: device.id,
     nodeId: device.data.nodeId,
     storedState: device.status.state,
     hasClone: false,
-    desired,
+    desired: nothingKnown(),
     updateFailure: null,
     progress: undefined,
     counter: 0,

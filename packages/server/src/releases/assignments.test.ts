@@ -105,6 +105,10 @@ describe.each(engines)('on %s', (_, open) => {
         group: { name: site },
         app: { releaseId: release(0).id, version: '1.0.0', by: 'channel' },
       })
+      // That it was heard is written down a moment later.
+      await eventually(async () =>
+        expect((await store.all(deviceKind)).filter(({ status }) => status.state !== 'online')).toEqual([]),
+      )
       const before = await store.version()
       for (let index = 0; index < 5; index += 1) expect((await world.hear(device)).isNew).toBe(false)
       expect(await store.version()).toBe(before)
