@@ -11,14 +11,7 @@ import type { AllHandlers } from './http/handler.ts'
 import type { FrequentMount, RawMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
 import { createReleaseRolloutsNoun, type ReleaseRolloutsNoun } from './release-rollouts/index.ts'
-import {
-  createImageResolver,
-  createLicenseKeeper,
-  createReleasesNoun,
-  groupOf,
-  inOrder,
-  isPinned,
-} from './releases/index.ts'
+import { createImageResolver, createLicenseKeeper, createReleasesNoun } from './releases/index.ts'
 import { createSealer, type ServerSecret } from './secrets/index.ts'
 import type { RuntimeSettings } from './settings/index.ts'
 import { createUpdatesNoun } from './updates/index.ts'
@@ -94,7 +87,6 @@ export function createFleet(options: {
   const rollouts: ReleaseRolloutsNoun = createReleaseRolloutsNoun({
     store,
     assignments: releases.assignments,
-    rules: { inOrder, groupOf, isPinned },
     reconsider: (deviceIds) => devices.reconsider(deviceIds),
     clock,
     random,

@@ -1,31 +1,8 @@
-import type { ReleaseType } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
+import type { AssignmentChange, Assignments } from '../releases/index.ts'
 import { keepChanges } from './keeping.ts'
 import { type Live, nextToAssign, nextToRevert } from './live.ts'
 import type { ChannelMember } from './plan.ts'
-
-/** What a device was assigned, of one type. */
-export interface StoredAssignment {
-  releaseId: string | null
-  rolloutId: string | null
-  attempt: number
-  at: string
-}
-
-export interface AssignmentChange {
-  deviceId: string
-  type: ReleaseType
-  releaseId: string | null
-  rolloutId: string | null
-  attempt: number
-}
-
-/** The assignments of devices, which the releases keep. */
-export interface Assignments {
-  get(deviceIds: readonly string[], type: ReleaseType): Promise<Map<string, StoredAssignment>>
-  /** Durable when it resolves; only then devices are told. */
-  assign(changes: readonly AssignmentChange[]): Promise<void>
-}
 
 /** Members assigned in one go. */
 const batchSize = 1000

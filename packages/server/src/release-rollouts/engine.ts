@@ -8,18 +8,23 @@ import {
 } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import type { Logger } from 'pino'
-import { type Assignments, assignNext, bringLatecomers, revertNext } from './assigning.ts'
+import type { Assignments, RolloutTerms } from '../releases/index.ts'
+import { assignNext, bringLatecomers, revertNext } from './assigning.ts'
 import { createFollower } from './follower.ts'
 import type { MembersOf } from './followers.ts'
 import { type Kept, keepChanges, readKept } from './keeping.ts'
 import { advance, isHeld, watchedSince } from './kind.ts'
-import { createLive, type Live, type Progress, revertsLeft, takeReport, takeRetry, unfinishedDevices } from './live.ts'
+import {
+  createLive,
+  failedDevices,
+  type Live,
+  type Progress,
+  revertsLeft,
+  takeReport,
+  takeRetry,
+  unfinishedDevices,
+} from './live.ts'
 import { phasesOf } from './plan.ts'
-
-/** What a device's assignment says besides the release. */
-export interface RolloutSettings extends Pick<ReleaseRollout['data'], 'window' | 'soakSeconds' | 'force'> {
-  held: boolean
-}
 
 export interface EngineOptions {
   store: Store
@@ -52,7 +57,7 @@ const actor: Actor = { type: 'system', id: 'release-rollouts', name: 'release-ro
 export function createEngine(options: EngineOptions) {
   const { store, assignments, membersOf, reconsider, now, elapsed, log } = options
   const lives = new Map<string, Live>()
-  const settings = new Map<string, RolloutSettings>()
+  const settings = new Map<string, RolloutTerms>()
   let reports = new Map<string, { deviceId: string; type: ReleaseType; progress: Progress; atMs: number }>()
   let turn: Promise<unknown> = Promise.resolve()
   let isLoaded = false
@@ -70,9 +75,10 @@ export function createEngine(options: EngineOptions) {
     const newest = new Map<string, ReleaseRollout>()
     for (const rollout of await store.all(releaseRolloutKind)) {
       settings.set(rollout.id, settingsOf(rollout))
-      // Ids follow the time of day, which may have been set back; versions only grow.
+      // Ids follow the time of day, which may have been set back; versions only grow. What never began replaced nothing.
       const { channelId } = rollout.data
-      if (rollout.version > (newest.get(channelId)?.version ?? 0)) newest.set(channelId, rollout)
+      const isNewest = rollout.version > (newest.get(channelId)?.version ?? 0)
+      if (isNewest && rollout.status.startedAt !== null) newest.set(channelId, rollout)
       if (isOpenRollout(rollout.status)) await resume(rollout)
     }
     for (const rollout of newest.values()) {
@@ -138,6 +144,7 @@ export function createEngine(options: EngineOptions) {
       return { againInMs: Number.POSITIVE_INFINITY }
     }
     live.resource = resource
+    if (live.head.attempt < resource.data.attempt) await follower.drop(live, failedDevices(live))
     if (takeRetry(live, now())) {
       keepChanges(store, live.id, live)
       await store.facts.flush()
@@ -187,7 +194,12 @@ export function createEngine(options: EngineOptions) {
       const channel = isEnding ? await transaction.get(channelKind, channelId) : undefined
       if (channel !== undefined) {
         const carried = status.state === 'succeeded' ? { releaseId, since: status.finishedAt } : {}
-        await transaction.setStatus(channelKind, channelId, { ...channel.status, ...carried, rolloutId: null })
+        const { rolloutId } = channel.status
+        await transaction.setStatus(channelKind, channelId, {
+          ...channel.status,
+          ...carried,
+          rolloutId: rolloutId === rollout.id ? null : rolloutId,
+        })
       }
       return transaction.setStatus(releaseRolloutKind, rollout.id, status)
     })
@@ -304,7 +316,7 @@ function isReplacedBy(old: Live, live: Live): boolean {
   return old.resource.data.channelId === live.resource.data.channelId && old.id !== live.id
 }
 
-function settingsOf(rollout: ReleaseRollout): RolloutSettings {
+function settingsOf(rollout: ReleaseRollout): RolloutTerms {
   const { window, soakSeconds, force } = rollout.data
   return { window, soakSeconds, force, held: isHeld(rollout) }
 }

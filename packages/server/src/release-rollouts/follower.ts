@@ -63,6 +63,8 @@ export function createFollower(options: {
   }
 
   return {
+    /** Takes out those of the devices that follow the channel no more. */
+    drop: dropFrom,
     /** Everything that changes from here on will be noticed. */
     async begin(): Promise<void> {
       cursor = await store.version()

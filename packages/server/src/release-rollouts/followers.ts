@@ -5,9 +5,9 @@ import {
   type DeviceGroup,
   deviceGroupKind,
   deviceKind,
-  type ReleaseType,
 } from '@freehold/contracts'
 import { pagesOf, type Store } from '@freehold/store'
+import { groupOf, inOrder, isPinned } from '../releases/index.ts'
 import type { ChannelMember } from './plan.ts'
 
 /**
@@ -16,27 +16,17 @@ import type { ChannelMember } from './plan.ts'
  */
 export type MembersOf = (channelId: string, deviceIds?: readonly string[]) => Promise<readonly ChannelMember[]>
 
-/** How releases say which group a device belongs to, and whether a pin decides for it. */
-export interface GroupRules {
-  /** Groups in the order in which they are asked. */
-  inOrder(groups: readonly DeviceGroup[]): DeviceGroup[]
-  groupOf(groups: readonly DeviceGroup[], labels: Record<string, string>): DeviceGroup | undefined
-  isPinned(options: { type: ReleaseType; device: Device['data']; group: DeviceGroup | undefined }): boolean
-}
-
 /** Reads who follows a channel from the store, page after page: a hundred thousand devices never are in memory at once. */
-export function createMembersOf(options: { store: Store; rules: GroupRules }): MembersOf {
-  const { store, rules } = options
-
+export function createMembersOf({ store }: { store: Store }): MembersOf {
   return async (channelId, deviceIds) => {
     const channel = await store.get(channelKind, channelId)
-    const groups = rules.inOrder(await store.all(deviceGroupKind))
+    const groups = inOrder(await store.all(deviceGroupKind))
     if (channel === undefined || !groups.some((group) => follows(group, channel))) return []
     const found: ChannelMember[] = []
     const look = (device: Device): void => {
-      const group = rules.groupOf(groups, device.labels)
+      const group = groupOf(groups, device.labels)
       if (group === undefined || !follows(group, channel) || device.data.access !== 'allowed') return
-      if (rules.isPinned({ type: channel.data.type, device: device.data, group })) return
+      if (isPinned({ type: channel.data.type, device: device.data, group })) return
       found.push({ deviceId: device.id, groupId: group.id })
     }
     if (deviceIds === undefined) {

@@ -11,9 +11,9 @@ import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { AllHandlers } from '../http/handler.ts'
-import type { Assignments } from './assigning.ts'
-import { createEngine, type RolloutSettings } from './engine.ts'
-import { createMembersOf, type GroupRules } from './followers.ts'
+import type { Assignments, RolloutTerms } from '../releases/index.ts'
+import { createEngine } from './engine.ts'
+import { createMembersOf } from './followers.ts'
 import type { Progress } from './live.ts'
 import { createReleaseRolloutHandlers } from './service.ts'
 
@@ -22,7 +22,7 @@ export interface ReleaseRolloutsNoun {
   /** A device's report of one half of its releases changed, or was heard for the first time. Memory only. */
   note(report: { deviceId: string; type: 'app' | 'host'; progress: Progress }): void
   /** What the assignments of a rollout say besides the release; undefined: there is no such rollout. From memory. */
-  rolloutOf(rolloutId: string): RolloutSettings | undefined
+  rolloutOf(rolloutId: string): RolloutTerms | undefined
   /** True where the device is a member of an open rollout of the channel. From memory. */
   isMember(deviceId: string, channelId: string): boolean
   /** Reads what is under way; to be awaited before devices are answered. */
@@ -40,7 +40,6 @@ const backoff = { minMs: 500, maxMs: 30_000 }
 export function createReleaseRolloutsNoun(options: {
   store: Store
   assignments: Assignments
-  rules: GroupRules
   /** These devices must be told anew, although their assignment is the same. */
   reconsider: (deviceIds: readonly string[]) => void
   clock: Clock
@@ -50,8 +49,8 @@ export function createReleaseRolloutsNoun(options: {
   /** Milliseconds of a clock that only goes forward. Default: the process's own. */
   elapsed?: () => number
 }): ReleaseRolloutsNoun {
-  const { store, assignments, rules, reconsider, clock, random, now, log } = options
-  const membersOf = createMembersOf({ store, rules })
+  const { store, assignments, reconsider, clock, random, now, log } = options
+  const membersOf = createMembersOf({ store })
   const elapsed = options.elapsed ?? (() => performance.now())
   const engine = createEngine({ store, assignments, membersOf, reconsider, now, elapsed, log })
   const driver = createDriver({

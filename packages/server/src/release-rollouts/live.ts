@@ -74,8 +74,7 @@ export function takeRetry(live: Live, atMs: number): boolean {
   const { members, head, resource } = live
   if (head.attempt >= resource.data.attempt) return false
   for (let index = 0; index < members.size; index++) {
-    const state = members.stateOf(index)
-    if (state !== 'failed' && state !== 'rolled-back') continue
+    if (!hasFailed(live, index)) continue
     members.setAttempt(index, members.attemptOf(index) + 1)
     members.set(index, { state: 'waiting', message: '', atMs })
     live.settled[index] = 0
@@ -96,14 +95,12 @@ export function nextToAssign(live: Live, most: number): number[] {
   return next
 }
 
-/** The next members, at most so many, that an abort must look at. */
+/** The next members, at most so many, that an abort must look at; also those that left and may have the release still. */
 export function nextToRevert(live: Live, most: number): number[] {
   const { members } = live
   const next: number[] = []
   let index = live.revertedTo
-  for (; index < members.size && next.length < most; index++) {
-    if (members.attemptOf(index) > 0 && members.stateOf(index) !== 'left') next.push(index)
-  }
+  for (; index < members.size && next.length < most; index++) if (members.attemptOf(index) > 0) next.push(index)
   return next
 }
 
@@ -111,7 +108,7 @@ export function revertsLeft(live: Live): number {
   if (live.resource.data.aborted !== 'revert') return 0
   let left = 0
   for (let index = live.revertedTo; index < live.members.size; index++) {
-    if (live.members.attemptOf(index) > 0 && live.members.stateOf(index) !== 'left') left += 1
+    if (live.members.attemptOf(index) > 0) left += 1
   }
   return left
 }
@@ -122,6 +119,16 @@ export function unfinishedDevices({ members }: Live): string[] {
     const isDone = ['succeeded', 'failed', 'rolled-back', 'left'].includes(members.stateOf(index))
     return members.attemptOf(index) > 0 && !isDone
   })
+}
+
+/** Members that failed, and would try once more in a retry. */
+export function failedDevices(live: Live): string[] {
+  return live.members.deviceIds.filter((_, index) => hasFailed(live, index))
+}
+
+function hasFailed({ members }: Live, index: number): boolean {
+  const state = members.stateOf(index)
+  return state === 'failed' || state === 'rolled-back'
 }
 
 export function hasFailures({ members }: Live): boolean {

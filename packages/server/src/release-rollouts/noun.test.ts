@@ -10,7 +10,6 @@ it('looks by itself when devices report, and tells what their assignments say', 
   const noun = createReleaseRolloutsNoun({
     store: bed.store,
     assignments: bed.assignments,
-    rules: bed.rules,
     reconsider: () => {},
     clock: systemClock,
     random: systemRandom,

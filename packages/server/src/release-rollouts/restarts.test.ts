@@ -1,4 +1,4 @@
-import { type ReleaseRollout, releaseRolloutKind } from '@freehold/contracts'
+import { channelKind, type ReleaseRollout, releaseRolloutKind } from '@freehold/contracts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Bed, createBed } from './rollouts.testing.ts'
 
@@ -136,5 +136,20 @@ describe('after a kill', () => {
     const [, half] = await bed.store.all(releaseRolloutKind)
     expect(half?.status).toMatchObject({ state: 'aborted', message: expect.stringMatching(/create it again/) })
     expect(bed.holders(devices, next)).toEqual([])
+    expect((await bed.store.get(channelKind, bed.channelId))?.status.rolloutId).toBe(data.id)
+  })
+
+  it('one that never began does not end the hearing of the one before it', async () => {
+    const devices = await bed.devices(10)
+    const { id, data } = (await bed.create({ releaseId: old })) as ReleaseRollout
+    reportAll(devices.slice(1), 'succeeded')
+    await bed.run()
+    await bed.store.transaction(ada, (transaction) =>
+      transaction.create(releaseRolloutKind, { data: { ...data, releaseId: next } }),
+    )
+    await bed.restart({ kill: false })
+    reportAll(devices, 'succeeded')
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'succeeded', counts: { succeeded: 10 } })
   })
 })

@@ -201,6 +201,23 @@ describe('a rollout', () => {
     expect(bed.assignments.of(devices[0] ?? '')?.attempt).toBe(before + 1)
   })
 
+  it('aborted with revert sends back who left with its release too, but not who has another by now', async () => {
+    const devices = await settledFleet(5)
+    const { id } = await bed.create({ releaseId: next })
+    const [pinned = '', moved = ''] = devices
+    const other = await bed.release('1.5.0')
+    await bed.changeDevice(pinned, { pinned: old })
+    await bed.changeDevice(moved, { channel: 'beta' })
+    await bed.assignments.assign([{ deviceId: moved, type: 'app', releaseId: other, rolloutId: null, attempt: 9 }])
+    await bed.run()
+    expect((await bed.read(id)).status.counts).toMatchObject({ left: 2 })
+    await bed.call('abort', { id, body: { devices: 'revert' } })
+    await bed.run()
+    expect((await bed.read(id)).status.state).toBe('aborted')
+    expect(bed.holders(devices, next)).toEqual([])
+    expect(bed.holders(devices, other)).toEqual([moved])
+  })
+
   it('is superseded by a newer one of its channel, whose members go on from what they have', async () => {
     const devices = await settledFleet(10)
     const first = await bed.create({ releaseId: next, phases: [{ count: 4 }, {}] })
@@ -293,6 +310,25 @@ describe('a rollout', () => {
   })
 })
 
+describe('a retry', () => {
+  it('is nothing for a device that follows another channel by now', async () => {
+    const devices = await settledFleet(10)
+    const { id } = await bed.create({ releaseId: next })
+    const [moved = '', ...others] = devices
+    reportAll(others, 'succeeded')
+    await bed.run()
+    bed.report(moved, 'failed')
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'succeeded', counts: { failed: 1 } })
+    await bed.changeDevice(moved, { channel: 'beta' })
+    await bed.assignments.assign([{ deviceId: moved, type: 'app', releaseId: old, rolloutId: null, attempt: 9 }])
+    await bed.call('retry', { id })
+    await bed.run()
+    expect(bed.holders(devices, old)).toEqual([moved])
+    expect((await bed.read(id)).status.counts).toMatchObject({ left: 1, succeeded: 9 })
+  })
+})
+
 describe('a rollout that cannot be', () => {
   const refused = (data: Parameters<Bed['create']>[0]) => expect(bed.create(data)).rejects
 
@@ -303,7 +339,8 @@ describe('a rollout that cannot be', () => {
     await refused({ releaseId: await bed.release('3.0.2', 'signed', 'host') }).toThrow(/for app releases/)
     await refused({ releaseId: old }).toThrow(/carries this release already/)
     await refused({ releaseId: next, phases: [{ percent: 60 }, { percent: 60 }, {}] }).toThrow(/120 %/)
-    await refused({ releaseId: next, phases: [{ groupId: old }] }).toThrow(/Add a last phase without a group/)
+    await refused({ releaseId: next, phases: [{ groupId: bed.canaryId }] }).toThrow(/Add a last phase without a group/)
+    await refused({ releaseId: next, phases: [{ groupId: old }, {}] }).toMatchObject({ code: 'not-found' })
     await bed.create({ releaseId: next })
     await refused({ releaseId: next }).toThrow(/under way/)
     expect((await bed.store.all(releaseRolloutKind)).length).toBe(2)

@@ -17,23 +17,15 @@ import {
 import { openSqliteStore, type Store } from '@freehold/store'
 import { pino } from 'pino'
 import type { z } from 'zod'
-import type { AssignmentChange, Assignments, StoredAssignment } from './assigning.ts'
+import type { AssignmentChange, Assignments, StoredAssignment } from '../releases/index.ts'
 import { createEngine } from './engine.ts'
-import { createMembersOf, type GroupRules, type MembersOf } from './followers.ts'
+import { createMembersOf, type MembersOf } from './followers.ts'
 import type { ChannelMember } from './plan.ts'
 import { createReleaseRolloutHandlers } from './service.ts'
 
 const startAt = Date.parse('2026-03-01T00:00:00Z')
 const actor = { type: 'user', id: 'ada', name: 'ada' } as const
 const caller = { identity: null, actor }
-
-/** As the releases have them: the first group by priority whose selector the labels have; a pin is any pin. */
-const rules: GroupRules = {
-  inOrder: (groups) => groups.toSorted((one, other) => one.data.priority - other.data.priority),
-  groupOf: (groups, labels) =>
-    groups.find(({ data }) => Object.entries(data.selector).every(([key, value]) => labels[key] === value)),
-  isPinned: ({ device, group }) => device.pinnedAppReleaseId !== null || group?.data.pinnedAppReleaseId != null,
-}
 
 /** Assignments as the releases keep them: what was assigned outlives the process; it may be told to fail. */
 function createAssignments(now: () => number) {
@@ -88,7 +80,7 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
   })
 
   function boot() {
-    const ofStore = createMembersOf({ store, rules })
+    const ofStore = createMembersOf({ store })
     const membersOf: MembersOf = async (id, deviceIds) => options.followers ?? ofStore(id, deviceIds)
     const engine = createEngine({
       store,
@@ -111,7 +103,6 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
     channelId,
     assignments,
     canaryId,
-    rules,
     reconsidered,
     get membersOf() {
       return process.membersOf

@@ -1,5 +1,6 @@
 import {
   channelKind,
+  deviceGroupKind,
   deviceKind,
   FreeholdError,
   isOpenRollout,
@@ -150,6 +151,9 @@ async function checkInput(reads: Reads, data: Input) {
   checkPhases(data.phases)
   const channel = await getResource(reads, channelKind, data.channelId)
   const release = await getResource(reads, releaseKind, data.releaseId)
+  for (const { groupId } of data.phases) {
+    if (groupId !== undefined) await getResource(reads, deviceGroupKind, groupId)
+  }
   if (release.data.type !== channel.data.type) {
     throw new FreeholdError(
       'conflict',
