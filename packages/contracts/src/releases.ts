@@ -115,7 +115,7 @@ export const releaseInput = z.strictObject({
         .max(12 * 1024 * 1024)
         .nullable()
         .default(null)
-        .describe('A .tar.gz in Base64, at most 8 MiB unpacked of it'),
+        .describe('A .tar.gz of at most 8 MiB, in Base64'),
     })
     .nullable()
     .default(null),

@@ -114,6 +114,16 @@ describe.each(engines)('on %s', (_, open) => {
       expect(await store.version()).toBe(before)
     })
 
+    it('that joins again is given a higher attempt, so that what it said before counts for nothing', async () => {
+      const { device, site } = await place(release(0))
+      const other = await place(release(1))
+      await world.hear(device)
+      await update(device, { labels: { site: other.site } })
+      expect((await world.hear(device)).assignment?.app).toMatchObject({ releaseId: release(1).id, attempt: 1 })
+      await update(device, { labels: { site } })
+      expect((await world.hear(device)).assignment?.app).toMatchObject({ releaseId: release(0).id, attempt: 2 })
+    })
+
     it('gets what its channel changes to, moves with its labels, and keeps what it has in a group without a channel', async () => {
       const { device, channel } = await place(release(0))
       const other = await place(release(2))

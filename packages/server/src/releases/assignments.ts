@@ -99,10 +99,16 @@ export function createAssignments(options: {
     get: keptOfMany,
     assign,
     /** What a device gets that joins a channel; durable when it resolves. */
-    async join(input: { deviceId: string; type: ReleaseType; releaseId: string; channelId: string }) {
-      const { deviceId, type, releaseId, channelId } = input
+    async join(input: {
+      deviceId: string
+      type: ReleaseType
+      releaseId: string
+      channelId: string
+      attempt: number
+    }): Promise<KeptAssignment> {
+      const { deviceId, type, releaseId, channelId, attempt } = input
       const at = new Date(now()).toISOString()
-      const kept: KeptAssignment = { releaseId, rolloutId: null, attempt: 0, channelId, at }
+      const kept: KeptAssignment = { releaseId, rolloutId: null, attempt, channelId, at }
       store.facts.set(deviceKind, deviceId, factOf[type], kept)
       await flush()
       return kept

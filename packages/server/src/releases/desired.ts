@@ -96,11 +96,14 @@ export function createDesired(options: { catalog: Catalog; assignments: KeptAssi
     return { resolved, told: release === undefined ? null : toldOf(release, { type, resolved }) }
   }
 
-  /** The channel and release a device is to be given that joined; null where it has what it shall have. */
+  /**
+   * The channel and release a device is to be given that joined; null where it has what it shall have. Its attempts
+   * only rise, so that what it said of an earlier order is not taken for this one.
+   */
   function joinOf(
     device: Device,
     input: { type: ReleaseType; group: ReturnType<typeof groupOf>; facts: Facts | undefined },
-  ): { channelId: string; releaseId: string } | null {
+  ): { channelId: string; releaseId: string; attempt: number } | null {
     const { type, group, facts } = input
     const channelId = channelIdOf(group, type)
     if (device.data.access !== 'allowed' || channelId === null || facts === undefined) return null
@@ -110,7 +113,9 @@ export function createDesired(options: { catalog: Catalog; assignments: KeptAssi
       assigned: facts[type],
       isMember: rollouts.isMember(device.id, channelId),
     })
-    return releaseId === null ? null : { channelId, releaseId }
+    if (releaseId === null) return null
+    const before = facts[type]
+    return { channelId, releaseId, attempt: before === undefined ? 0 : before.attempt + 1 }
   }
 
   function toldOf(
@@ -159,8 +164,7 @@ export function createDesired(options: { catalog: Catalog; assignments: KeptAssi
     const facts = await assignments.keptOf(device.id)
     const half = async (type: ReleaseType) => {
       const joins = joinOf(device, { type, group, facts })
-      const assigned =
-        joins === null ? facts[type] : { releaseId: joins.releaseId, rolloutId: null, attempt: 0, at: '' }
+      const assigned = joins === null ? facts[type] : { ...joins, rolloutId: null, at: '' }
       const resolved = resolveRelease({ type, device: device.data, group, assigned })
       const release = resolved === null ? undefined : await catalog.release(resolved.releaseId)
       if (resolved === null || release === undefined) return null

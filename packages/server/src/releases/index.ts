@@ -32,7 +32,6 @@ export type { Desired, RolloutsView, RolloutTerms } from './desired.ts'
 export { createImageResolver, type ResolveImage } from './images.ts'
 export { groupOf, inOrder, isPinned, type StoredAssignment } from './kind.ts'
 export { createLicenseKeeper } from './license.ts'
-export type { ReleaseFile } from './manifest.ts'
 export type { UpdatesChannel } from './service.ts'
 
 /** What devices need to know of releases. */

@@ -1,15 +1,6 @@
 import { hash } from 'node:crypto'
 import { manifestPathOf, type Release, type ReleaseManifest } from '@freehold/contracts'
-
-/** A file of a release as devices find it below `/updates/`. Its bytes are `text`, or the blob of that digest. */
-export interface ReleaseFile {
-  path: string
-  text?: string
-  blobDigest?: string
-  /** Hexadecimal. */
-  sha256: string
-  sizeBytes: number
-}
+import type { ReleaseFile } from '../updates/index.ts'
 
 /** The licence bundle of a host release, whose bytes are a blob. */
 export interface LicenseFile {

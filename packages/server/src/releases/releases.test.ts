@@ -4,6 +4,7 @@ import {
   type DeviceGroup,
   deviceGroupInput,
   kinds,
+  manifestKind,
   type Release,
   releaseImageKind,
   releaseKind,
@@ -14,6 +15,7 @@ import {
 import type { Store } from '@freehold/store'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openEngines } from './engines.testing.ts'
+import { deleteRelease } from './service.ts'
 import { actor, createWorld, digestOf, registryHost, type World } from './world.testing.ts'
 
 const { engines, close } = await openEngines('Releases')
@@ -120,6 +122,17 @@ describe.each(engines)('on %s', (_, open) => {
       expect(rows.map(({ data }) => data.repository).toSorted()).toEqual(['baseos/hostapp', 'baseos/licenses'])
     })
 
+    it('of a host is refused where its licence bundle is deleted before the release is there to hold it', async () => {
+      world.fate.licensesAreLost = true
+      const rows = await store.all(manifestKind, { where: { repository: 'baseos/licenses' } })
+      await store.transaction(actor, async (transaction) => {
+        for (const { id } of rows) await transaction.delete(manifestKind, id)
+      })
+      const licenseBundle = Buffer.from([0x1f, 0x8b, 8, 1]).toString('base64')
+      await expect(hostRelease('9.0.0', { licenseBundle })).rejects.toMatchObject({ code: 'conflict' })
+      world.fate.licensesAreLost = false
+    })
+
     it('is made with the registry’s own host in front of an image, and by digest', async () => {
       const services = [
         { name: 'a', image: `${registryHost}/shop/web:1` },
@@ -171,6 +184,27 @@ describe.each(engines)('on %s', (_, open) => {
       expect((await withdraw(release.id)).status.state).toBe('withdrawn')
       expect(world.signed.published.has(release.id)).toBe(false)
       expect(await store.all(releaseImageKind, { where: { releaseId: release.id } })).toEqual([])
+    })
+
+    it('is not deleted where a device is pinned to it while its users are looked for', async () => {
+      const { id } = await world.makeRelease('1.3.1')
+      const device = await world.enrol('pinned-meanwhile')
+      const pin = (releaseId: string | null) =>
+        world.call(world.devices.handlers.devices.update, {
+          params: { id: device.id },
+          body: { data: { pinnedAppReleaseId: releaseId } },
+        })
+      const getMany: Store['facts']['getMany'] = async (kind, ids) => {
+        const facts = await store.facts.getMany(kind, ids)
+        await pin(id)
+        return facts
+      }
+      const slow: Store = { ...store, facts: { ...store.facts, getMany } }
+      await expect(deleteRelease({ store: slow, updates: world.signed.updates }, { id, actor })).rejects.toThrow(
+        /The device pinned-meanwhile is pinned to it/,
+      )
+      await pin(null)
+      await remove(id)
     })
 
     it('is deleted unless a channel, a pin, an open rollout, an assignment or a report names it', async () => {

@@ -1,6 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import {
   FreeholdError,
+  manifestKind,
   type Release,
   type ReleaseService,
   type ReleaseType,
@@ -11,18 +12,14 @@ import {
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import type { z } from 'zod'
 import { getResource } from '../http/resources.ts'
+import type { UpdatesNoun } from '../updates/index.ts'
 import type { ResolvedImage, ResolveImage } from './images.ts'
 import { checkRelease, type Pins } from './kind.ts'
-import { filesOf, type LicenseFile, type ReleaseFile } from './manifest.ts'
-import { carrierOf, deviceWith, pinningGroupOf } from './users.ts'
+import { filesOf, type LicenseFile } from './manifest.ts'
+import { carrierOf, deviceWith, pinnedDeviceOf, pinningGroupOf } from './users.ts'
 
-/** The signed channel, as far as releases need it. */
-export interface UpdatesChannel {
-  /** Adds the files to what is signed; calls back with the release once devices can trust it, if that is at once. */
-  publish(transaction: Transaction, input: { releaseId: string; files: readonly ReleaseFile[] }): Promise<void>
-  /** Takes the files of a release out of what is signed. */
-  withdraw(transaction: Transaction, releaseId: string): Promise<void>
-}
+/** The signed channel, as far as releases need it. It calls back with a release once devices can trust it. */
+export type UpdatesChannel = Pick<UpdatesNoun, 'publish' | 'withdraw'>
 
 /** Where a licence bundle's bytes were put: an artifact of our registry, and the blob in it. */
 export interface KeptLicense extends LicenseFile {
@@ -58,6 +55,7 @@ export async function createRelease(
   const license = await licenseOf(rules, asked, actor)
   return store.transaction(actor, async (transaction) => {
     const data = await dataOf(transaction, asked, { rules, license })
+    if (license !== null) await requireKept(transaction, license)
     const id = randomUUIDv7()
     const files = filesOf({ id, data }, license)
     const [manifest] = files
@@ -112,7 +110,8 @@ export async function deleteRelease(
   const { id, expectedVersion, actor } = input
   const release = await getResource(store, releaseKind, id)
   const refuseWhereNeeded = async (reads: Reads) => {
-    const carrier = (await carrierOf(reads, id)) ?? (await pinningGroupOf(reads, id))
+    const carrier =
+      (await carrierOf(reads, id)) ?? (await pinningGroupOf(reads, id)) ?? (await pinnedDeviceOf(reads, id))
     if (carrier !== undefined) throw inUse(release, { verb: 'deleted', carrier })
   }
   await refuseWhereNeeded(store)
@@ -221,6 +220,13 @@ async function licenseOf(rules: ReleaseRules, { host }: Input, actor: Actor): Pr
   // RFC 1952 §2.3.1.
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) throw refuse('this is no gzip file; give a .tar.gz in Base64.')
   return rules.keepLicense({ deviceType: host.deviceType, bytes, actor })
+}
+
+/** Between keeping a licence bundle and making its release somebody may have deleted it. */
+async function requireKept(reads: Reads, { artifact }: KeptLicense): Promise<void> {
+  const reference = `${artifact.repository}@${artifact.digest}`
+  if ((await reads.find(manifestKind, 'reference', reference)) !== undefined) return
+  throw new FreeholdError('conflict', `The licence bundle was deleted from ${artifact.repository} just now. Try again.`)
 }
 
 /** Each once; the licence bundle counts as one. */

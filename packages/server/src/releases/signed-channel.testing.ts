@@ -2,7 +2,8 @@
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import type { Assignment, SignedAssignment } from '@freehold/contracts'
 import type { Transaction } from '@freehold/store'
-import type { ReleaseFile, UpdatesChannel } from './index.ts'
+import type { ReleaseFile } from '../updates/index.ts'
+import type { UpdatesChannel } from './index.ts'
 import { canonicalJson } from './manifest.ts'
 
 export function createTestChannel(options: { keyIsHere?: boolean } = {}) {

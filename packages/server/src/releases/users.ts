@@ -41,9 +41,18 @@ export async function pinningGroupOf(reads: Reads, releaseId: string): Promise<s
   return undefined
 }
 
+/** A device that is pinned to a release, as a sentence. */
+export async function pinnedDeviceOf(reads: Reads, releaseId: string): Promise<string | undefined> {
+  for (const index of ['pinnedAppReleaseId', 'pinnedHostReleaseId']) {
+    const [device] = (await reads.list(deviceKind, { where: { [index]: releaseId }, limit: 1 })).items
+    if (device !== undefined) return `The device ${device.data.name} is pinned to it; take the pin away first.`
+  }
+  return undefined
+}
+
 /**
- * A device that is pinned to a release, was assigned it, or said in its last stored report that it has to do with it, as
- * a sentence. Reads every device, a page at a time: releases are deleted rarely.
+ * A device that was assigned a release, or said in its last stored report that it has to do with it, as a sentence.
+ * Reads every device, a page at a time: releases are deleted rarely.
  */
 export async function deviceWith(store: Store, releaseId: string): Promise<string | undefined> {
   for await (const page of pagesOf(store, deviceKind)) {
@@ -53,9 +62,6 @@ export async function deviceWith(store: Store, releaseId: string): Promise<strin
     )
     for (const { id, data } of page) {
       const known = facts.get(id) ?? {}
-      if (data.pinnedAppReleaseId === releaseId || data.pinnedHostReleaseId === releaseId) {
-        return `The device ${data.name} is pinned to it; take the pin away first.`
-      }
       if (releaseTypes.some((type) => readKept(known, type)?.releaseId === releaseId)) {
         return `The device ${data.name} was assigned it; roll out another release first.`
       }

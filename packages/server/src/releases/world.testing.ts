@@ -35,6 +35,8 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
   const terms = new Map<string, RolloutTerms>()
   const heard: Parameters<OnProgress>[0][] = []
   const licenses: Buffer[] = []
+  /** True: somebody deletes licence bundles as soon as they are kept. */
+  const fate = { licensesAreLost: false }
   let shiftMs = 0
   const clock = { ...systemClock, now: () => Date.now() + shiftMs }
   const log = pino({ level: 'silent' })
@@ -49,6 +51,9 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
     keepLicense: async ({ bytes }) => {
       licenses.push(bytes)
       const digest = digestOf('9')
+      const reference = `baseos/licenses@${digest}`
+      const isKept = (await store.find(manifestKind, 'reference', reference)) !== undefined
+      if (!fate.licensesAreLost && !isKept) await pushed('baseos/licenses', 'x', { digit: '9' })
       return { artifact: { repository: 'baseos/licenses', digest }, blobDigest: digest, sizeBytes: bytes.length }
     },
     reconsider: (affected) => devices.reconsider(affected),
@@ -79,6 +84,37 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   releases.start()
   devices.start()
+
+  /** An image in our registry, as a push leaves its rows; answers its digest. */
+  async function pushed(repository: string, tag: string, options: { digit?: string; artifactType?: string } = {}) {
+    const digest = digestOf(options.digit ?? '1')
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json'
+    await store.transaction(actor, async (transaction) => {
+      if ((await transaction.find(imageKind, 'name', repository)) === undefined) {
+        const location = { internal: true } as const
+        await transaction.create(imageKind, { data: { name: repository, description: '', location } })
+      }
+      await transaction.create(manifestKind, {
+        data: {
+          repository,
+          digest,
+          mediaType,
+          size: 100,
+          artifactType: options.artifactType ?? 'application/vnd.oci.image.config.v1+json',
+          annotations: {},
+          blobs: [],
+          manifests: [],
+          subject: null,
+          pushedBy: 'ada',
+        },
+      })
+      await transaction.create(tagKind, {
+        data: { repository, name: tag, digest, pushedBy: 'ada' },
+        status: { pushedAt: new Date(clock.now()).toISOString() },
+      })
+    })
+    return digest
+  }
 
   /** Calls a handler as the door would. */
   async function call<Answer>(handler: Handler, input: { params?: object; query?: object; body?: object } = {}) {
@@ -127,42 +163,14 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
     terms,
     heard,
     licenses,
+    fate,
     call,
     enrol,
     hear,
     pass(durationMs: number) {
       shiftMs += durationMs
     },
-    /** An image in our registry, as a push leaves its rows; answers its digest. */
-    async pushed(repository: string, tag: string, options: { digit?: string; artifactType?: string } = {}) {
-      const digest = digestOf(options.digit ?? '1')
-      const mediaType = 'application/vnd.oci.image.manifest.v1+json'
-      await store.transaction(actor, async (transaction) => {
-        if ((await transaction.find(imageKind, 'name', repository)) === undefined) {
-          const location = { internal: true } as const
-          await transaction.create(imageKind, { data: { name: repository, description: '', location } })
-        }
-        await transaction.create(manifestKind, {
-          data: {
-            repository,
-            digest,
-            mediaType,
-            size: 100,
-            artifactType: options.artifactType ?? 'application/vnd.oci.image.config.v1+json',
-            annotations: {},
-            blobs: [],
-            manifests: [],
-            subject: null,
-            pushedBy: 'ada',
-          },
-        })
-        await transaction.create(tagKind, {
-          data: { repository, name: tag, digest, pushedBy: 'ada' },
-          status: { pushedAt: new Date(clock.now()).toISOString() },
-        })
-      })
-      return digest
-    },
+    pushed,
     /** A release of one container of `shop/web:1`, or with what is given instead. */
     makeRelease(version: string, data: object = {}): Promise<Release> {
       const services = [{ name: 'web', image: 'shop/web:1' }]
