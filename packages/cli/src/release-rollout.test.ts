@@ -9,6 +9,7 @@ const channelId = '019a0000-0000-7000-8000-000000000001'
 const releaseId = '019a0000-0000-7000-8000-000000000002'
 const rolloutId = '019a0000-0000-7000-8000-000000000003'
 const groupId = '019a0000-0000-7000-8000-000000000004'
+const hostReleaseId = '019a0000-0000-7000-8000-000000000005'
 
 function resource(kind: string, id: string, data: object, status: object): AnyResource {
   const at = '2026-01-01T00:00:00.000Z'
@@ -43,7 +44,15 @@ function scriptedApi(states: { state: string; succeeded: number; failed?: number
   const answers = new Map<Route, () => unknown>([
     [routes.channels.list, () => page([resource('channel', channelId, { name: 'stable' }, {})])],
     [routes.deviceGroups.list, () => page([resource('device-group', groupId, { name: 'canaries' }, {})])],
-    [routes.releases.list, () => page([resource('release', releaseId, { product: 'shop', version: '2.0.0' }, {})])],
+    [
+      routes.releases.list,
+      () =>
+        page([
+          resource('release', releaseId, { product: 'shop', version: '2.0.0', host: null }, {}),
+          resource('release', groupId, { product: 'baseos', version: '2.0.0', host: { deviceType: 'pc' } }, {}),
+          resource('release', hostReleaseId, { product: 'baseos', version: '2.0.0', host: { deviceType: 'rpi' } }, {}),
+        ]),
+    ],
     [routes.releaseRollouts.list, () => page([rollout()])],
     [routes.releaseRollouts.get, rollout],
     [routes.releaseRollouts.create, rollout],
@@ -96,6 +105,13 @@ describe('release-rollouts', () => {
         window: { from: '22:00', to: '05:00' },
       },
     })
+  })
+
+  it('create names the release of a host as everywhere else, by its type of device too', async () => {
+    const { api, asked } = scriptedApi([{ state: 'running', succeeded: 0 }])
+    expect(await freehold(['create', 'stable', 'baseos/rpi/2.0.0'], api)).toMatchObject({ code: 0 })
+    expect(asked.at(-1)?.input.body).toMatchObject({ data: { releaseId: hostReleaseId } })
+    expect(await freehold(['create', 'stable', 'baseos/2.0.0'], api)).toMatchObject({ code: 4 })
   })
 
   it('create --preview begins nothing', async () => {

@@ -1,14 +1,7 @@
-import {
-  memberStates,
-  type releaseMemberSchema,
-  type releaseRolloutInput,
-  releaseTypes,
-  routes,
-} from '@freehold/contracts'
+import { memberStates, type releaseMemberSchema, type releaseRolloutInput, routes } from '@freehold/contracts'
 import { type Command, Option } from 'commander'
 import type { z } from 'zod'
 import type { AnyResource, Api } from '../api.ts'
-import { CliError, exitCodes } from '../exit-codes.ts'
 import { find } from '../nouns/lookup.ts'
 import { findNoun, listNouns } from '../nouns/noun.ts'
 import { collect, wholeNumber } from '../nouns/values.ts'
@@ -44,7 +37,7 @@ function addCreate(parent: Command, environment: Environment): void {
     .command('create')
     .description('Begin to bring a release to the devices of a channel, phase by phase.')
     .argument('<channel>', 'name or id')
-    .argument('<release>', 'product/version or id')
+    .argument('<release>', 'product/version, of a host baseos/device-type/version, or id')
     .option(
       '--phase <phase>',
       'how many devices, and on which terms: `5%`, `20` or `rest`, then any of `group=NAME`, `success=90`, `errors=5`, `soak=MINUTES`, `approval`, with commas between (repeatable, in order; the last takes all that are left; none: everyone at once)',
@@ -65,7 +58,7 @@ function addCreate(parent: Command, environment: Environment): void {
   handle<CreateOptions>(command, environment, async ({ operands, options, runtime: { api: open, output } }) => {
     const api = await open()
     const channel = await find(api, findNoun(listNouns(), 'channels'), operand(operands, 0))
-    const release = await findRelease(api, operand(operands, 1))
+    const release = await find(api, findNoun(listNouns(), 'releases'), operand(operands, 1))
     const body = { data: await inputOf(api, { channel, release, options }) }
     if (options.preview === true) {
       const preview = await api.call(routes.releaseRollouts.preview, { body })
@@ -104,36 +97,6 @@ async function inputOf(
     ...(options.soakSeconds === undefined ? {} : { soakSeconds: options.soakSeconds }),
     ...(options.force === undefined ? {} : { force: options.force }),
   }
-}
-
-/** A release by its id, or as `product/version`. */
-async function findRelease(api: Api, reference: string): Promise<AnyResource> {
-  const releases = findNoun(listNouns(), 'releases')
-  const at = reference.lastIndexOf('/')
-  if (at < 1) return find(api, releases, reference)
-  const [product, version] = [reference.slice(0, at), reference.slice(at + 1)]
-  const found: AnyResource[] = []
-  let cursor: string | null = null
-  do {
-    const query = { product, limit: 500, ...(cursor === null ? {} : { cursor }) }
-    const page: { items: unknown[]; nextCursor: string | null } = await api.call(routes.releases.list, { query })
-    found.push(...(page.items as AnyResource[]).filter(({ data }) => data.version === version))
-    cursor = page.nextCursor
-  } while (cursor !== null)
-  const [first, second] = found
-  if (first === undefined) {
-    throw new CliError(
-      exitCodes.notFound,
-      `There is no release ${version} of ${product}.`,
-      `\`freehold releases list --product ${product}\` shows what exists.`,
-    )
-  }
-  if (second === undefined) return first
-  throw new CliError(
-    exitCodes.usage,
-    `${found.length} releases are ${reference} (${releaseTypes.join(' or ')}, one for each type of device).`,
-    `Name one by its id: ${found.map(({ id }) => id).join(', ')}.`,
-  )
 }
 
 function addAbort(parent: Command, environment: Environment): void {
