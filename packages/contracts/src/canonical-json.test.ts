@@ -35,6 +35,28 @@ test('the order of keys as written does not matter', () => {
   )
 })
 
+test('keys are in order of their UTF-8 bytes', () => {
+  const unit = fc.constantFrom(
+    'a',
+    'é',
+    '\ud7ff',
+    '\ue000',
+    '\uffff',
+    '\u{10000}',
+    '\u{10001}',
+    '\u{1f600}',
+    '\u{10ffff}',
+  )
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.string({ unit, maxLength: 4 }), { maxLength: 8 }), (keys) => {
+      const text = canonicalSignedJson(Object.fromEntries(keys.map((each) => [each, 0])))
+      const sorted = keys.toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))
+      expect(text).toBe(`{${sorted.map((each) => `"${each}":0`).join(',')}}`)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
 test('only quotes and backslashes are escaped, and keys are in order of code points', () => {
   expect(canonicalSignedJson({ b: 'a"\\\n\u{1}é', a: [true, null, -0, 12] })).toBe(
     '{"a":[true,null,0,12],"b":"a\\"\\\\\n\u{1}é"}',

@@ -25,11 +25,13 @@ function quoted(text: string): string {
 
 /** Order of UTF-8 bytes. JavaScript's own is that of UTF-16 units, which differs beyond U+FFFF. */
 function compareCodePoints(a: string, b: string): number {
-  const left = Array.from(a)
-  const right = Array.from(b)
-  for (let index = 0; index < Math.min(left.length, right.length); index++) {
-    const difference = (left[index]?.codePointAt(0) ?? 0) - (right[index]?.codePointAt(0) ?? 0)
-    if (difference !== 0) return difference
-  }
-  return left.length - right.length
+  const end = Math.min(a.length, b.length)
+  let index = 0
+  while (index < end && a.charCodeAt(index) === b.charCodeAt(index)) index += 1
+  return index === end ? a.length - b.length : rankOf(a.charCodeAt(index)) - rankOf(b.charCodeAt(index))
+}
+
+/** Halves of characters beyond U+FFFF come after all others. */
+function rankOf(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit
 }

@@ -6,8 +6,8 @@ import {
   dueAtMs,
   headOf,
   isDue,
+  isSignedAs,
   lifeMs,
-  meetsThreshold,
   type Root,
   type Signed,
   type SignedBy,
@@ -93,7 +93,7 @@ export function createRepository(options: {
       current: current?.signed.targets ?? {},
       assignmentKeys: await keyring.held(transaction, 'assignment'),
     })
-    const isSound = current !== undefined && meetsThreshold(root.signed, 'targets', current)
+    const isSound = current !== undefined && isSignedAs(root.signed, 'targets', current)
     if (
       current !== undefined &&
       (!(await isHere(transaction, root.signed, 'targets')) ||
@@ -124,7 +124,7 @@ export function createRepository(options: {
     if (
       current !== undefined &&
       (current.signed as SignedBy['snapshot']).meta[name]?.hashes.sha256 === told.hashes.sha256 &&
-      meetsThreshold(root, role, current) &&
+      isSignedAs(root, role, current) &&
       !(at.isDue(role, current.signed) && (await isHere(transaction, root, role)))
     ) {
       return current
@@ -173,7 +173,7 @@ export function createRepository(options: {
     const held = await keyring.usable(transaction, role)
     const named = held.filter(({ data }) => root.roles[role].keyids.includes(data.keyid))
     const next: Signed<Role> = { signed, signatures: signWith(keyring.open(named), signed) }
-    if (!meetsThreshold(root, role, next)) throw keyElsewhere(role)
+    if (!isSignedAs(root, role, next)) throw keyElsewhere(role)
     return putMetadata(transaction, next)
   }
 }

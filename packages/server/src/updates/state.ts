@@ -8,7 +8,7 @@ import {
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import { type InForce, readCurrent } from './current.ts'
-import { lifeMs, meetsThreshold, suffices } from './metadata.ts'
+import { isSignedAs, lifeMs, suffices } from './metadata.ts'
 import { desiredTargets } from './target-files.ts'
 
 const day = 86_400_000
@@ -66,7 +66,7 @@ function expiryProblem(
   const { root } = inForce
   const { expires } = inForce[role].signed
   const leftMs = Date.parse(expires) - nowMs
-  const isSound = meetsThreshold(root.signed, role, inForce[role])
+  const isSound = isSignedAs(root.signed, role, inForce[role])
   if (leftMs > lifeMs[role] / 3 && isSound) return []
   const keyids = held.filter(({ data }) => data.role === role).map(({ data }) => data.keyid)
   const what = !isSound
