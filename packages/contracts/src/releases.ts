@@ -189,6 +189,16 @@ export function manifestPathOf(release: {
     : `baseos/${host.deviceType}/${version}/manifest.json`
 }
 
+/** As people name a release: `shop 1.2.0`, of a host `baseos 3.1.0 for raspberrypi4-64`. */
+export function releaseNameOf(release: {
+  product: string
+  version: string
+  host: { deviceType: string } | null
+}): string {
+  const { product, version, host } = release
+  return host === null ? `${product} ${version}` : `${product} ${version} for ${host.deviceType}`
+}
+
 export const channelInput = z.strictObject({
   name: nameSchema,
   type: z.enum(releaseTypes).default('app'),

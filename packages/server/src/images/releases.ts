@@ -1,4 +1,4 @@
-import { type Release, releaseImageKind, releaseKind } from '@freehold/contracts'
+import { type Release, releaseImageKind, releaseKind, releaseNameOf } from '@freehold/contracts'
 import { pagesOf, type Reads } from '@freehold/store'
 
 /** A release that has an image. Its row says so for as long as it was not withdrawn. */
@@ -49,10 +49,5 @@ async function describe(reads: Reads, releaseId: string): Promise<HoldingRelease
   const release = await reads.get(releaseKind, releaseId)
   return release === undefined
     ? { releaseId, name: releaseId, release: null }
-    : { releaseId, name: nameOf(release), release }
-}
-
-function nameOf({ data }: Release): string {
-  const name = `${data.product} ${data.version}`
-  return data.host === null ? name : `${name} for ${data.host.deviceType}`
+    : { releaseId, name: releaseNameOf(release.data), release }
 }

@@ -1,4 +1,6 @@
 import {
+  type Channel,
+  channelKind,
   type Device,
   type DeviceGroup,
   deviceGroupInput,
@@ -122,6 +124,17 @@ describe.each(engines)('on %s', (_, open) => {
       expect((await world.hear(device)).assignment?.app).toMatchObject({ releaseId: release(1).id, attempt: 1 })
       await update(device, { labels: { site } })
       expect((await world.hear(device)).assignment?.app).toMatchObject({ releaseId: release(0).id, attempt: 2 })
+    })
+
+    it('that joined by what the channel had a moment ago still gets what it changed to just then', async () => {
+      const { device, channel } = await place(release(0))
+      expect((await world.hear(device)).assignment?.app?.version).toBe('1.0.0')
+      const { status } = (await store.get(channelKind, channel.id)) as Channel
+      const since = new Date(Date.parse(status.since ?? '') + 1).toISOString()
+      await store.transaction(actor, (transaction) =>
+        transaction.setStatus(channelKind, channel.id, { ...status, releaseId: release(1).id, since }),
+      )
+      await eventually(async () => expect((await world.hear(device)).assignment?.app?.version).toBe('2.0.0'))
     })
 
     it('gets what its channel changes to, moves with its labels, and keeps what it has in a group without a channel', async () => {

@@ -98,16 +98,20 @@ export function createAssignments(options: {
     keptOf,
     get: keptOfMany,
     assign,
-    /** What a device gets that joins a channel; durable when it resolves. */
+    /**
+     * What a device gets that joins a channel; durable when it resolves. It counts as stored when the channel got the
+     * release, `since`, so that whatever the channel gets after that is newer, also what it had got already unheard.
+     */
     async join(input: {
       deviceId: string
       type: ReleaseType
       releaseId: string
       channelId: string
       attempt: number
+      since: string | null
     }): Promise<KeptAssignment> {
       const { deviceId, type, releaseId, channelId, attempt } = input
-      const at = new Date(now()).toISOString()
+      const at = input.since ?? new Date(now()).toISOString()
       const kept: KeptAssignment = { releaseId, rolloutId: null, attempt, channelId, at }
       store.facts.set(deviceKind, deviceId, factOf[type], kept)
       await flush()

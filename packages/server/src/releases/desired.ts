@@ -103,19 +103,21 @@ export function createDesired(options: { catalog: Catalog; assignments: KeptAssi
   function joinOf(
     device: Device,
     input: { type: ReleaseType; group: ReturnType<typeof groupOf>; facts: Facts | undefined },
-  ): { channelId: string; releaseId: string; attempt: number } | null {
+  ): { channelId: string; releaseId: string; attempt: number; since: string | null } | null {
     const { type, group, facts } = input
     const channelId = channelIdOf(group, type)
     if (device.data.access !== 'allowed' || channelId === null || facts === undefined) return null
     if (isPinned({ type, device: device.data, group })) return null
+    const channel = catalog.channel(channelId)
     const releaseId = releaseToJoin({
-      channel: catalog.channel(channelId),
+      channel,
       assigned: facts[type],
       isMember: rollouts.isMember(device.id, channelId),
     })
     if (releaseId === null) return null
     const before = facts[type]
-    return { channelId, releaseId, attempt: before === undefined ? 0 : before.attempt + 1 }
+    const attempt = before === undefined ? 0 : before.attempt + 1
+    return { channelId, releaseId, attempt, since: channel?.status.since ?? null }
   }
 
   function toldOf(

@@ -10,7 +10,7 @@ export interface StoredAssignment {
   releaseId: string | null
   rolloutId: string | null
   attempt: number
-  /** When it was stored. */
+  /** When it was stored; of a device that joined a channel: when that got the release. */
   at: string
 }
 /** `channelId`: of the channel that decided it; null where nothing tells. */

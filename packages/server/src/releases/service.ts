@@ -8,6 +8,7 @@ import {
   releaseImageKind,
   type releaseInput,
   releaseKind,
+  releaseNameOf,
 } from '@freehold/contracts'
 import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import type { z } from 'zod'
@@ -137,7 +138,7 @@ async function checkPin(
 ): Promise<void> {
   if (after === null || after === before) return
   const release = await getResource(reads, releaseKind, after)
-  const name = nameOf(release)
+  const name = releaseNameOf(release.data)
   if (release.data.type !== type) {
     throw new FreeholdError(
       'conflict',
@@ -154,13 +155,6 @@ function whyNot({ status }: Release): string {
     : 'it waits for its signature; publish signed targets metadata first.'
 }
 
-/** As people name a release. */
-function nameOf({ data }: Pick<Release, 'data'>): string {
-  return data.host === null
-    ? `${data.product} ${data.version}`
-    : `${data.product} ${data.version} for ${data.host.deviceType}`
-}
-
 async function takeOut(transaction: Transaction, releaseId: string, updates: UpdatesChannel): Promise<void> {
   await updates.withdraw(transaction, releaseId)
   for (const { id } of await transaction.all(releaseImageKind, { where: { releaseId } })) {
@@ -169,7 +163,7 @@ async function takeOut(transaction: Transaction, releaseId: string, updates: Upd
 }
 
 function inUse(release: Release, { verb, carrier }: { verb: string; carrier: string }): FreeholdError {
-  return new FreeholdError('conflict', `${nameOf(release)} cannot be ${verb}. ${carrier}`)
+  return new FreeholdError('conflict', `${releaseNameOf(release.data)} cannot be ${verb}. ${carrier}`)
 }
 
 /** The release as it is stored, its images resolved. Throws what `checkRelease` and `resolveImage` throw. */
@@ -204,7 +198,7 @@ async function dataOf(
   if ((await reads.find(releaseKind, 'version', unique)) !== undefined) {
     throw new FreeholdError(
       'already-exists',
-      `There is ${nameOf({ data })} already; releases never change. Give it another version.`,
+      `There is ${releaseNameOf(data)} already; releases never change. Give it another version.`,
     )
   }
   return data
