@@ -182,11 +182,13 @@ export type MergePatch<T> = T extends readonly unknown[]
 
 /**
  * The merge-patch form of an object schema. Only "it is an object" is checked here: names and types are checked by
- * the whole schema after merging, because defaults of nested fields would otherwise overwrite what is stored.
+ * the whole schema after merging, because defaults of nested fields would otherwise overwrite what is stored. What it is
+ * a patch of is its property `patches`.
  */
 export function patchOf<Schema extends z.ZodObject>(
   schema: Schema,
 ): z.ZodType<MergePatch<z.input<Schema>>, MergePatch<z.input<Schema>>> {
   const names = Object.keys(schema.shape).join(', ')
-  return z.record(z.string(), z.json()).describe(`JSON merge patch (RFC 7396) of: ${names}`) as never
+  const patch = z.record(z.string(), z.json()).describe(`JSON merge patch (RFC 7396) of: ${names}`)
+  return Object.assign(patch, { patches: schema }) as never
 }

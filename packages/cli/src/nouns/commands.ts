@@ -195,7 +195,6 @@ function namedBy(noun: Noun): string {
   if (noun.plural === 'release-rollouts') return 'id, or a channel for its newest'
   if (noun.plural === 'enrolments') return 'first characters or id'
   if (noun.plural === 'releases') return 'product/version or id'
-  if (noun.plural === 'release-rollouts') return 'id'
   if (noun.plural === 'damaged-blobs') return 'digest or id'
   return 'name or id'
 }

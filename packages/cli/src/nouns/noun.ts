@@ -1,6 +1,6 @@
 import { kinds, type Route, routes } from '@freehold/contracts'
 import type { z } from 'zod'
-import { fieldsOf } from '../schema.ts'
+import { fieldsOf, unwrap } from '../schema.ts'
 
 /** One noun of the contract, and all that its commands are generated from. */
 export interface Noun {
@@ -68,11 +68,13 @@ export function referenceOf(field: string): string | undefined {
   return Object.values(kinds).find((kind) => kind.name === singular.toLowerCase() || kind.name === singular)?.plural
 }
 
-/** A merge patch accepts whatever `data` holds; a patch with fields of its own says them. */
+/** A merge patch says what it is one of; a patch with fields of its own says them. */
 function updateFieldsOf(update: Route | undefined, data: z.ZodType): Record<string, z.ZodType> {
   if (update === undefined) return {}
-  const own = fieldsOf(fieldsOf(update.body).data)
-  return Object.keys(own).length > 0 ? own : fieldsOf(data)
+  const patch = fieldsOf(update.body).data
+  if (patch === undefined) return fieldsOf(data)
+  const { patches } = unwrap(patch) as { patches?: z.ZodType }
+  return fieldsOf(patches ?? patch)
 }
 
 function actionsOf(verbs: Record<string, Route>): { verb: string; route: Route }[] {

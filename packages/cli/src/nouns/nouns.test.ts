@@ -59,6 +59,14 @@ describe('commands made from the contract', () => {
     expect(flags.find(({ field }) => field === 'scaleFactor')).toMatchObject({ flag: 'replicas' })
   })
 
+  test('update offers what an update may change, and nothing else', () => {
+    const fieldsOfUpdate = (plural: string) =>
+      Object.keys(nouns.find((noun) => noun.plural === plural)?.updateFields ?? {})
+    expect(fieldsOfUpdate('releases')).toEqual(['notes'])
+    expect(fieldsOfUpdate('devices')).toEqual(['name', 'description', 'pinnedAppReleaseId', 'pinnedHostReleaseId'])
+    expect(fieldsOfUpdate('services')).toContain('scaleFactor')
+  })
+
   test('a table shows a resource nothing has observed yet', () => {
     for (const noun of nouns) {
       const kind = Object.values(kinds).find((each) => each.name === noun.kind)
