@@ -6,27 +6,44 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { type Client, createClient } from '@freehold/client'
 import type { ReleaseManifest } from '@freehold/contracts'
 import { createHostDriver, createUpdateLocks, layOutTwoRoots, Secret } from '@freehold/device-agent'
 import { createFakeClock } from '@freehold/reconcile'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { password, startTestRegistry, type TestRegistry } from '../../packages/server/src/registry/testing.ts'
-import { type Pushed, pushIndexOf, pushSmallImage, type TemporaryFolder, tar, temporaryFolder } from './lab/index.ts'
+import {
+  type EnrolledDevice,
+  enrolDevice,
+  type Freehold,
+  giveRelease,
+  labAdministrator,
+  type Pushed,
+  pushIndexOf,
+  pushSmallImage,
+  startFreehold,
+  type TemporaryFolder,
+  tar,
+  temporaryFolder,
+} from './lab/index.ts'
 
 /**
- * A host with two roots takes releases from a real registry, on its own port, store and disk. Its test user `device` pulls
- * below `baseos/`, its password in the place of the node token.
+ * A host with two roots takes releases of a whole control plane, with the node token of a device that enrolled.
  */
 const repository = 'baseos/hostapp'
 const architecture = { x64: 'amd64' }[process.arch as string] ?? process.arch
 const signal = new AbortController().signal
 
-let registry: TestRegistry
+let freehold: Freehold
+let client: Client
+let device: EnrolledDevice
 let link: Link
 let folder: TemporaryFolder
 beforeEach(async () => {
-  registry = await startTestRegistry()
-  link = await startLink(registry.url)
+  freehold = await startFreehold()
+  const { token } = await createClient({ url: freehold.url }).auth.login({ body: labAdministrator() })
+  client = createClient({ url: freehold.url, token })
+  device = await enrolDevice(client, freehold.url, 'host-7')
+  link = await startLink(freehold.url)
   folder = await temporaryFolder('host')
   await mkdir(join(folder.path, 'roots/a/etc'), { recursive: true })
   await writeFile(join(folder.path, 'roots/a/etc/os-release'), 'VERSION_ID=1.0.0\n')
@@ -34,7 +51,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await link.stop()
-  await registry.remove()
+  await freehold.stop()
   await folder.remove()
 })
 
@@ -45,7 +62,7 @@ const driver = async (options: { token?: string } = {}) => {
   await locks.adopt()
   return createHostDriver({
     registry: new URL(link.url),
-    token: () => new Secret(options.token ?? password),
+    token: () => new Secret(options.token ?? device.nodeToken),
     locks,
     clock,
     statePath: join(folder.path, 'host-update.json'),
@@ -64,9 +81,9 @@ async function boot(): Promise<string> {
   return (await readFile(join(stdout.trim(), 'etc/os-release'), 'utf8')).trim()
 }
 
-/** Pushes a host for this platform, and another for one that is none of ours, under one index. */
+/** A release of a host for this platform, and of another for one that is none of ours, under one index; the device is given it. */
 async function release(version: string): Promise<ReleaseManifest> {
-  const target = { username: 'admin', password, url: registry.url, repository }
+  const target = { ...labAdministrator(), url: freehold.url, repository }
   const large = randomBytes(3 * 1024 * 1024)
   const osRelease = { path: 'etc/os-release', content: `VERSION_ID=${version}\n` }
   const image = (name: string): Promise<Pushed> => {
@@ -76,23 +93,10 @@ async function release(version: string): Promise<ReleaseManifest> {
     ]
     return pushSmallImage(target, { layers, architecture: name })
   }
-  const { digest } = await pushIndexOf(target, version, [await image('mips64le'), await image(architecture)])
-  return {
-    schemaVersion: 1,
-    releaseId: `release-${version}`,
-    product: 'baseos',
-    version,
-    type: 'host',
-    deviceTypes: [],
-    services: [],
-    host: {
-      deviceType: 'generic-amd64',
-      hostapp: { repository, digest },
-      baserunner: null,
-      minimumVersion: null,
-      licenseBundle: null,
-    },
-  }
+  await pushIndexOf(target, version, [await image('mips64le'), await image(architecture)])
+  const host = { deviceType: 'generic-amd64', hostapp: `${repository}:${version}` }
+  const { id } = await client.releases.create({ body: { data: { product: 'baseos', version, type: 'host', host } } })
+  return giveRelease(client, { url: freehold.url, device, releaseId: id })
 }
 
 const download = async (manifest: ReleaseManifest, options: { token?: string } = {}) =>
@@ -138,7 +142,10 @@ test('a host downloads over a line that breaks, switches, returns from what is n
 
 test('a host does not switch to bytes that are not those of the release, nor with a token that is none', async () => {
   const manifest = await release('1.1.0')
-  await expect(download(manifest, { token: 'not-a-token' })).rejects.toMatchObject({ code: 'forbidden' })
+  const other = await enrolDevice(client, freehold.url, 'host-8')
+  for (const token of ['not-a-token', other.nodeToken]) {
+    await expect(download(manifest, { token })).rejects.toMatchObject({ code: 'forbidden' })
+  }
   link.tamper()
   await expect(download(manifest)).rejects.toMatchObject({ code: 'conflict' })
   const hostile = await driver()
