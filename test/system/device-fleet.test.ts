@@ -121,12 +121,8 @@ test('a release that crashes is left again: the rollout stops, the failure is sh
   expect(stopped.status.counts).toMatchObject({ 'rolled-back': 1, waiting: 1 })
   await answers('version 1')
 
-  const device = await client.devices.get({ params: { id: kiosk.id } })
-  expect(device.status.updateFailure).toMatchObject({
-    releaseId: releases['2.0.0'],
-    version: '2.0.0',
-    state: 'rolled-back',
-  })
+  const failure = await waitFor(async () => (await updateFailure()) ?? undefined, { what: 'the failure to be shown' })
+  expect(failure).toMatchObject({ releaseId: releases['2.0.0'], version: '2.0.0', state: 'rolled-back' })
   const { report } = await client.devices.report({ params: { id: kiosk.id } })
   expect(report?.releases?.app).toMatchObject({ attempt: 2, state: 'rolled-back', running: releases['1.0.0'] })
   expect(report?.releases?.app?.log).toContain('fatal: the database address is missing')
@@ -147,8 +143,7 @@ test('another rollout of the same release is another attempt: with its cause gon
 
   const { report } = await client.devices.report({ params: { id: kiosk.id } })
   expect(report?.releases?.app).toMatchObject({ releaseId: releases['2.0.0'], attempt: 3, state: 'succeeded' })
-  const device = await client.devices.get({ params: { id: kiosk.id } })
-  expect(device.status.updateFailure).toBeNull()
+  await waitFor(async () => (await updateFailure()) === null, { what: 'the failure to be over' })
 })
 
 test('a device holds its lock over a rollout, which waits and says so, and over a restart of both sides', async () => {
@@ -192,6 +187,11 @@ test('a device that was shut out gets nothing more, and what runs on it goes on'
   const everything = freehold.logs() + kiosk.agent.logs() + owned.agent.logs()
   for (const secret of [...joinTokens, nodeToken, owned.nodeToken()]) expect(everything).not.toContain(secret)
 })
+
+/** What an alert hangs on; written with the next of the coalesced writes. */
+async function updateFailure() {
+  return (await client.devices.get({ params: { id: kiosk.id } })).status.updateFailure
+}
 
 async function startDevice(
   name: string,

@@ -20,10 +20,13 @@ import {
   type Pushed,
   pushIndexOf,
   pushSmallImage,
+  type Service,
   startFreehold,
+  startService,
   type TemporaryFolder,
   tar,
   temporaryFolder,
+  waitFor,
 } from './lab/index.ts'
 
 /**
@@ -81,8 +84,24 @@ async function boot(): Promise<string> {
   return (await readFile(join(stdout.trim(), 'etc/os-release'), 'utf8')).trim()
 }
 
+/** The host goes down, and its agent with it; `boots` times it comes up no further than to its root. */
+async function restartHost(agent: Service, options: { boots: number }): Promise<string> {
+  await waitFor(async () => (await readdir(folder.path)).includes('restarting'), {
+    what: `the agent to restart the host\n${agent.logs()}`,
+  })
+  await agent.kill9()
+  let booted = ''
+  for (let count = 0; count < options.boots; count += 1) booted = await boot()
+  await agent.restart()
+  return booted
+}
+
 /** A release of a host for this platform, and of another for one that is none of ours, under one index; the device is given it. */
 async function release(version: string): Promise<ReleaseManifest> {
+  return giveRelease(client, { url: freehold.url, device, releaseId: await makeRelease(version) })
+}
+
+async function makeRelease(version: string): Promise<string> {
   const target = { ...labAdministrator(), url: freehold.url, repository }
   const large = randomBytes(3 * 1024 * 1024)
   const osRelease = { path: 'etc/os-release', content: `VERSION_ID=${version}\n` }
@@ -96,7 +115,7 @@ async function release(version: string): Promise<ReleaseManifest> {
   await pushIndexOf(target, version, [await image('mips64le'), await image(architecture)])
   const host = { deviceType: 'generic-amd64', hostapp: `${repository}:${version}` }
   const { id } = await client.releases.create({ body: { data: { product: 'baseos', version, type: 'host', host } } })
-  return giveRelease(client, { url: freehold.url, device, releaseId: id })
+  return id
 }
 
 const download = async (manifest: ReleaseManifest, options: { token?: string } = {}) =>
@@ -157,6 +176,61 @@ test('a host does not switch to bytes that are not those of the release, nor wit
   await download(manifest)
   expect(await hostile.apply(manifest, { force: false, signal })).toBe('restarting')
   expect(await boot()).toBe('VERSION_ID=1.1.0')
+})
+
+test('the real agent brings a host over a restart and confirms it; one that never comes up is reported by the one before', async () => {
+  const { joinToken } = await client.joinTokens.create({ body: { data: { name: 'hosts' } } })
+  const channel = await client.channels.create({ body: { data: { name: 'hosts', type: 'host' } } })
+  await client.devices.revoke({ params: { id: device.id } })
+  await client.deviceGroups.create({ body: { data: { name: 'all', hostChannelId: channel.id } } })
+  const agent = await startService({
+    entry: 'packages/device-agent/src/main.ts',
+    env: {
+      BASEOS_CLOUDLY_URL: link.url,
+      BASEOS_JOIN_TOKEN: joinToken,
+      BASEOS_NODE_ID: 'host-9',
+      BASEOS_STATE_PATH: join(folder.path, 'agent', 'state.json'),
+      BASEOS_LOCK_DIR: join(folder.path, 'locks'),
+      BASEOS_HEARTBEAT_INTERVAL_MS: '1000',
+      BASEOS_DEVICE_TYPE: 'generic-amd64',
+      BASEOS_TWO_ROOTS_DIR: join(folder.path, 'roots'),
+      BASEOS_HOST_RESTART_COMMAND: JSON.stringify(['/usr/bin/touch', join(folder.path, 'restarting')]),
+      BASEOS_HEALTH_COMMAND: JSON.stringify(['/usr/bin/test', '-e', join(folder.path, 'well')]),
+    },
+  })
+  try {
+    const enrolled = await waitFor(
+      async () => (await client.devices.list({ query: {} })).items.find(({ data }) => data.nodeId === 'host-9'),
+      { what: `the agent to enrol\n${agent.logs()}` },
+    )
+    const rollOut = async (releaseId: string) => {
+      await waitFor(async () => (await client.releases.get({ params: { id: releaseId } })).status.state === 'signed', {
+        what: 'the release to be signed',
+      })
+      const data = { channelId: channel.id, releaseId, soakSeconds: 1 }
+      return client.releaseRollouts.create({ body: { data } })
+    }
+    const comesTo = (id: string, state: string) =>
+      waitFor(async () => (await client.releaseRollouts.get({ params: { id } })).status.state === state, {
+        what: `the rollout to be ${state}\n${agent.logs().slice(-3000)}`,
+      })
+    const reported = async () => (await client.devices.report({ params: { id: enrolled.id } })).report?.releases?.host
+
+    await writeFile(join(folder.path, 'well'), '')
+    const good = await makeRelease('1.1.0')
+    const first = await rollOut(good)
+    expect(await restartHost(agent, { boots: 1 })).toBe('VERSION_ID=1.1.0')
+    await comesTo(first.id, 'succeeded')
+    expect(await reported()).toMatchObject({ version: '1.1.0', state: 'succeeded', running: good })
+
+    const second = await rollOut(await makeRelease('1.2.0'))
+    expect(await restartHost(agent, { boots: 4 })).toBe('VERSION_ID=1.1.0')
+    await comesTo(second.id, 'stopped')
+    expect(await reported()).toMatchObject({ version: '1.2.0', state: 'rolled-back', running: good })
+    expect(await readdir(join(folder.path, 'locks'))).toEqual([])
+  } finally {
+    await agent.stop()
+  }
 })
 
 interface Link {
