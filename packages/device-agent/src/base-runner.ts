@@ -3,7 +3,7 @@ import type { DeviceStatus } from '@freehold/contracts'
 import { FreeholdError } from '@freehold/contracts/lean'
 import { type Clock, createDriver, type Random, systemClock, systemRandom } from '@freehold/reconcile'
 import packageJson from '../package.json' with { type: 'json' }
-import { randomUUID, readFile } from './builtin.ts'
+import { randomUUID } from './builtin.ts'
 import { type Config, readConfig } from './config.ts'
 import { CloudlyConnector } from './control-plane/connector.ts'
 import { createLink, type Link, type LinkStatus } from './control-plane/link.ts'
@@ -11,7 +11,7 @@ import { firstPauseMs } from './control-plane/rules.ts'
 import { startLocalApi } from './local-api/index.ts'
 import { createUpdateLocks, type UpdateLocks } from './locks/update-locks.ts'
 import { createLog, type Log, sentenceOf } from './log.ts'
-import { boundedStatus, hostName, machineStatus, timeZone } from './machine.ts'
+import { boundedStatus, hostName, kernelBootId, machineStatus, timeZone } from './machine.ts'
 import { createNudge, type Nudge } from './nudge.ts'
 import {
   type AppsBy,
@@ -392,11 +392,6 @@ const longestPauseMs = 36 * 60 * 60_000
 
 /** How soon a change of a release is reported, and how often at most. */
 const reportsApartMs = 5_000
-
-/** Another one after each start of the device; null where the system does not tell. */
-async function kernelBootId(): Promise<string | null> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim() || null
-}
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\./.test(host)
