@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ReleaseManifest, releaseManifestSchema } from '@freehold/contracts'
+import { type Client, createClient } from '@freehold/client'
+import type { ReleaseManifest } from '@freehold/contracts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   DriverLocked,
@@ -13,16 +14,21 @@ import {
   type FakeSupervisor,
   startFakeSupervisor,
 } from '../../packages/device-agent/src/supervisor/supervisor.testing.ts'
-import { password, startTestRegistry, type TestRegistry } from '../../packages/server/src/registry/testing.ts'
 import {
   answerOf,
   type BuiltImage,
   brokenImage,
   type Dockerd,
+  type EnrolledDevice,
+  enrolDevice,
+  type Freehold,
   freePort,
+  giveRelease,
+  labAdministrator,
   loadImage,
   pushImage,
   startDockerd,
+  startFreehold,
   type TemporaryFolder,
   temporaryFolder,
   waitFor,
@@ -30,20 +36,30 @@ import {
 } from './lab/index.ts'
 
 /**
- * Releases of applications on a device without a cloud: the agent's own driver, a real engine, our real registry. Only
- * the Supervisor is played; it runs what its target state says in that engine.
+ * Releases of applications on a device without a cloud: the agent's own driver, a real engine, a whole control plane,
+ * and the node token of a device that enrolled. Only the Supervisor is played; it runs what its target state says in that
+ * engine.
  */
 let dockerd: Dockerd
-let registry: TestRegistry
+let freehold: Freehold
+let client: Client
+let device: EnrolledDevice
+let other: EnrolledDevice
 let folder: TemporaryFolder
 let supervisor: FakeSupervisor
 let port: number
-const releases: ReleaseManifest[] = []
+/** By number, from 1: their ids, and their manifests as the device was given them. */
+const releaseIds: string[] = []
+const manifests = new Map<number, ReleaseManifest>()
 const signal = AbortSignal.timeout(170_000)
 
 beforeAll(async () => {
   dockerd = await startDockerd()
-  registry = await startTestRegistry()
+  freehold = await startFreehold()
+  const { token } = await createClient({ url: freehold.url }).auth.login({ body: labAdministrator() })
+  client = createClient({ url: freehold.url, token })
+  device = await enrolDevice(client, freehold.url, 'kiosk-7')
+  other = await enrolDevice(client, freehold.url, 'kiosk-8')
   folder = await temporaryFolder('device-releases')
   port = await freePort()
   const localMode = playLocalMode({ socketPath: dockerd.socket, lockRoot: join(folder.path, 'locks') })
@@ -53,7 +69,8 @@ beforeAll(async () => {
     await brokenImage({ name: 'web:2' }),
     await webImage({ name: 'web:3', version: 'version 3' }),
   ].entries()) {
-    releases.push(manifestOf(index + 1, await push(image)))
+    await push(image)
+    releaseIds.push(await makeRelease(index + 1, image.name.replace('web:', '')))
   }
   for (const { Id } of await dockerd.engine.listImages()) await dockerd.engine.getImage(Id).remove({ force: true })
   await loadImage(dockerd.engine, await webImage({ name: 'of-somebody-else:1', version: 'other' }))
@@ -61,14 +78,17 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await supervisor?.stop()
-  await registry?.remove()
+  await freehold?.stop()
   await dockerd?.stop()
   await folder?.remove()
 })
 
-test('a release is pulled by digest, run, and answers; without access nothing of it arrives', async () => {
-  const stranger = await driverOf('not-the-password')
-  await expect(stranger.download(release(1), progress())).rejects.toThrow('refused')
+test('a release is pulled by digest, run, and answers; to another device nothing of it is given', async () => {
+  await give(1)
+  for (const token of ['not-a-token', other.nodeToken]) {
+    const stranger = await driverOf(token)
+    await expect(stranger.download(release(1), progress())).rejects.toThrow('refused')
+  }
   expect(await namesOfImages()).toEqual(['of-somebody-else:1'])
 
   const driver = await driverOf()
@@ -85,6 +105,7 @@ test('a release is pulled by digest, run, and answers; without access nothing of
 })
 
 test('one that fails says so with its last lines, and the one before answers again, from a new process too', async () => {
+  await give(2)
   const driver = await driverOf()
   await driver.download(release(2), progress())
   await driver.apply(release(2), { force: false, signal })
@@ -103,6 +124,7 @@ test('one that fails says so with its last lines, and the one before answers aga
 })
 
 test('an update lock in the folder of the service holds a release up, and force goes over it', async () => {
+  await give(3)
   const driver = await driverOf()
   await driver.download(release(3), progress())
   const locks = join(folder.path, 'locks', String(ourAppId), 'web')
@@ -123,47 +145,42 @@ test('what earlier releases needed is gone once the new one is to stay; volumes 
   expect(Volumes.map(({ Name }) => Name)).toEqual([`${ourAppId}_data`])
 })
 
-/** Until the registry knows devices by their tokens, the agent signs in as the administrator. */
-function driverOf(secret: string = password) {
+function driverOf(nodeToken: string = device.nodeToken) {
   return startDeviceApps({
     supervisorUrl: supervisor.url,
     dockerHost: dockerd.dockerHost,
-    registryUrl: registry.url,
-    user: { username: 'admin', password: secret },
+    cloudlyUrl: freehold.url,
+    nodeToken,
     memoryPath: join(folder.path, 'apps.json'),
   })
 }
 
+async function give(number: number): Promise<void> {
+  const releaseId = releaseIds[number - 1] ?? ''
+  manifests.set(number, await giveRelease(client, { url: freehold.url, device, releaseId }))
+}
+
 function release(number: number): ReleaseManifest {
-  const manifest = releases[number - 1]
-  if (manifest === undefined) throw new Error(`There is no release ${number}.`)
+  const manifest = manifests.get(number)
+  if (manifest === undefined) throw new Error(`The device was not given release ${number}.`)
   return manifest
 }
 
-function manifestOf(number: number, digest: string): ReleaseManifest {
-  return releaseManifestSchema.parse({
-    schemaVersion: 1,
-    releaseId: `01920000-0000-7000-8000-${String(number).padStart(12, '0')}`,
-    product: 'kiosk',
-    version: `1.${number}.0`,
-    type: 'app',
-    deviceTypes: [],
-    services: [
-      {
-        name: 'web',
-        image: { repository: 'kiosk/web', digest },
-        ports: [{ host: port, container: 8080 }],
-        volumes: [{ name: 'data', path: '/data' }],
-      },
-    ],
-    host: null,
-  })
+async function makeRelease(number: number, tag: string): Promise<string> {
+  const web = {
+    name: 'web',
+    image: `kiosk/web:${tag}`,
+    ports: [{ host: port, container: 8080 }],
+    volumes: [{ name: 'data', path: '/data' }],
+  }
+  const data = { product: 'kiosk', version: `1.${number}.0`, type: 'app' as const, services: [web] }
+  return (await client.releases.create({ body: { data } })).id
 }
 
-async function push(image: BuiltImage): Promise<string> {
-  const reference = `${registry.host}/kiosk/${image.name}`
+async function push(image: BuiltImage): Promise<void> {
+  const reference = `127.0.0.1:${freehold.port}/kiosk/${image.name}`
   await loadImage(dockerd.engine, image, { as: reference })
-  return pushImage(dockerd.engine, reference, { username: 'admin', password })
+  await pushImage(dockerd.engine, reference, labAdministrator())
 }
 
 function progress(percents: number[] = []) {

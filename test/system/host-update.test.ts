@@ -6,27 +6,47 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { type Client, createClient } from '@freehold/client'
 import type { ReleaseManifest } from '@freehold/contracts'
 import { createHostDriver, createUpdateLocks, layOutTwoRoots, Secret } from '@freehold/device-agent'
 import { createFakeClock } from '@freehold/reconcile'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { password, startTestRegistry, type TestRegistry } from '../../packages/server/src/registry/testing.ts'
-import { type Pushed, pushIndexOf, pushSmallImage, type TemporaryFolder, tar, temporaryFolder } from './lab/index.ts'
+import {
+  type EnrolledDevice,
+  enrolDevice,
+  type Freehold,
+  giveRelease,
+  labAdministrator,
+  type Pushed,
+  pushIndexOf,
+  pushSmallImage,
+  type Service,
+  startFreehold,
+  startService,
+  type TemporaryFolder,
+  tar,
+  temporaryFolder,
+  waitFor,
+} from './lab/index.ts'
 
 /**
- * A host with two roots takes releases from a real registry, on its own port, store and disk. Its test user `device` pulls
- * below `baseos/`, its password in the place of the node token.
+ * A host with two roots takes releases of a whole control plane, with the node token of a device that enrolled.
  */
 const repository = 'baseos/hostapp'
 const architecture = { x64: 'amd64' }[process.arch as string] ?? process.arch
 const signal = new AbortController().signal
 
-let registry: TestRegistry
+let freehold: Freehold
+let client: Client
+let device: EnrolledDevice
 let link: Link
 let folder: TemporaryFolder
 beforeEach(async () => {
-  registry = await startTestRegistry()
-  link = await startLink(registry.url)
+  freehold = await startFreehold()
+  const { token } = await createClient({ url: freehold.url }).auth.login({ body: labAdministrator() })
+  client = createClient({ url: freehold.url, token })
+  device = await enrolDevice(client, freehold.url, 'host-7')
+  link = await startLink(freehold.url)
   folder = await temporaryFolder('host')
   await mkdir(join(folder.path, 'roots/a/etc'), { recursive: true })
   await writeFile(join(folder.path, 'roots/a/etc/os-release'), 'VERSION_ID=1.0.0\n')
@@ -34,7 +54,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await link.stop()
-  await registry.remove()
+  await freehold.stop()
   await folder.remove()
 })
 
@@ -45,7 +65,7 @@ const driver = async (options: { token?: string } = {}) => {
   await locks.adopt()
   return createHostDriver({
     registry: new URL(link.url),
-    token: () => new Secret(options.token ?? password),
+    token: () => new Secret(options.token ?? device.nodeToken),
     locks,
     clock,
     statePath: join(folder.path, 'host-update.json'),
@@ -64,9 +84,25 @@ async function boot(): Promise<string> {
   return (await readFile(join(stdout.trim(), 'etc/os-release'), 'utf8')).trim()
 }
 
-/** Pushes a host for this platform, and another for one that is none of ours, under one index. */
+/** The host goes down, and its agent with it; `boots` times it comes up no further than to its root. */
+async function restartHost(agent: Service, options: { boots: number }): Promise<string> {
+  await waitFor(async () => (await readdir(folder.path)).includes('restarting'), {
+    what: `the agent to restart the host\n${agent.logs()}`,
+  })
+  await agent.kill9()
+  let booted = ''
+  for (let count = 0; count < options.boots; count += 1) booted = await boot()
+  await agent.restart()
+  return booted
+}
+
+/** A release of a host for this platform, and of another for one that is none of ours, under one index; the device is given it. */
 async function release(version: string): Promise<ReleaseManifest> {
-  const target = { username: 'admin', password, url: registry.url, repository }
+  return giveRelease(client, { url: freehold.url, device, releaseId: await makeRelease(version) })
+}
+
+async function makeRelease(version: string): Promise<string> {
+  const target = { ...labAdministrator(), url: freehold.url, repository }
   const large = randomBytes(3 * 1024 * 1024)
   const osRelease = { path: 'etc/os-release', content: `VERSION_ID=${version}\n` }
   const image = (name: string): Promise<Pushed> => {
@@ -76,23 +112,10 @@ async function release(version: string): Promise<ReleaseManifest> {
     ]
     return pushSmallImage(target, { layers, architecture: name })
   }
-  const { digest } = await pushIndexOf(target, version, [await image('mips64le'), await image(architecture)])
-  return {
-    schemaVersion: 1,
-    releaseId: `release-${version}`,
-    product: 'baseos',
-    version,
-    type: 'host',
-    deviceTypes: [],
-    services: [],
-    host: {
-      deviceType: 'generic-amd64',
-      hostapp: { repository, digest },
-      baserunner: null,
-      minimumVersion: null,
-      licenseBundle: null,
-    },
-  }
+  await pushIndexOf(target, version, [await image('mips64le'), await image(architecture)])
+  const host = { deviceType: 'generic-amd64', hostapp: `${repository}:${version}` }
+  const { id } = await client.releases.create({ body: { data: { product: 'baseos', version, type: 'host', host } } })
+  return id
 }
 
 const download = async (manifest: ReleaseManifest, options: { token?: string } = {}) =>
@@ -138,7 +161,10 @@ test('a host downloads over a line that breaks, switches, returns from what is n
 
 test('a host does not switch to bytes that are not those of the release, nor with a token that is none', async () => {
   const manifest = await release('1.1.0')
-  await expect(download(manifest, { token: 'not-a-token' })).rejects.toMatchObject({ code: 'forbidden' })
+  const other = await enrolDevice(client, freehold.url, 'host-8')
+  for (const token of ['not-a-token', other.nodeToken]) {
+    await expect(download(manifest, { token })).rejects.toMatchObject({ code: 'forbidden' })
+  }
   link.tamper()
   await expect(download(manifest)).rejects.toMatchObject({ code: 'conflict' })
   const hostile = await driver()
@@ -150,6 +176,61 @@ test('a host does not switch to bytes that are not those of the release, nor wit
   await download(manifest)
   expect(await hostile.apply(manifest, { force: false, signal })).toBe('restarting')
   expect(await boot()).toBe('VERSION_ID=1.1.0')
+})
+
+test('the real agent brings a host over a restart and confirms it; one that never comes up is reported by the one before', async () => {
+  const { joinToken } = await client.joinTokens.create({ body: { data: { name: 'hosts' } } })
+  const channel = await client.channels.create({ body: { data: { name: 'hosts', type: 'host' } } })
+  await client.devices.revoke({ params: { id: device.id } })
+  await client.deviceGroups.create({ body: { data: { name: 'all', hostChannelId: channel.id } } })
+  const agent = await startService({
+    entry: 'packages/device-agent/src/main.ts',
+    env: {
+      BASEOS_CLOUDLY_URL: link.url,
+      BASEOS_JOIN_TOKEN: joinToken,
+      BASEOS_NODE_ID: 'host-9',
+      BASEOS_STATE_PATH: join(folder.path, 'agent', 'state.json'),
+      BASEOS_LOCK_DIR: join(folder.path, 'locks'),
+      BASEOS_HEARTBEAT_INTERVAL_MS: '1000',
+      BASEOS_DEVICE_TYPE: 'generic-amd64',
+      BASEOS_TWO_ROOTS_DIR: join(folder.path, 'roots'),
+      BASEOS_HOST_RESTART_COMMAND: JSON.stringify(['/usr/bin/touch', join(folder.path, 'restarting')]),
+      BASEOS_HEALTH_COMMAND: JSON.stringify(['/usr/bin/test', '-e', join(folder.path, 'well')]),
+    },
+  })
+  try {
+    const enrolled = await waitFor(
+      async () => (await client.devices.list({ query: {} })).items.find(({ data }) => data.nodeId === 'host-9'),
+      { what: 'the agent to enrol' },
+    )
+    const rollOut = async (releaseId: string) => {
+      await waitFor(async () => (await client.releases.get({ params: { id: releaseId } })).status.state === 'signed', {
+        what: 'the release to be signed',
+      })
+      const data = { channelId: channel.id, releaseId, soakSeconds: 1 }
+      return client.releaseRollouts.create({ body: { data } })
+    }
+    const comesTo = (id: string, state: string) =>
+      waitFor(async () => (await client.releaseRollouts.get({ params: { id } })).status.state === state, {
+        what: `the rollout to be ${state}\n${agent.logs().slice(-3000)}`,
+      })
+    const reported = async () => (await client.devices.report({ params: { id: enrolled.id } })).report?.releases?.host
+
+    await writeFile(join(folder.path, 'well'), '')
+    const good = await makeRelease('1.1.0')
+    const first = await rollOut(good)
+    expect(await restartHost(agent, { boots: 1 })).toBe('VERSION_ID=1.1.0')
+    await comesTo(first.id, 'succeeded')
+    expect(await reported()).toMatchObject({ version: '1.1.0', state: 'succeeded', running: good })
+
+    const second = await rollOut(await makeRelease('1.2.0'))
+    expect(await restartHost(agent, { boots: 4 })).toBe('VERSION_ID=1.1.0')
+    await comesTo(second.id, 'stopped')
+    expect(await reported()).toMatchObject({ version: '1.2.0', state: 'rolled-back', running: good })
+    expect(await readdir(join(folder.path, 'locks'))).toEqual([])
+  } finally {
+    await agent.stop()
+  }
 })
 
 interface Link {
@@ -194,9 +275,11 @@ async function startLink(target: string): Promise<Link> {
       outgoing.end()
     }
     const { host: _, ...headers } = incoming.headers
-    request(url, { method: incoming.method, headers, agent: false }, (answer) => {
+    const passed = request(url, { method: incoming.method, headers, agent: false }, (answer) => {
       passOn(answer).catch(() => outgoing.destroy())
-    }).end()
+    })
+    passed.once('error', () => outgoing.destroy())
+    incoming.pipe(passed)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {

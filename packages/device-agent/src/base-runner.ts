@@ -3,7 +3,7 @@ import type { DeviceStatus } from '@freehold/contracts'
 import { FreeholdError } from '@freehold/contracts/lean'
 import { type Clock, createDriver, type Random, systemClock, systemRandom } from '@freehold/reconcile'
 import packageJson from '../package.json' with { type: 'json' }
-import { randomUUID, readFile } from './builtin.ts'
+import { randomUUID } from './builtin.ts'
 import { type Config, readConfig } from './config.ts'
 import { CloudlyConnector } from './control-plane/connector.ts'
 import { createLink, type Link, type LinkStatus } from './control-plane/link.ts'
@@ -11,12 +11,15 @@ import { firstPauseMs } from './control-plane/rules.ts'
 import { startLocalApi } from './local-api/index.ts'
 import { createUpdateLocks, type UpdateLocks } from './locks/update-locks.ts'
 import { createLog, type Log, sentenceOf } from './log.ts'
-import { boundedStatus, hostName, machineStatus, timeZone } from './machine.ts'
+import { boundedStatus, hostName, kernelBootId, machineStatus, timeZone } from './machine.ts'
 import { createNudge, type Nudge } from './nudge.ts'
 import {
+  type AppsBy,
   createActions,
   createJudge,
+  createReleaseDrivers,
   createReleases,
+  type DeviceDrivers,
   type ReleaseDrivers,
   type Releases,
   storedStatus,
@@ -40,8 +43,8 @@ export interface RunnerParts {
   writeLog: (line: string) => void
   stateFile: StateFile
   verify: Verifier
-  /** How this device changes what runs on it; null for a half: it cannot. */
-  releaseDrivers: ReleaseDrivers
+  /** How this device changes what runs on it; null for a half: it cannot; null in all: by what the host offers. */
+  releaseDrivers: ReleaseDrivers | null
 }
 
 /** What `status` prints. It holds no secret. */
@@ -51,6 +54,8 @@ export interface RunnerStatus {
   agentVersion: string
   cloudly: { url: string | null } & Pick<LinkStatus, 'state' | 'message'> & Partial<LinkStatus>
   desiredGeneration: number
+  /** By which way releases of applications come onto this device, and why; null: a test said how. */
+  appsBy: AppsBy | null
   runtime: DeviceStatus
 }
 
@@ -71,6 +76,7 @@ export class BaseRunner {
   #updater: Updater | undefined
   #link: Link | undefined
   #releases: Releases | undefined
+  #drivers: DeviceDrivers | undefined
   #storageProblem: string | null = null
   #isStarted = false
   #stops: (() => Promise<void>)[] = []
@@ -85,7 +91,7 @@ export class BaseRunner {
       writeLog: (line) => process.stdout.write(line),
       stateFile: openStateFile(config.statePath),
       verify: createVerifier(),
-      releaseDrivers: { app: null, host: null },
+      releaseDrivers: null,
       ...parts,
     }
     const { clock, monotonicMs, wallMs, writeLog } = this.#parts
@@ -147,6 +153,7 @@ export class BaseRunner {
       agentVersion: packageJson.version,
       cloudly: this.#linkStatus(store),
       desiredGeneration: generation,
+      appsBy: (await this.#driversFor(store)?.choice(signal)) ?? null,
       runtime: await this.#collect(await this.#reader.read(signal)),
     }
   }
@@ -219,6 +226,23 @@ export class BaseRunner {
     return this.#updater
   }
 
+  #driversFor(store: StateStore): DeviceDrivers | undefined {
+    const { clock, monotonicMs, releaseDrivers } = this.#parts
+    if (releaseDrivers !== null) return undefined
+    this.#drivers ??= createReleaseDrivers({
+      config: this.#config,
+      client: this.#client,
+      updater: this.#updaterFor(store),
+      store,
+      locks: this.#locks,
+      redactor: this.#redactor,
+      log: this.#log,
+      clock,
+      monotonicMs,
+    })
+    return this.#drivers
+  }
+
   async #startLocalApi(): Promise<void> {
     const { localApi, localTokenPath } = this.#config
     if (!localApi) return
@@ -243,7 +267,10 @@ export class BaseRunner {
   async #startReleases(store: StateStore, nudge: Nudge | undefined): Promise<void> {
     const { cloudlyUrl, statePath, updateRootPath: rootPath, deviceType } = this.#config
     if (!cloudlyUrl) return
-    const { clock, random, monotonicMs, verify, releaseDrivers: drivers } = this.#parts
+    const { clock, random, monotonicMs, verify, releaseDrivers } = this.#parts
+    const own = this.#driversFor(store)
+    await own?.resume()
+    const drivers = releaseDrivers ?? own?.drivers ?? { app: null, host: null }
     const folder = join(dirname(statePath), 'updates')
     const common = { store, random, monotonicMs, log: this.#log }
     const believedMs = () => {
@@ -324,11 +351,13 @@ export class BaseRunner {
 
   async #collect(picture: SupervisorPicture): Promise<DeviceStatus> {
     const stored = this.#store?.current().releases
+    const appsBy = picture.supervisor.state === 'available' ? await this.#drivers?.choice() : undefined
     const problems = [
       this.#storageProblem,
       this.#store?.problem ?? null,
       picture.supervisor.problem,
       stored?.zone?.problem ?? null,
+      appsBy?.name === 'none' || appsBy?.name === 'wait' ? appsBy.message : null,
     ]
     const status: DeviceStatus = {
       agentVersion: packageJson.version,
@@ -363,11 +392,6 @@ const longestPauseMs = 36 * 60 * 60_000
 
 /** How soon a change of a release is reported, and how often at most. */
 const reportsApartMs = 5_000
-
-/** Another one after each start of the device; null where the system does not tell. */
-async function kernelBootId(): Promise<string | null> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim() || null
-}
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\./.test(host)

@@ -16,6 +16,11 @@ test('nothing needs to be set; defaults are those the hosts know', () => {
     lockDirectory: '/tmp/balena',
     updateRootPath: null,
     deviceType: null,
+    dockerHost: undefined,
+    twoRootsDirectory: null,
+    restartCommand: [],
+    hostRoot: null,
+    healthCommand: null,
   })
   expect(readConfig({ BASEOS_CLOUDLY_URL: '', BASEOS_JOIN_TOKEN: ' ' })).toEqual(readConfig({}))
 })
@@ -33,6 +38,18 @@ test('every variable is read', () => {
     BASEOS_LOCAL_API: 'unix:///run/baseos/agent.sock',
     BASEOS_UPDATE_ROOT: '/etc/baseos/root.json',
     BALENA_DEVICE_TYPE: 'raspberrypi4-64',
+    BASEOS_TWO_ROOTS_DIR: '/roots',
+    BASEOS_HOST_RESTART_COMMAND: '["/sbin/reboot", "--now or never"]',
+    BASEOS_HOST_ROOT: '/host',
+    BASEOS_HEALTH_COMMAND: '["/usr/bin/true"]',
+    DOCKER_HOST: 'unix:///host/run/balena-engine.sock',
+  })
+  expect(config).toMatchObject({
+    twoRootsDirectory: '/roots',
+    restartCommand: ['/sbin/reboot', '--now or never'],
+    hostRoot: '/host',
+    healthCommand: ['/usr/bin/true'],
+    dockerHost: 'unix:///host/run/balena-engine.sock',
   })
   expect(config).toMatchObject({ updateRootPath: '/etc/baseos/root.json', deviceType: 'raspberrypi4-64' })
   expect(config).toMatchObject({ nodeId: 'kiosk-7', statePath: '/tmp/state.json', heartbeatIntervalMs: 5000 })
@@ -58,6 +75,10 @@ test('wrong settings name every fault at once, and repeat no value', () => {
     BASEOS_LOCAL_API: 'http://0.0.0.0:80',
     BASEOS_UPDATE_ROOT: 'root.json',
     BASEOS_DEVICE_TYPE: 'Raspberry Pi',
+    BASEOS_TWO_ROOTS_DIR: 'two/roots',
+    BASEOS_HOST_RESTART_COMMAND: 'systemctl reboot',
+    BASEOS_HOST_ROOT: './host',
+    BASEOS_HEALTH_COMMAND: '["true", 7]',
     BASEOS_LOG_LEVEL: 'shouting',
   }
   let message = ''
@@ -70,4 +91,8 @@ test('wrong settings name every fault at once, and repeat no value', () => {
     expect(message).toContain(`${name}: `)
     expect(message).not.toContain(value)
   }
+})
+
+test('a host with two roots must say what restarts it', () => {
+  expect(() => readConfig({ BASEOS_TWO_ROOTS_DIR: '/roots' })).toThrow('BASEOS_HOST_RESTART_COMMAND: needed with')
 })

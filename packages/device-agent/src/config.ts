@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path'
 import { deviceNodeIdPattern, deviceTokenPattern, FreeholdError } from '@freehold/contracts/lean'
 import { type LogLevel, logLevels } from './log.ts'
+import { parseJson } from './parse.ts'
 import { Secret } from './secret.ts'
 
 /** Everything the agent is configured by; `docs/device-agent.md` explains each variable. */
@@ -25,6 +26,16 @@ export interface Config {
   updateRootPath: string | null
   /** As releases name it; null: not known. */
   deviceType: string | null
+  /** `DOCKER_HOST`: where the host's engine is; undefined: the usual places are looked at. */
+  dockerHost: string | undefined
+  /** Where a host with two roots is laid out; null: it has none. */
+  twoRootsDirectory: string | null
+  /** Argument array that restarts a host with two roots; empty only without one. */
+  restartCommand: readonly string[]
+  /** Where the host's root is mounted; null: it is reached through its processes. */
+  hostRoot: string | null
+  /** Argument array of a program that exits with 0 where the host is well; null: none. */
+  healthCommand: readonly string[] | null
   logLevel: LogLevel
 }
 
@@ -56,6 +67,13 @@ export function readConfig(environment: Record<string, string | undefined>): Con
 
   const statePath = path('BASEOS_STATE_PATH') ?? '/data/baseos/state.json'
   const localApi = read('BASEOS_LOCAL_API', 'unix:///absolute/path or http://127.0.0.1:port', parseLocalApi)
+  const argv = (name: string) =>
+    read(name, 'an argument array as JSON, like ["/sbin/reboot"], whose first is an absolute path', parseArgv)
+  const twoRootsDirectory = path('BASEOS_TWO_ROOTS_DIR')
+  const restartCommand = argv('BASEOS_HOST_RESTART_COMMAND')
+  if (twoRootsDirectory !== null && restartCommand === null && !environment.BASEOS_HOST_RESTART_COMMAND?.trim()) {
+    faults.push(['BASEOS_HOST_RESTART_COMMAND', 'needed with BASEOS_TWO_ROOTS_DIR: what restarts the host'])
+  }
   const config: Config = {
     cloudlyUrl: url('BASEOS_CLOUDLY_URL', 'the address of the control plane, like https://cloud.example.com'),
     joinToken: token('BASEOS_JOIN_TOKEN'),
@@ -75,6 +93,11 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     lockDirectory: path('BASEOS_LOCK_DIR') ?? '/tmp/balena',
     updateRootPath: path('BASEOS_UPDATE_ROOT'),
     deviceType: deviceType('BASEOS_DEVICE_TYPE') ?? deviceType('BALENA_DEVICE_TYPE'),
+    dockerHost: environment.DOCKER_HOST,
+    twoRootsDirectory,
+    restartCommand: restartCommand ?? [],
+    hostRoot: path('BASEOS_HOST_ROOT'),
+    healthCommand: argv('BASEOS_HEALTH_COMMAND'),
     logLevel:
       read('BASEOS_LOG_LEVEL', logLevels.join(', '), (text) => logLevels.find((level) => level === text)) ?? 'info',
   }
@@ -108,6 +131,16 @@ function parseLocalApi(text: string): LocalApiAddress | undefined {
   const [, host, port] = /^http:\/\/(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})\/?$/.exec(text) ?? []
   if (host === undefined || Number(port) > 65_535) return undefined
   return { kind: 'loopback', host: host === '[::1]' ? '::1' : host, port: Number(port) }
+}
+
+/** Never a line for a shell: it is started as it stands. */
+function parseArgv(text: string): string[] | undefined {
+  const value = parseJson(text)
+  const isArgv = Array.isArray(value) && value.length > 0 && value.length <= 64
+  if (!isArgv || !value.every((part) => typeof part === 'string' && part.length <= 4096 && !part.includes('\0'))) {
+    return undefined
+  }
+  return isAbsolute(value[0] ?? '') ? value : undefined
 }
 
 /** Beside the socket, for whoever shares it; never there beside the state, which the sharer must not see. */

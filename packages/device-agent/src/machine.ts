@@ -58,6 +58,11 @@ export async function timeZone(): Promise<string | null> {
   return /^[A-Za-z0-9_+/-]{1,64}$/.test(name) ? name : null
 }
 
+/** Another one after each start of the device; null where the system does not tell. */
+export async function kernelBootId(): Promise<string | null> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim() || null
+}
+
 async function spaceOf(folder: string): Promise<{ storageBytes: number | null; storageFreeBytes: number | null }> {
   try {
     const { bsize, blocks, bavail } = await statfs(folder)

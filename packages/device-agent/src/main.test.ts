@@ -186,6 +186,7 @@ test('the commands: not configured is said, wrong ones and wrong settings are re
   expect(JSON.parse(status.out)).toMatchObject({
     nodeId: null,
     cloudly: { state: 'not-configured' },
+    appsBy: { name: 'none', message: expect.stringContaining('BALENA_SUPERVISOR_ADDRESS') },
     runtime: { supervisor: { state: 'not-configured' } },
   })
   expect(status.code).toBe(0)

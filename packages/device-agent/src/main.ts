@@ -24,6 +24,8 @@ const staysUp = argv.length === 0 || argv[0] === 'start'
 if (staysUp && stage === 0) replaceProcess()
 const { runCli } = await import('./cli.ts')
 if (staysUp && stage === 1 && hasStrippedTypes()) {
+  // What the agent loads at its first use, so that the stripper is not needed then either.
+  await Promise.all([import('./releases/app-supervisor/index.ts'), import('./releases/host/index.ts')])
   flushCompileCache()
   replaceProcess()
 }

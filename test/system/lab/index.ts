@@ -4,6 +4,7 @@
  */
 export * from './browser.ts'
 export * from './cloud.ts'
+export * from './device.ts'
 export * from './docker-registry.ts'
 export * from './dockerd.ts'
 export * from './freehold.ts'

@@ -30,11 +30,30 @@ export interface ReleaseDriver {
   health(manifest: ReleaseManifest, signal: AbortSignal): Promise<{ isHealthy: boolean; message: string; log: string }>
   /** It stays, and what only a return needed may go. */
   commit(manifest: ReleaseManifest, signal: AbortSignal): Promise<void>
-  /** Back to what was there before `apply`. `restarting` as above. */
+  /**
+   * Back to what was there before `apply`. `restarting` as above. Throws `DriverLocked` where it has to wait for an
+   * application, and `NoWayBack` where it never can.
+   */
   rollBack(signal: AbortSignal): Promise<'returned' | 'restarting'>
 }
 
 /** An application holds an update lock: not a failure, asked again later. */
 export class DriverLocked extends Error {
   override readonly name = 'DriverLocked'
+}
+
+/** There is no return from this release by this driver, whatever is tried: what was there is somebody else's to bring. */
+export class NoWayBack extends Error {
+  override readonly name = 'NoWayBack'
+}
+
+/** A program of the host failed. `log`: its last lines, for the report. */
+export class HostUpdateFailed extends Error {
+  override readonly name = 'HostUpdateFailed'
+  readonly log: string
+
+  constructor(message: string, log: string) {
+    super(message)
+    this.log = log
+  }
 }

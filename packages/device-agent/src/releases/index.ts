@@ -5,6 +5,7 @@
  * Not here: whether an assignment is to be trusted (updates/), and how containers or a host are changed (the drivers).
  */
 export { createActions } from './carry-out.ts'
+export { type AppsBy, createReleaseDrivers, type DeviceDrivers } from './drivers.ts'
 export { createJudge } from './judge.ts'
 export { createReleases, type ReleaseDrivers, type Releases } from './loop.ts'
 export { storedStatus } from './status.ts'

@@ -5,7 +5,7 @@ import type { Redactor } from '../secret.ts'
 import type { StateStore } from '../state/store.ts'
 import { readManifest } from '../updates/index.ts'
 import { type Action, type ActionRecord, actionsStatus, afterRestart, nextAction, withRecord } from './actions.ts'
-import { DriverLocked, type ReleaseDriver } from './driver.ts'
+import { DriverLocked, HostUpdateFailed, NoWayBack, type ReleaseDriver } from './driver.ts'
 import { type HalfName, halves, isWaiting } from './half.ts'
 import type { Judge } from './judge.ts'
 import { afterStep, type Moment, nextStep, type Outcome, type Seen, type Step } from './plan.ts'
@@ -124,10 +124,12 @@ export function createReleases(options: {
     if (step.kind === 'download' && outcome.kind === 'done') seen[step.name].isDownloaded = true
     if (step.kind === 'apply') seen[step.name].isDownloaded = false
     seen[step.name].pauseUntilMs = monotonicMs() + pauseMs
-    if (outcome.kind === 'failed') {
+    if (outcome.kind === 'failed' || outcome.kind === 'no-way-back') {
       log.warn(`Release (${step.name}): ${step.kind} failed.`, { version: half.version, reason: outcome.message })
     }
-    await keepHalf(step.name, { ...half, message: options.redactor.clean(half.message).slice(0, 1000) })
+    const { redactor } = options
+    const message = redactor.clean(half.message).slice(0, 1000)
+    await keepHalf(step.name, { ...half, message, log: redactor.clean(half.log).slice(-8000) })
     if (outcome.kind === 'restarting') seen[step.name].restartingSinceMs = monotonicMs()
   }
 
@@ -137,21 +139,23 @@ export function createReleases(options: {
       limited(run, { clock, signal, limitMs })
     try {
       if (step.kind === 'roll-back') {
-        const came = await bound(timeLimitsMs.rollBack, (inner) => driver.rollBack(inner))
+        const came = await bound(timeLimitsMs.rollBack[step.name], (inner) => driver.rollBack(inner))
         return { kind: came === 'restarting' ? 'restarting' : 'done' }
       }
       const manifest = await manifestOf(step)
       if (step.kind === 'download') return await download(step, { driver, manifest, signal })
       if (step.kind === 'commit') {
-        await bound(timeLimitsMs.commit, (inner) => driver.commit(manifest, inner))
+        await bound(timeLimitsMs.commit[step.name], (inner) => driver.commit(manifest, inner))
         return { kind: 'done' }
       }
       const { force } = step
-      const came = await bound(timeLimitsMs.apply, (inner) => driver.apply(manifest, { force, signal: inner }))
+      const came = await bound(timeLimitsMs.apply[step.name], (inner) =>
+        driver.apply(manifest, { force, signal: inner }),
+      )
       return { kind: came === 'restarting' ? 'restarting' : 'done' }
     } catch (error) {
       if (signal.aborted) return null
-      return { kind: error instanceof DriverLocked ? 'locked' : 'failed', message: sentenceOf(error) }
+      return outcomeOfError(error)
     }
   }
 
@@ -164,7 +168,8 @@ export function createReleases(options: {
     downloading = stop
     const signal = AbortSignal.any([given.signal, stop.signal])
     try {
-      const look = (inner: AbortSignal) => driver.unsupported(manifest, inner)
+      const { force } = step
+      const look = (inner: AbortSignal) => driver.unsupported(manifest, inner, { force })
       const message = await limited(look, { clock, signal, limitMs: timeLimitsMs.look })
       if (message !== null) return { kind: 'unsupported', message }
       const onProgress = (percent: number) => {
@@ -291,6 +296,13 @@ export function createReleases(options: {
 }
 
 const mostSteps = 100
+
+function outcomeOfError(error: unknown): Outcome {
+  const message = sentenceOf(error)
+  if (error instanceof DriverLocked) return { kind: 'locked', message }
+  if (error instanceof NoWayBack) return { kind: 'no-way-back', message }
+  return { kind: 'failed', message, ...(error instanceof HostUpdateFailed ? { log: error.log } : {}) }
+}
 
 function nothingSeen(driver: ReleaseDriver | null): Seen {
   return {

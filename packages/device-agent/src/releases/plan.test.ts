@@ -141,7 +141,8 @@ test('every step changes something or waits, and whatever comes of it is remembe
     { kind: 'restarting' },
     { kind: 'locked', message: 'locked' },
     { kind: 'unsupported', message: 'not here' },
-    { kind: 'failed', message: 'failed' },
+    { kind: 'no-way-back', message: 'never' },
+    { kind: 'failed', message: 'failed', log: 'last words' },
   )
   fc.assert(
     fc.property(picture, outcomes, (given, outcome) => {
@@ -152,7 +153,15 @@ test('every step changes something or waits, and whatever comes of it is remembe
       const stored = { ...after, sha256: 'a'.repeat(64) }
       expect(readStoredReleases({ app: stored }).app).toEqual(stored)
       expect(pauseMs).toBeGreaterThanOrEqual(0)
-      if (outcome.kind === 'failed' && step.kind === 'apply') expect(after.phase).toBe('rolling-back')
+      if (outcome.kind === 'failed' && step.kind === 'apply') {
+        expect(after).toMatchObject({ phase: 'rolling-back', log: 'last words' })
+      }
+      if (step.kind === 'roll-back') {
+        if (outcome.kind === 'no-way-back') expect(after.phase).toBe('failed')
+        // Waiting for a lock uses no try up, and never ends in looking as if it was left.
+        if (outcome.kind === 'locked')
+          expect(after).toMatchObject({ phase: 'rolling-back', tries: Math.max(1, step.half.tries - 1) })
+      }
       if (outcome.kind === 'failed' && step.kind === 'download')
         expect(['downloading', 'failed']).toContain(after.phase)
     }),

@@ -13,6 +13,8 @@ export interface FakeMachine {
   /** Releases whose download or application fails. */
   broken: Set<string>
   isLocked: boolean
+  /** Without force no release is taken. */
+  wantsForce: boolean
   /** `apply` and `rollBack` need a restart to take effect, as of a host. */
   restarts: boolean
   /** Runs before and after each change, and may throw: the power goes. */
@@ -29,6 +31,7 @@ export function createFakeMachine(change: Partial<FakeMachine> = {}): FakeMachin
     sick: new Set(),
     broken: new Set(),
     isLocked: false,
+    wantsForce: false,
     restarts: false,
     onMoment: () => undefined,
     ...change,
@@ -47,7 +50,8 @@ export function createFakeDriver(machine: FakeMachine): ReleaseDriver {
   }
   return {
     name: 'fake',
-    unsupported: async () => null,
+    unsupported: async (_manifest, _signal, asked) =>
+      machine.wantsForce && asked?.force !== true ? 'It is older than what runs.' : null,
     running: async () => machine.running,
     download: async ({ releaseId }, { onProgress }) => {
       call(`download ${releaseId}`)

@@ -217,7 +217,9 @@ export type Outcome =
   | { kind: 'restarting' }
   | { kind: 'locked'; message: string }
   | { kind: 'unsupported'; message: string }
-  | { kind: 'failed'; message: string }
+  | { kind: 'no-way-back'; message: string }
+  /** `log`: last lines of what failed, where there are any. */
+  | { kind: 'failed'; message: string; log?: string }
 
 /** What is remembered after a step, and for how long the driver is left alone. */
 export function afterStep(
@@ -230,25 +232,40 @@ export function afterStep(
     pauseMs: 0,
   })
   const message = 'message' in outcome ? outcome.message : half.message
-  const again = { half: { ...half, message }, pauseMs: pauseAfter(half.tries) }
+  const log = outcome.kind === 'failed' && outcome.log !== undefined ? outcome.log : half.log
+  const again = { half: { ...half, message, log }, pauseMs: pauseAfter(half.tries) }
   if (outcome.kind === 'restarting') return { half: { ...half, isRestarting: true }, pauseMs: 0 }
   switch (step.kind) {
     case 'download':
       if (outcome.kind === 'unsupported') return become('not-supported', message)
       if (outcome.kind === 'done') return { half: { ...half, message: 'It is downloaded.', tries: 0 }, pauseMs: 0 }
-      return half.tries >= planLimits.downloads ? become('failed', message) : again
+      return half.tries >= planLimits.downloads ? become('failed', message, { log }) : again
     case 'apply':
       if (outcome.kind === 'done') return become('soaking', 'It runs, and is watched.')
       if (outcome.kind === 'locked') return { ...become('staged', message), pauseMs: planLimits.waitMs }
-      return become('rolling-back', message)
+      return become('rolling-back', message, { log })
     case 'commit':
       if (outcome.kind === 'done') return become('succeeded', 'It runs.')
       return { half: { ...half, message }, pauseMs: 60_000 }
     case 'roll-back':
-      return outcome.kind === 'done' ? become('rolled-back', half.message) : { half, pauseMs: pauseAfter(half.tries) }
+      return afterReturn(half, outcome)
     case 'look':
       return { half, pauseMs: 0 }
   }
+}
+
+/** The reason why it is left stays its message; waiting for a lock is no try. */
+function afterReturn(half: Half, outcome: Outcome): { half: Half; pauseMs: number } {
+  const over = { ...half, tries: 0, isRestarting: false }
+  if (outcome.kind === 'done') return { half: { ...over, phase: 'rolled-back' }, pauseMs: 0 }
+  if (outcome.kind === 'no-way-back') {
+    return { half: { ...over, phase: 'failed', message: `${half.message} ${outcome.message}` }, pauseMs: 0 }
+  }
+  if (outcome.kind === 'locked') {
+    return { half: { ...half, tries: Math.max(1, half.tries - 1) }, pauseMs: planLimits.waitMs }
+  }
+  const log = outcome.kind === 'failed' && outcome.log !== undefined ? outcome.log : half.log
+  return { half: { ...half, log }, pauseMs: pauseAfter(half.tries) }
 }
 
 /** 10 s, 30 s, 90 s and so on, at most 15 minutes. */

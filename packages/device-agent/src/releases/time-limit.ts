@@ -1,13 +1,18 @@
 import type { Clock } from '@freehold/reconcile'
 
-/** The longest that each call may take. */
+const minutesMs = 60_000
+
+/**
+ * The longest that each call may take. A host is pulled while it is applied, and again where it has to return, for 45
+ * minutes at most; its commit waits up to 30 for its own checks. Those end by themselves first, and say why.
+ */
 export const timeLimitsMs = {
   look: 30_000,
   action: 60_000,
-  commit: 5 * 60_000,
-  apply: 20 * 60_000,
-  rollBack: 20 * 60_000,
-  download: 6 * 60 * 60_000,
+  commit: { app: 5 * minutesMs, host: 35 * minutesMs },
+  apply: { app: 20 * minutesMs, host: 50 * minutesMs },
+  rollBack: { app: 20 * minutesMs, host: 50 * minutesMs },
+  download: 360 * minutesMs,
 }
 
 /** Runs one call; throws where it is not done in time or no longer wanted, whether or not it heeds its signal. */

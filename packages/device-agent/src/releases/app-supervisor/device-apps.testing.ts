@@ -7,23 +7,22 @@ import { type AppDriver, createAppSupervisor } from './index.ts'
 export { DriverLocked } from '../driver.ts'
 export { localImage, ourAppId } from './names.ts'
 
-/** The agent's driver of applications on an engine and a registry that are there, as one process of it would make it. */
+/** The agent's driver of applications on an engine and a control plane that are there, as one process of it would make it. */
 export function startDeviceApps(options: {
   supervisorUrl: URL
   dockerHost: string
-  registryUrl: string
-  user: { username: string; password: string }
+  cloudlyUrl: string
+  nodeToken: string
   memoryPath: string
 }): Promise<AppDriver> {
-  const { supervisorUrl, dockerHost, registryUrl, user, memoryPath } = options
+  const { supervisorUrl, dockerHost, cloudlyUrl, nodeToken, memoryPath } = options
   const redactor = createRedactor()
   return createAppSupervisor({
     client: new SupervisorClient({ address: supervisorUrl, key: null, redactor }),
     updater: undefined,
     dockerHost,
-    cloudlyUrl: new URL(registryUrl),
-    nodeToken: () => new Secret(user.password),
-    username: user.username,
+    cloudlyUrl: new URL(cloudlyUrl),
+    nodeToken: () => new Secret(nodeToken),
     memoryPath,
     redactor,
     log: createLog({ write: () => undefined, redactor, level: 'silent' }),

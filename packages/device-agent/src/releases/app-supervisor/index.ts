@@ -33,20 +33,19 @@ export interface AppSupervisorOptions {
   log: Log
   clock: Clock
   monotonicMs: () => number
-  /** Whom the engine signs in as; the registry knows a device by its token. */
-  username?: string
   limits?: SwitchLimits
 }
 
 /** The driver of `app` releases, for any device. */
 export async function createAppSupervisor(options: AppSupervisorOptions): Promise<AppDriver> {
-  const { client, updater, cloudlyUrl, nodeToken, redactor, username = 'device' } = options
+  const { client, updater, cloudlyUrl, nodeToken, redactor } = options
   const socketPath = await findEngineSocket(options.dockerHost)
   const engine = socketPath === null ? null : createEngine({ socketPath, redactor })
   const memory = openMemoryFile(options.memoryPath)
   const credentials = () => {
     const password = nodeToken()
-    return password && { username, password }
+    // The registry knows a device by its token.
+    return password && { username: 'device', password }
   }
   const local =
     client && engine && cloudlyUrl

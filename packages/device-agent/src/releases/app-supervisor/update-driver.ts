@@ -1,7 +1,7 @@
 import type { ReleaseManifest } from '@freehold/contracts'
 import type { SupervisorClient } from '../../supervisor/client.ts'
 import type { Updater } from '../../supervisor/updater.ts'
-import { DriverLocked, type ReleaseDriver } from '../driver.ts'
+import { DriverLocked, NoWayBack, type ReleaseDriver } from '../driver.ts'
 import type { MemoryFile } from './memory.ts'
 
 export const updateDriverName = 'app-update'
@@ -75,7 +75,7 @@ export function createUpdateDriver(options: {
     commit: endTrial,
     rollBack: async () => {
       await endTrial()
-      throw new Error('What ran before can be brought back only by who owns the target state of this device.')
+      throw new NoWayBack('What ran before can be brought back only by who owns the target state of this device.')
     },
   }
 }

@@ -5,7 +5,7 @@ import type { Clock } from '@freehold/reconcile'
 import { mkdir, readFile, rm, statfs, writeFile } from '../../builtin.ts'
 import { fieldsOf, flagOf, isFields, parseJson, textOf } from '../../parse.ts'
 import type { Secret } from '../../secret.ts'
-import type { ReleaseDriver } from '../driver.ts'
+import { HostUpdateFailed, type ReleaseDriver } from '../driver.ts'
 import { createDisk, readSmall } from './disk.ts'
 import { type HostAccess, hasFile, missingAccess } from './host-access.ts'
 import type { HostHealth } from './host-health.ts'
@@ -33,7 +33,7 @@ export interface BalenaHostappOptions {
   bootId?: () => Promise<string>
 }
 
-const updateLimitMs = 50 * 60_000
+const updateLimitMs = 45 * 60_000
 const shortLimitMs = 120_000
 /** The host's own checks: a minute, then up to 15 times a minute, and it may restart twice when it returns. */
 const checksLimitMs = 30 * 60_000
@@ -223,17 +223,6 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
   }
 
   return { name: 'balena-hostapp', unsupported, running, download, apply, health, commit, rollBack }
-}
-
-/** A program of the host failed. `log`: its last lines. */
-class HostUpdateFailed extends Error {
-  override readonly name = 'HostUpdateFailed'
-  readonly log: string
-
-  constructor(message: string, log: string) {
-    super(message)
-    this.log = log
-  }
 }
 
 async function missingParts(access: HostAccess): Promise<string | null> {
