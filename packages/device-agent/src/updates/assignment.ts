@@ -1,7 +1,7 @@
 import type { Assignment } from '@freehold/contracts'
+import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { createHash, createPublicKey, verify } from '../builtin.ts'
 import { type Fields, isFields, parseJson } from '../parse.ts'
-import { canonicalJson } from './canonical.ts'
 import { readAssignment } from './read-assignment.ts'
 import { Refused } from './refusal.ts'
 
@@ -80,7 +80,7 @@ function signedContentOf(value: unknown, keys: AssignmentKeys): { signed: Fields
   if (signatures.length === 0) throw new Refused('unsigned', 'The assignment has no signature.')
   let bytes: Buffer
   try {
-    bytes = Buffer.from(canonicalJson(value.signed))
+    bytes = Buffer.from(canonicalSignedJson(value.signed))
   } catch (error) {
     throw new Refused('bad-signature', 'The assignment has no canonical JSON.', { cause: error })
   }

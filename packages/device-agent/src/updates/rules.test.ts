@@ -1,9 +1,9 @@
 import { assignmentSchema, type ReleaseManifest, releaseManifestSchema } from '@freehold/contracts'
+import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { Metadata, Root, Signature } from '@tufjs/models'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { judgeAssignment, readAssignmentKeys } from './assignment.ts'
-import { canonicalJson } from './canonical.ts'
 import { readAssignment } from './read-assignment.ts'
 import { readManifest } from './read-manifest.ts'
 import { Refused, refusalCodes } from './refusal.ts'
@@ -41,10 +41,10 @@ test('canonical JSON says a value in one way, whatever the order of its fields, 
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.oneof(fc.string(), fc.maxSafeInteger(), fc.boolean())), (value) => {
       const shuffled = Object.fromEntries(Object.entries(value).toReversed())
-      expect(canonicalJson(shuffled)).toBe(canonicalJson(value))
+      expect(canonicalSignedJson(shuffled)).toBe(canonicalSignedJson(value))
     }),
   )
-  expect(() => canonicalJson({ a: 1.5 })).toThrow(TypeError)
+  expect(() => canonicalSignedJson({ a: 1.5 })).toThrow(TypeError)
   fc.assert(
     fc.property(fc.dictionary(fc.string(), integers), (unknown) => {
       const { expires = '2031-01-01T00:00:00Z', ...more } = { ...unknown, expires: undefined }
@@ -55,7 +55,7 @@ test('canonical JSON says a value in one way, whatever the order of its fields, 
         bytes = given.toString('utf8')
         return new Signature({ keyID: 'x', sig: '' })
       })
-      expect(Buffer.from(canonicalJson(root.toJSON())).toString('utf8')).toBe(bytes)
+      expect(Buffer.from(canonicalSignedJson(root.toJSON())).toString('utf8')).toBe(bytes)
     }),
   )
 })
@@ -68,7 +68,7 @@ test('whatever is changed in a signed assignment, its signature does not hold an
       const changed = { ...testAssignment(nowMs), [name]: value }
       const isSame = (() => {
         try {
-          return canonicalJson(changed) === canonicalJson(good.signed)
+          return canonicalSignedJson(changed) === canonicalSignedJson(good.signed)
         } catch {
           return false
         }
