@@ -1,11 +1,11 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { BaseRunner } from '../base-runner.ts'
 import { type FakeControlPlane, startFakeControlPlane } from '../control-plane/control-plane.testing.ts'
 import { type FakeSupervisor, startFakeSupervisor } from '../supervisor/supervisor.testing.ts'
-import { canonicalJson } from '../updates/canonical.ts'
 import {
   signAssignment,
   startRepository,
@@ -29,7 +29,7 @@ beforeEach(async () => {
   cloud = await startFakeControlPlane()
   supervisor = await startFakeSupervisor({ lockDirectory: join(directory, 'balena') })
   repository = await startRepository({ nowMs: Date.now() })
-  repository.publish({ 'releases/kiosk/1.4.0/manifest.json': canonicalJson(testManifest()) })
+  repository.publish({ 'releases/kiosk/1.4.0/manifest.json': canonicalSignedJson(testManifest()) })
   cloud.updates = repository.files
   Object.assign(machine, createFakeMachine())
 })

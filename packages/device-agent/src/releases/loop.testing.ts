@@ -1,10 +1,10 @@
 import type { Assignment } from '@freehold/contracts'
+import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { createFakeClock, createRandom } from '@freehold/reconcile'
 import { createLog } from '../log.ts'
 import { createRedactor } from '../secret.ts'
 import { createState, type DeviceState } from '../state/index.ts'
 import { openStateStore } from '../state/store.ts'
-import { canonicalJson } from '../updates/canonical.ts'
 import { sha256, testManifest } from '../updates/repository.testing.ts'
 import type { ReleaseDriver } from './driver.ts'
 import type { HalfName } from './half.ts'
@@ -21,7 +21,7 @@ export function uuid(number: number): string {
 }
 
 const texts = Object.entries(ids).map(([name, releaseId]) =>
-  canonicalJson(testManifest({ releaseId, type: name === 'host' ? 'host' : 'app' })),
+  canonicalSignedJson(testManifest({ releaseId, type: name === 'host' ? 'host' : 'app' })),
 )
 const textOf = new Map(texts.map((text) => [sha256(text), text]))
 const shaOf = new Map(texts.map((text) => [String(JSON.parse(text).releaseId), sha256(text)]))

@@ -2,8 +2,8 @@ import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:cryp
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Assignment, ReleaseManifest } from '@freehold/contracts'
+import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { Key, Metadata, MetaFile, Root, Signature, Snapshot, TargetFile, Targets, Timestamp } from '@tufjs/models'
-import { canonicalJson } from './canonical.ts'
 
 /** A key that signs, and as metadata name it. */
 export interface TestKey {
@@ -15,7 +15,7 @@ export interface TestKey {
 export function createTestKey(): TestKey {
   const { publicKey: pair, privateKey } = generateKeyPairSync('ed25519')
   const publicKey = Buffer.from(String(pair.export({ format: 'jwk' }).x), 'base64url').toString('hex')
-  return { keyid: sha256(canonicalJson(keyOf(publicKey))), publicKey, privateKey }
+  return { keyid: sha256(canonicalSignedJson(keyOf(publicKey))), publicKey, privateKey }
 }
 
 function keyOf(publicKey: string) {
@@ -27,7 +27,7 @@ export function sha256(text: string): string {
 }
 
 export function signAssignment(signed: unknown, keys: readonly TestKey[]) {
-  const bytes = Buffer.from(canonicalJson(signed))
+  const bytes = Buffer.from(canonicalSignedJson(signed))
   const signatures = keys.map(({ keyid, privateKey }) => ({
     keyid,
     sig: sign(null, bytes, privateKey).toString('hex'),
@@ -185,7 +185,7 @@ export function testAssignment(nowMs: number, change: Partial<Assignment> = {}, 
     releaseId,
     version,
     target: `releases/${product}/${version}/manifest.json`,
-    sha256: sha256(canonicalJson(manifest)),
+    sha256: sha256(canonicalSignedJson(manifest)),
     rolloutId: null,
     attempt: 1,
     window: null,

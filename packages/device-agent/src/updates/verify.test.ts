@@ -2,8 +2,8 @@ import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Assignment } from '@freehold/contracts'
+import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { canonicalJson } from './canonical.ts'
 import { createVerifier, noTrust, readManifestFile, type VerifyRequest } from './index.ts'
 import {
   createTestKey,
@@ -26,7 +26,7 @@ let request: VerifyRequest
 beforeEach(async () => {
   folder = join(await mkdtemp(join(tmpdir(), 'freehold-updates-')), 'updates')
   repository = await startRepository({ nowMs })
-  repository.publish({ [target]: canonicalJson(testManifest()) })
+  repository.publish({ [target]: canonicalSignedJson(testManifest()) })
   request = {
     url: repository.url,
     nodeToken: 'node-token-0123456789',
@@ -64,7 +64,7 @@ test('an assignment that is signed for this device is trusted, and its manifest 
   expect(trust.seen).toMatchObject({ root: 1, timestamp: 2, snapshot: 2, targets: 2 })
   expect(newest?.counter).toBe(nowMs)
   expect(zone).toMatchObject({ name: 'Europe/Berlin', problem: null })
-  expect(await readManifestFile(folder, assignment?.app?.sha256 ?? '')).toBe(canonicalJson(testManifest()))
+  expect(await readManifestFile(folder, assignment?.app?.sha256 ?? '')).toBe(canonicalSignedJson(testManifest()))
   for (const { path, bearer } of repository.seen) expect(bearer !== null).toBe(path.startsWith('releases/'))
   expect(repository.seen.some(({ bearer }) => bearer === 'node-token-0123456789')).toBe(true)
   expect(await readdir(folder)).not.toContain('scratch')
@@ -105,7 +105,7 @@ test('a manifest that is not the one assigned, or not for this device, keeps onl
     '1.4.0',
   ])
   const other = testManifest({ version: '2.0.0', deviceTypes: ['raspberrypi4-64'] })
-  repository.publish({ 'releases/kiosk/2.0.0/manifest.json': canonicalJson(other) })
+  repository.publish({ 'releases/kiosk/2.0.0/manifest.json': canonicalSignedJson(other) })
   const assigned = testAssignment(nowMs, {}, other).app ?? app
   expect(await refused(assigned, { deviceType: 'generic-amd64' })).toEqual(['not-for-this-type', null])
   expect(await refused(assigned, { deviceType: 'raspberrypi4-64' })).toEqual(['trusted', assigned])
@@ -242,7 +242,7 @@ test('the first root is kept for ever: another control plane under the same addr
   expect((await judged()).code).toBe('trusted')
   const impostor = await startRepository({ nowMs })
   try {
-    impostor.publish({ [target]: canonicalJson(testManifest()) })
+    impostor.publish({ [target]: canonicalSignedJson(testManifest()) })
     const assignment = signAssignment(testAssignment(nowMs, { counter: nowMs + 1 }), [impostor.assignmentKey])
     const theirs = { url: impostor.url, assignment }
     expect((await judged(theirs)).code).toBe('metadata-invalid')
