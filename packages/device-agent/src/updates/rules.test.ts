@@ -35,7 +35,18 @@ const codeOf = (options: Partial<Parameters<typeof judgeAssignment>[0]>): string
   }
 }
 
-const integers = fc.jsonValue().filter((value) => !/\d\.\d|e-/.test(JSON.stringify(value)))
+/** JSON of whole numbers that a double holds exactly: all that has a canonical form. */
+const { values } = fc.letrec<{ values: unknown }>((tie) => ({
+  values: fc.oneof(
+    { depthSize: 'small' },
+    fc.constant(null),
+    fc.boolean(),
+    fc.string(),
+    fc.maxSafeInteger(),
+    fc.array(tie('values')),
+    fc.dictionary(fc.string(), tie('values')),
+  ),
+}))
 
 test('canonical JSON says a value in one way, whatever the order of its fields, and as the library does', () => {
   fc.assert(
@@ -46,7 +57,7 @@ test('canonical JSON says a value in one way, whatever the order of its fields, 
   )
   expect(() => canonicalSignedJson({ a: 1.5 })).toThrow(TypeError)
   fc.assert(
-    fc.property(fc.dictionary(fc.string(), integers), (unknown) => {
+    fc.property(fc.dictionary(fc.string(), values), (unknown) => {
       const { expires = '2031-01-01T00:00:00Z', ...more } = { ...unknown, expires: undefined }
       const root = new Root({ version: 1, specVersion: '1.0.31', expires, unrecognizedFields: more } as never)
       const metadata = new Metadata(root)
