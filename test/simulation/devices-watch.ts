@@ -23,15 +23,14 @@ export interface Heard {
  * Sees everything that passes the control plane's door and everything devices begin, and keeps account of what must hold:
  *
  * 1. A device begins only what the control plane signed for it, under the very counter.
- * 2. It is told a rollout's release only as a member whose phase is open; anybody else only what a pin says, what its
- *    channel carries or carried, or what it was rightly told before.
+ * 2. It is told a rollout's release only as a member whose phase is open; anybody else only what a pin says, what a
+ *    channel carries or carried, or what it was once given by a rollout that opened its phase.
  * 3. No action is begun twice.
  */
 export function createDevicesWatch(options: { store: () => Store; now: () => number }) {
   const faults: string[] = []
   /** By node: the release of each assignment that was signed, by counter. */
   const signed = new Map<string, Map<number, string | null>>()
-  const told = new Map<string, Set<string>>()
   const heard = new Map<string, Heard>()
   /** By rollout: the phase of each member. */
   const phases = new Map<string, Map<string, number>>()
@@ -74,11 +73,36 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
     if (app.rolloutId !== null) await checkGate(nodeId, app)
     else {
       await noteCarried()
-      const isRight = pinned.has(app.releaseId) || carried.has(app.releaseId) || told.get(nodeId)?.has(app.releaseId)
-      if (isRight !== true) fault(`${nodeId} was told ${app.version}, which nothing but a rollout brings.`)
+      const isRight = pinned.has(app.releaseId) || carried.has(app.releaseId) || (await wasGiven(nodeId, app))
+      if (!isRight) {
+        fault(`${nodeId} was told ${app.version}, which nothing but a rollout brings.${await whyNot(app)}`)
+      }
     }
-    const mine = told.get(nodeId) ?? new Set<string>()
-    told.set(nodeId, mine.add(app.releaseId))
+  }
+
+  /** A rollout opened its phase once: what was taken back since may have come back, as what it had before. */
+  async function wasGiven(nodeId: string, { releaseId }: AssignedRelease): Promise<boolean> {
+    const rollouts = (await options.store().all(releaseRolloutKind)).filter(({ data }) => data.releaseId === releaseId)
+    return rollouts.some(({ id, status }) => {
+      const phase = phases.get(id)?.get(nodeId)
+      return phase !== undefined && status.phases[phase]?.openedAt != null
+    })
+  }
+
+  /** What the control plane has about a release, for whoever looks for the mistake. */
+  async function whyNot({ releaseId }: AssignedRelease): Promise<string> {
+    const rollouts = (await options.store().all(releaseRolloutKind)).filter(({ data }) => data.releaseId === releaseId)
+    const said = rollouts.map(({ id, data, status }) => ({
+      id,
+      channelId: data.channelId,
+      previous: data.previousReleaseId,
+      state: status.state,
+      aborted: data.aborted,
+      finishedAt: status.finishedAt,
+      counts: status.counts,
+    }))
+    const channels = (await options.store().all(channelKind)).map(({ id, status }) => ({ id, ...status }))
+    return ` ${JSON.stringify({ releaseId, rollouts: said, channels })}`
   }
 
   async function checkGate(nodeId: string, app: AssignedRelease): Promise<void> {

@@ -12,7 +12,7 @@ import { createWheelClock, type WheelClock } from './wheel.ts'
 const minuteMs = 60_000
 export const regions = 10
 /** The control plane's own loops, which run every second or so, are let run this often. */
-const serverQuantumMs = 10_000
+const serverQuantumMs = 20_000
 
 export interface World {
   clock: WheelClock

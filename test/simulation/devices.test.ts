@@ -65,7 +65,7 @@ async function storm(world: World, operators: Operators, durationMs: number): Pr
   network.isStormy = true
   while (clock.now() < endMs) {
     await world.pass(10 * minute + random.below(20 * minute))
-    for (let count = 0; count < size / 100; count++) await disturb(world)
+    for (let count = 0; count < size / 40; count++) await disturb(world)
     const turn = random.below(40)
     if (turn === 0) await world.restart({ isKilled: true, downMs: random.below(30 * minute) })
     else if (turn === 1) await world.restart({ isKilled: false, downMs: random.below(5 * minute) })
@@ -77,12 +77,15 @@ async function storm(world: World, operators: Operators, durationMs: number): Pr
 }
 
 /** One device meets with something. */
-async function disturb({ random, devices }: World): Promise<void> {
+async function disturb({ clock, random, devices }: World): Promise<void> {
   const device = devices[random.below(devices.length)]
   if (device === undefined) return
   const turn = random.below(8)
-  if (turn < 2) device.cutPower()
-  else if (turn < 5) await device.powerOn()
+  if (turn === 0) device.cutPower()
+  else if (turn < 3) {
+    device.cutPower()
+    clock.after(random.below(3 * minute), () => void device.powerOn())
+  } else if (turn < 5) await device.powerOn()
   else if (turn === 5) device.sleep()
   else if (turn === 6) device.wake()
   else device.machine.isLocked = !device.machine.isLocked
