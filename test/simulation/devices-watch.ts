@@ -14,7 +14,7 @@ import type { Passed } from './devices-network.ts'
 
 /** What a device last said of its release, as the control plane heard it. */
 export interface Heard {
-  bootId: string
+  boot: number
   sequence: number
   app: { releaseId: string; attempt: number; state: string } | null
 }
@@ -57,8 +57,10 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
       status: { releases: { app: Heard['app'] } | null }
     }
     const before = heard.get(nodeId)
-    if (before?.bootId === bootId && sequence < before.sequence) return
-    heard.set(nodeId, { bootId, sequence, app: status.releases?.app ?? null })
+    const boot = Number(bootId.split('-').at(-1))
+    // What came late says nothing new.
+    if (before !== undefined && (boot < before.boot || (boot === before.boot && sequence < before.sequence))) return
+    heard.set(nodeId, { boot, sequence, app: status.releases?.app ?? null })
   }
 
   async function noteTold(nodeId: string, { signed: assignment }: SignedAssignment): Promise<void> {
