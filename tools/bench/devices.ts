@@ -4,8 +4,17 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from '@freehold/client'
-import { deviceCredentialKind, deviceHeartbeatPath, deviceKind, deviceRegisterPath, kinds } from '@freehold/contracts'
-import { type AnyKind, openSqliteStore } from '@freehold/store'
+import {
+  deviceCredentialKind,
+  deviceHeartbeatPath,
+  deviceKind,
+  deviceRegisterPath,
+  imageKind,
+  kinds,
+  manifestKind,
+  tagKind,
+} from '@freehold/contracts'
+import { type AnyKind, openSqliteStore, type Store } from '@freehold/store'
 import {
   freePort,
   labAdministrator,
@@ -65,6 +74,7 @@ export const devicesPart: Part = {
     })
     const memoryMB = memory.stop()
     const pages = await timePages(url)
+    const rollout = await timeRollout({ url, pid: server.pid, fleet, run: common })
     const processorBefore = processorMs(server.pid)
     const flood = await fleet.run({
       ...common,
@@ -96,7 +106,7 @@ export const devicesPart: Part = {
       warmUpSeconds: 0,
       untilAllAnswered: true,
     })
-    return rowsOf({ steady, memoryMB, pages, flood, processorUs, joined, back })
+    return rowsOf({ steady, memoryMB, pages, rollout, flood, processorUs, joined, back })
   },
 }
 
@@ -104,12 +114,13 @@ function rowsOf(measured: {
   steady: FleetResult
   memoryMB: number
   pages: { page: number; search: number }
+  rollout: RolloutCost
   flood: FleetResult
   processorUs: number
   joined: FleetResult
   back: FleetResult
 }): Row[] {
-  const { steady, memoryMB, pages, flood, processorUs, joined, back } = measured
+  const { steady, memoryMB, pages, rollout, flood, processorUs, joined, back } = measured
   const said = ({ answered, errors, sentAway, firstError }: FleetResult) =>
     `${answered} answered, ${errors} errors, ${sentAway} sent away${firstError === null ? '' : `; first error: ${firstError.split('\r\n')[0]}`}`
   return [
@@ -126,6 +137,20 @@ function rowsOf(measured: {
       ours: memoryMB,
       target: { of: 'ours', atMost: 500 },
       note: 'proportional set size, every second',
+    },
+    {
+      measure: 'a new desired state at 95 % of the fleet',
+      unit: 's',
+      ours: rollout.toldMostSeconds,
+      target: { of: 'ours', atMost: intervalSeconds + 5 },
+      note: `from asking for a rollout to everyone until the answers were there; ${rollout.told} devices were told`,
+    },
+    {
+      measure: 'a rollout over all, processor',
+      unit: 's',
+      ours: rollout.processorSeconds,
+      target: { of: 'ours', atMost: 60 },
+      note: `${rollout.state} after ${rollout.seconds.toFixed(0)} s, ${rollout.succeeded} devices succeeded; each was told, and reported five steps, mostly between its heartbeats; what plain heartbeats take in that time (${rollout.plainSeconds.toFixed(0)} s) is taken off; memory at most ${rollout.memoryMB.toFixed(0)} MB`,
     },
     {
       measure: 'heartbeats at the limit',
@@ -150,6 +175,75 @@ function rowsOf(measured: {
       note: `by API; a search that finds one of all: ${pages.search.toFixed(0)} ms`,
     },
   ]
+}
+
+interface RolloutCost {
+  state: string
+  succeeded: number
+  told: number
+  seconds: number
+  toldMostSeconds: number | null
+  processorSeconds: number
+  plainSeconds: number
+  memoryMB: number
+}
+
+/** Rolls a release out to everyone at once while the fleet goes on, and sees what that costs beside plain heartbeats. */
+async function timeRollout(parts: {
+  url: string
+  pid: number
+  fleet: ReturnType<typeof startFleet>
+  run: Pick<FleetRun, 'url' | 'path' | 'requests' | 'devices' | 'connections'>
+}): Promise<RolloutCost> {
+  const { pid, fleet, run } = parts
+  const client = await signedIn(parts.url)
+  const channel = await client.channels.create({ body: { data: { name: 'bench' } } })
+  await client.deviceGroups.create({ body: { data: { name: 'everyone', appChannelId: channel.id } } })
+  const services = [{ name: 'web', image: 'bench/web:1' }]
+  const data = { product: 'bench', version: '1.0.0', type: 'app' as const, services }
+  const release = await client.releases.create({ body: { data } })
+  const fly = (seconds: number) =>
+    fleet.run({
+      ...run,
+      perSecond: devices / intervalSeconds,
+      seconds,
+      warmUpSeconds: 0,
+      untilAllAnswered: false,
+      takesReleases: true,
+    })
+  // Joining a group changed what everyone is computed from; then a round of nothing but heartbeats.
+  await fly(intervalSeconds)
+  const plainBefore = processorMs(pid)
+  await fly(intervalSeconds / 2)
+  const plainShare = (processorMs(pid) - plainBefore) / 1000 / (intervalSeconds / 2)
+  const memory = watchMemory(pid)
+  const flying = fly(3 * intervalSeconds)
+  const before = processorMs(pid)
+  const startedAt = Date.now()
+  const { id } = await client.releaseRollouts.create({
+    body: { data: { channelId: channel.id, releaseId: release.id } },
+  })
+  const ended = { seconds: 0, processorMs: 0 }
+  const look = async () => (await client.releaseRollouts.get({ params: { id } })).status
+  for (let status = await look(); ended.seconds < 3 * intervalSeconds; status = await look()) {
+    ended.seconds = (Date.now() - startedAt) / 1000
+    ended.processorMs = processorMs(pid)
+    if (status.counts.succeeded === devices) break
+    await delay(1000)
+  }
+  const { told, toldMostAt } = await flying
+  const { state, counts } = await look()
+  const plainSeconds = plainShare * ended.seconds
+  return {
+    state,
+    succeeded: counts.succeeded,
+    told,
+    seconds: ended.seconds,
+    toldMostSeconds: toldMostAt === null ? null : (toldMostAt - startedAt) / 1000,
+    processorSeconds: (ended.processorMs - before) / 1000 - plainSeconds,
+    plainSeconds,
+    memoryMB: memory.stop(),
+  }
 }
 
 function startFleet() {
@@ -191,6 +285,7 @@ async function seed(directory: string): Promise<void> {
   const expiresAt = new Date(Date.now() + 80 * 86_400_000).toISOString()
   const at = new Date().toISOString()
   try {
+    await seedImage(store)
     for (let from = 0; from < devices; from += 250) {
       await store.transaction(actor, async (transaction) => {
         for (let index = from; index < from + 250; index += 1) {
@@ -224,6 +319,35 @@ async function seed(directory: string): Promise<void> {
   } finally {
     await store.close()
   }
+}
+
+/** Rows as a push leaves them: the image that the release is made of. */
+async function seedImage(store: Store): Promise<void> {
+  const [repository, digest] = ['bench/web', `sha256:${'1'.repeat(64)}`]
+  const pushedBy = 'bench'
+  await store.transaction(actor, async (transaction) => {
+    await transaction.create(imageKind, {
+      data: { name: repository, description: '', location: { internal: true } as const },
+    })
+    await transaction.create(manifestKind, {
+      data: {
+        repository,
+        digest,
+        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        size: 100,
+        artifactType: 'application/vnd.oci.image.config.v1+json',
+        annotations: {},
+        blobs: [],
+        manifests: [],
+        subject: null,
+        pushedBy,
+      },
+    })
+    await transaction.create(tagKind, {
+      data: { repository, name: '1', digest, pushedBy },
+      status: { pushedAt: new Date().toISOString() },
+    })
+  })
 }
 
 async function timePages(url: string): Promise<{ page: number; search: number }> {
