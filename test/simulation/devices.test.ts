@@ -12,7 +12,7 @@ import { buildWorld, regions, type World } from './devices-world.ts'
 
 const given = process.env.FREEHOLD_SEED
 const seed = given === undefined ? Math.floor(Math.random() * 1e9) : Number(given)
-const size = Number(process.env.FREEHOLD_SIMULATED_DEVICES ?? 300)
+const size = Number(process.env.FREEHOLD_SIMULATED_DEVICES ?? 150)
 const days = Number(process.env.FREEHOLD_SIMULATED_DAYS ?? 7)
 const minute = 60_000
 const hour = 60 * minute
@@ -88,7 +88,12 @@ async function disturb({ clock, random, devices }: World): Promise<void> {
   } else if (turn < 5) await device.powerOn()
   else if (turn === 5) device.sleep()
   else if (turn === 6) device.wake()
-  else device.machine.isLocked = !device.machine.isLocked
+  else {
+    device.machine.isLocked = true
+    clock.after(random.below(2 * hour), () => {
+      device.machine.isLocked = false
+    })
+  }
 }
 
 async function calm(world: World): Promise<void> {
