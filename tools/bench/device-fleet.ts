@@ -20,6 +20,8 @@ export interface FleetRun {
   /** Devices go on until each of them has been answered once, however often they are sent away. */
   untilAllAnswered: boolean
   joinToken?: string
+  /** Devices take what they are assigned, and report each step some seconds after the one before, as the agent does. */
+  takesReleases?: boolean
 }
 export interface FleetResult {
   answered: number
@@ -34,6 +36,9 @@ export interface FleetResult {
   /** When the last device had its first answer. */
   allAnsweredAfterSeconds: number | null
   firstError: string | null
+  /** Devices that were told a release, and when 95 % of all had been: milliseconds since 1970. */
+  told: number
+  toldMostAt: number | null
 }
 
 export function nodeIdOf(index: number): string {
@@ -43,9 +48,25 @@ export function nodeTokenOf(index: number): string {
   return `fhn_bench-node-token-of-device-${String(index).padStart(8, '0')}`
 }
 
+/** What devices remember from one run to the next. */
+interface Memory {
+  /** Of the desired state each holds; it is said from then on, as the contract asks. */
+  generations: Map<number, number>
+  releases: Map<number, Progress>
+}
+interface Progress {
+  releaseId: string
+  attempt: number
+  step: number
+}
+const steps = ['staged', 'downloading', 'applying', 'soaking', 'succeeded']
+/** Between two steps of a release. */
+const stepSeconds = 5
+
 if (process.send !== undefined) {
+  const memory: Memory = { generations: new Map(), releases: new Map() }
   process.on('message', ({ run }: { run: FleetRun }) => {
-    fly(run).then(
+    fly(run, memory).then(
       (result) => process.send?.({ result }),
       (error: unknown) => process.send?.({ error: String(error) }),
     )
@@ -60,13 +81,16 @@ interface Line {
   received: string
 }
 
-function fly(run: FleetRun): Promise<FleetResult> {
+function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetResult> {
   const url = new URL(run.url)
   const startedMs = performance.now()
   const timesMs: number[] = []
   const answeredOnce = new Uint8Array(run.devices)
-  /** Of the desired state each device holds; it is said from then on, as the contract asks. */
-  const generations = new Float64Array(run.devices)
+  /** By second since the start: devices that have something to report before their turn. */
+  const early = new Map<number, number[]>()
+  let lastSecond = -1
+  let told = 0
+  let toldMostAt: number | null = null
   const retries: { device: number; atMs: number }[] = []
   const waiting: { device: number; dueMs: number }[] = []
   const result = { answered: 0, errors: 0, sentAway: 0, reconnects: 0 }
@@ -115,6 +139,10 @@ function fly(run: FleetRun): Promise<FleetResult> {
           waiting.push({ device: scheduled % run.devices, dueMs: (scheduled / run.perSecond) * 1000 })
         }
       }
+      for (; lastSecond < Math.floor(nowMs / 1000); lastSecond += 1) {
+        for (const device of early.get(lastSecond) ?? []) waiting.push({ device, dueMs: nowMs })
+        early.delete(lastSecond)
+      }
       for (let at = retries.length - 1; at >= 0; at -= 1) {
         const retry = retries[at]
         if (retry === undefined || retry.atMs > nowMs) continue
@@ -148,7 +176,12 @@ function fly(run: FleetRun): Promise<FleetResult> {
       line.device = job.device
       line.dueMs = job.dueMs
       line.socket?.write(
-        requestOf(run, { device: job.device, generation: generations[job.device] ?? 0, host: url.host }),
+        requestOf(run, {
+          device: job.device,
+          generation: generations.get(job.device) ?? 0,
+          progress: releases.get(job.device),
+          host: url.host,
+        }),
       )
     }
 
@@ -170,7 +203,7 @@ function fly(run: FleetRun): Promise<FleetResult> {
       const status = answer.slice(9, 12)
       if (status === '200') {
         result.answered += 1
-        generations[line.device] = Number(/"generation":(\d+)/.exec(answer)?.[1] ?? 0)
+        if (run.requests === 'devices') remember(line.device, answer)
         if (sinceStart() >= run.warmUpSeconds * 1000) timesMs.push(sinceStart() - line.dueMs)
         if (answeredOnce[line.device] === 0) {
           answeredOnce[line.device] = 1
@@ -189,6 +222,36 @@ function fly(run: FleetRun): Promise<FleetResult> {
       firstError ??= answer.slice(0, 2000)
     }
 
+    function remember(device: number, answer: string): void {
+      generations.set(device, Number(/"generation":(\d+)/.exec(answer)?.[1] ?? 0))
+      if (run.takesReleases !== true) return
+      const progress = releases.get(device)
+      if (answer.includes('"assignment":{')) takeAssignment(device, answer)
+      else if (progress !== undefined && progress.step < steps.length - 1) {
+        progress.step += 1
+        reportSoon(device)
+      }
+    }
+
+    function takeAssignment(device: number, answer: string): void {
+      const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) as {
+        desiredState: { assignment: { signed: { app: { releaseId: string; attempt: number } | null } } }
+      }
+      const { app } = body.desiredState.assignment.signed
+      if (app === null || releases.get(device)?.releaseId === app.releaseId) return
+      releases.set(device, { releaseId: app.releaseId, attempt: app.attempt, step: 0 })
+      told += 1
+      if (told === Math.ceil(run.devices * 0.95)) toldMostAt = Date.now()
+      reportSoon(device)
+    }
+
+    function reportSoon(device: number): void {
+      const second = Math.floor(sinceStart() / 1000) + stepSeconds
+      const devices = early.get(second)
+      if (devices === undefined) early.set(second, [device])
+      else devices.push(device)
+    }
+
     function finish(): void {
       clearInterval(timer)
       for (const line of lines) {
@@ -204,13 +267,18 @@ function fly(run: FleetRun): Promise<FleetResult> {
         longestMs: timesMs.reduce((most, time) => Math.max(most, time), 0),
         allAnsweredAfterSeconds,
         firstError,
+        told,
+        toldMostAt,
       })
     }
   })
 }
 
-function requestOf(run: FleetRun, job: { device: number; generation: number; host: string }): string {
-  const { device, generation, host } = job
+function requestOf(
+  run: FleetRun,
+  job: { device: number; generation: number; progress: Progress | undefined; host: string },
+): string {
+  const { device, generation, progress, host } = job
   const isRegistration = run.requests === 'registrations'
   const bearer = isRegistration ? (run.joinToken ?? '') : nodeTokenOf(device)
   const body = isRegistration
@@ -223,12 +291,19 @@ function requestOf(run: FleetRun, job: { device: number; generation: number; hos
         generation,
         intervalMs: 60_000,
         rotateToken: false,
-        status: reportOf(device),
+        status: { ...reportOf(device), ...releasesOf(progress) },
       })
   return (
     `POST ${run.path} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${bearer}\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
   )
+}
+
+function releasesOf(progress: Progress | undefined): object {
+  if (progress === undefined) return {}
+  const { releaseId, attempt, step } = progress
+  const app = { releaseId, attempt, version: '1.0.0', state: steps[step], message: '', running: releaseId, log: null }
+  return { releases: { app, host: null, counter: 1, refusal: null } }
 }
 
 /** As long as what the device agent sends beside a Supervisor with one app. */

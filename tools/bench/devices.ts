@@ -4,8 +4,17 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from '@freehold/client'
-import { deviceCredentialKind, deviceHeartbeatPath, deviceKind, deviceRegisterPath, kinds } from '@freehold/contracts'
-import { type AnyKind, openSqliteStore } from '@freehold/store'
+import {
+  deviceCredentialKind,
+  deviceHeartbeatPath,
+  deviceKind,
+  deviceRegisterPath,
+  imageKind,
+  kinds,
+  manifestKind,
+  tagKind,
+} from '@freehold/contracts'
+import { type AnyKind, openSqliteStore, type Store } from '@freehold/store'
 import {
   freePort,
   labAdministrator,
@@ -65,6 +74,7 @@ export const devicesPart: Part = {
     })
     const memoryMB = memory.stop()
     const pages = await timePages(url)
+    const rollout = await timeRollout({ url, pid: server.pid, fleet, run: common })
     const processorBefore = processorMs(server.pid)
     const flood = await fleet.run({
       ...common,
@@ -96,7 +106,7 @@ export const devicesPart: Part = {
       warmUpSeconds: 0,
       untilAllAnswered: true,
     })
-    return rowsOf({ steady, memoryMB, pages, flood, processorUs, joined, back })
+    return rowsOf({ steady, memoryMB, pages, rollout, flood, processorUs, joined, back })
   },
 }
 
@@ -104,12 +114,13 @@ function rowsOf(measured: {
   steady: FleetResult
   memoryMB: number
   pages: { page: number; search: number }
+  rollout: RolloutCost
   flood: FleetResult
   processorUs: number
   joined: FleetResult
   back: FleetResult
 }): Row[] {
-  const { steady, memoryMB, pages, flood, processorUs, joined, back } = measured
+  const { steady, memoryMB, pages, rollout, flood, processorUs, joined, back } = measured
   const said = ({ answered, errors, sentAway, firstError }: FleetResult) =>
     `${answered} answered, ${errors} errors, ${sentAway} sent away${firstError === null ? '' : `; first error: ${firstError.split('\r\n')[0]}`}`
   return [
@@ -126,6 +137,20 @@ function rowsOf(measured: {
       ours: memoryMB,
       target: { of: 'ours', atMost: 500 },
       note: 'proportional set size, every second',
+    },
+    {
+      measure: 'a new desired state at 95 % of the fleet',
+      unit: 's',
+      ours: rollout.toldMostSeconds,
+      target: { of: 'ours', atMost: intervalSeconds + 5 },
+      note: `from asking for a rollout to everyone until the answers were there; its creation was answered after ${rollout.answeredSeconds.toFixed(1)} s; ${rollout.told} devices were told`,
+    },
+    {
+      measure: 'a rollout over all, processor',
+      unit: 's',
+      ours: rollout.processorSeconds,
+      target: { of: 'ours', atMost: 60 },
+      note: `${rollout.state} after ${rollout.seconds.toFixed(0)} s, ${rollout.succeeded} devices succeeded; each was told, and reported five steps, mostly between its heartbeats; what plain heartbeats take in that time (${rollout.plainSeconds.toFixed(0)} s) is taken off; memory at most ${rollout.memoryMB.toFixed(0)} MB`,
     },
     {
       measure: 'heartbeats at the limit',
@@ -152,6 +177,79 @@ function rowsOf(measured: {
   ]
 }
 
+interface RolloutCost {
+  state: string
+  /** How long its creation took to be answered. */
+  answeredSeconds: number
+  succeeded: number
+  told: number
+  seconds: number
+  toldMostSeconds: number | null
+  processorSeconds: number
+  plainSeconds: number
+  memoryMB: number
+}
+
+/** Rolls a release out to everyone at once while the fleet goes on, and sees what that costs beside plain heartbeats. */
+async function timeRollout(parts: {
+  url: string
+  pid: number
+  fleet: ReturnType<typeof startFleet>
+  run: Pick<FleetRun, 'url' | 'path' | 'requests' | 'devices' | 'connections'>
+}): Promise<RolloutCost> {
+  const { pid, fleet, run } = parts
+  const client = await signedIn(parts.url)
+  const channel = await client.channels.create({ body: { data: { name: 'bench' } } })
+  await client.deviceGroups.create({ body: { data: { name: 'everyone', appChannelId: channel.id } } })
+  const services = [{ name: 'web', image: 'bench/web:1' }]
+  const data = { product: 'bench', version: '1.0.0', type: 'app' as const, services }
+  const release = await client.releases.create({ body: { data } })
+  const fly = (seconds: number) =>
+    fleet.run({
+      ...run,
+      perSecond: devices / intervalSeconds,
+      seconds,
+      warmUpSeconds: 0,
+      untilAllAnswered: false,
+      takesReleases: true,
+    })
+  // Joining a group changed what everyone is computed from; then a round of nothing but heartbeats.
+  await fly(intervalSeconds)
+  const plainBefore = processorMs(pid)
+  await fly(intervalSeconds / 2)
+  const plainShare = (processorMs(pid) - plainBefore) / 1000 / (intervalSeconds / 2)
+  const memory = watchMemory(pid)
+  const flying = fly(3 * intervalSeconds)
+  const before = processorMs(pid)
+  const startedAt = Date.now()
+  const { id } = await client.releaseRollouts.create({
+    body: { data: { channelId: channel.id, releaseId: release.id } },
+  })
+  const answeredSeconds = (Date.now() - startedAt) / 1000
+  const ended = { seconds: 0, processorMs: 0 }
+  const look = async () => (await client.releaseRollouts.get({ params: { id } })).status
+  for (let status = await look(); ended.seconds < 3 * intervalSeconds; status = await look()) {
+    ended.seconds = (Date.now() - startedAt) / 1000
+    ended.processorMs = processorMs(pid)
+    if (status.counts.succeeded === devices) break
+    await delay(1000)
+  }
+  const { told, toldMostAt } = await flying
+  const { state, counts } = await look()
+  const plainSeconds = plainShare * ended.seconds
+  return {
+    state,
+    answeredSeconds,
+    succeeded: counts.succeeded,
+    told,
+    seconds: ended.seconds,
+    toldMostSeconds: toldMostAt === null ? null : (toldMostAt - startedAt) / 1000,
+    processorSeconds: (ended.processorMs - before) / 1000 - plainSeconds,
+    plainSeconds,
+    memoryMB: memory.stop(),
+  }
+}
+
 function startFleet() {
   const child = fork(new URL('./device-fleet.ts', import.meta.url), { execPath: process.execPath })
   return {
@@ -174,7 +272,12 @@ function processorMs(pid: number): number {
 function watchMemory(pid: number) {
   let most = 0
   const timer = setInterval(() => {
-    most = Math.max(most, memoryOfTree(pid))
+    try {
+      most = Math.max(most, memoryOfTree(pid))
+    } catch {
+      // It has ended; whoever waits for it says why.
+      clearInterval(timer)
+    }
   }, 1000)
   return {
     stop() {
@@ -191,6 +294,7 @@ async function seed(directory: string): Promise<void> {
   const expiresAt = new Date(Date.now() + 80 * 86_400_000).toISOString()
   const at = new Date().toISOString()
   try {
+    await seedImage(store)
     for (let from = 0; from < devices; from += 250) {
       await store.transaction(actor, async (transaction) => {
         for (let index = from; index < from + 250; index += 1) {
@@ -226,6 +330,35 @@ async function seed(directory: string): Promise<void> {
   }
 }
 
+/** Rows as a push leaves them: the image that the release is made of. */
+async function seedImage(store: Store): Promise<void> {
+  const [repository, digest] = ['bench/web', `sha256:${'1'.repeat(64)}`]
+  const pushedBy = 'bench'
+  await store.transaction(actor, async (transaction) => {
+    await transaction.create(imageKind, {
+      data: { name: repository, description: '', location: { internal: true } as const },
+    })
+    await transaction.create(manifestKind, {
+      data: {
+        repository,
+        digest,
+        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        size: 100,
+        artifactType: 'application/vnd.oci.image.config.v1+json',
+        annotations: {},
+        blobs: [],
+        manifests: [],
+        subject: null,
+        pushedBy,
+      },
+    })
+    await transaction.create(tagKind, {
+      data: { repository, name: '1', digest, pushedBy },
+      status: { pushedAt: new Date().toISOString() },
+    })
+  })
+}
+
 async function timePages(url: string): Promise<{ page: number; search: number }> {
   const client = await signedIn(url)
   const timesMs: number[] = []
@@ -251,5 +384,6 @@ async function makeJoinToken(url: string): Promise<string> {
 async function signedIn(url: string) {
   const { username, password } = labAdministrator()
   const { token } = await createClient({ url }).auth.login({ body: { username, password } })
-  return createClient({ url, token })
+  // Beginning a rollout over all reads every device before it answers.
+  return createClient({ url, token, timeoutMs: 180_000 })
 }

@@ -43,6 +43,8 @@ export function createFleet(options: {
   clock: Clock
   random: Random
   log: Logger
+  /** Milliseconds of a clock that only goes forward. Default: the process's own. */
+  elapsed?: () => number
 }): Fleet {
   const { store, blobs, identity, settings, secret, registryHost, keepArtifact, publicUrl, clock, random, log } =
     options
@@ -92,6 +94,7 @@ export function createFleet(options: {
     random,
     now,
     log,
+    ...(options.elapsed === undefined ? {} : { elapsed: options.elapsed }),
   })
   const imagesOf = createImagesOf({ store, resolve: releases.resolve, reportOf: devices.reportOf })
 

@@ -22,9 +22,12 @@ export class CloudlyConnector {
   readonly #url: URL
   readonly #timeLimitMs: number
   readonly #redactor: Redactor
+  readonly #send: typeof send
 
-  constructor(options: { url: URL; timeLimitMs?: number; redactor?: Redactor }) {
+  /** `send`: how requests travel; default: over HTTP. */
+  constructor(options: { url: URL; timeLimitMs?: number; redactor?: Redactor; send?: typeof send }) {
     this.#url = options.url
+    this.#send = options.send ?? send
     this.#timeLimitMs = options.timeLimitMs ?? 20_000
     this.#redactor = options.redactor ?? createRedactor()
   }
@@ -49,7 +52,7 @@ export class CloudlyConnector {
   ): Promise<Asked<Value>> {
     let answer: Answer
     try {
-      answer = await send({
+      answer = await this.#send({
         url: new URL(`${this.#url.pathname.replace(/\/+$/, '')}${call.path}`, this.#url),
         method: 'POST',
         headers: call.bearer ? { authorization: `Bearer ${call.bearer.reveal()}` } : {},

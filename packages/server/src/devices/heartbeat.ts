@@ -67,8 +67,9 @@ export function createHeartbeats(options: HeartbeatOptions) {
   }
 
   function note(live: Live, heartbeat: Heartbeat, { body, nowMs }: { body: Buffer; nowMs: number }): void {
-    const { boots, verdict } = noteBoot(live.boots, heartbeat.bootId)
-    const isLateCopy = verdict === 'same' && heartbeat.sequence !== null && heartbeat.sequence < live.sequence
+    const { boots, verdict } = noteBoot(live.boots, heartbeat)
+    const isOld = verdict === 'same' && heartbeat.sequence !== null && heartbeat.sequence < live.sequence
+    const isLateCopy = isOld || verdict === 'straggler'
     live.boots = boots
     live.lastAtMs = nowMs
     if (verdict === 'returned' && !live.hasClone) {

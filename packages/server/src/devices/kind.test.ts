@@ -90,8 +90,9 @@ describe('the connection of a device', () => {
 describe('starts of the agent', () => {
   const heard = (bootIds: (string | null)[]) => {
     let boots: Parameters<typeof noteBoot>[0]
+    let sequence = 1
     return bootIds.map((bootId) => {
-      const noted = noteBoot(boots, bootId)
+      const noted = noteBoot(boots, { bootId: bootId ?? null, sequence: sequence++ })
       boots = noted.boots
       return noted.verdict
     })
@@ -103,8 +104,29 @@ describe('starts of the agent', () => {
       }),
     )
   })
+  it('never suspect a device whose last request before a restart came late, and came twice', () => {
+    let boots: Parameters<typeof noteBoot>[0]
+    const requests = [
+      ['a', 1],
+      ['b', 1],
+      ['a', 2],
+      ['a', 2],
+      ['b', 2],
+      ['a', 2],
+      ['a', 1],
+      ['b', 3],
+    ] as const
+    const verdicts = requests.map(([bootId, sequence]) => {
+      const noted = noteBoot(boots, { bootId, sequence })
+      boots = noted.boots
+      return noted.verdict
+    })
+    const late = 'straggler'
+    expect(verdicts).toEqual(['new', 'new', late, late, 'same', late, late, 'same'])
+  })
   it('show two devices that take turns', () => {
-    expect(heard(['a', 'b', 'a'])).toEqual(['new', 'new', 'returned'])
+    const turns = ['a', 'b', 'a', 'b', 'a', 'b', 'a']
+    expect(heard(turns)).toEqual(['new', 'new', 'straggler', 'same', 'straggler', 'same', 'returned'])
     expect(heard([null, null, 'a', null, 'a'])).toEqual(['same', 'same', 'new', 'same', 'same'])
   })
 })
