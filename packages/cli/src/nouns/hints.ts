@@ -40,7 +40,7 @@ const nextSteps: Record<string, (name: string) => string> = {
     `\`freehold services push-help ${name}\` shows how to push its image; \`freehold rollouts watch ${name}\` follows it.`,
   images: (name) => `\`freehold services create NAME --cluster CLUSTER --image ${name}\` runs it.`,
   'external-registries': (name) => `\`freehold external-registries test ${name}\` signs in there.`,
-  releases: (name) => `\`freehold release-rollouts create --channel CHANNEL --release ${name}\` brings it to devices.`,
+  releases: (name) => `\`freehold release-rollouts create CHANNEL ${name}\` brings it to devices.`,
   channels: (name) =>
     `\`freehold device-groups create NAME --app-channel ${name} --selector KEY=VALUE\` lets devices follow it.`,
   'device-groups': (name) => `\`freehold device-groups members ${name}\` shows who belongs to it.`,
