@@ -43,7 +43,7 @@ test('a release is made of images by flags or a file, and named by product and v
   const { data } = await json(['releases', 'get', 'shop/1.4.0'])
   expect(data).toMatchObject({ services: [{ name: 'web', image: { repository: 'shop/web' } }] })
   const listed = await freehold(['releases', 'list', '--product', 'shop'])
-  expect(listed.stdout).toMatch(/shop\/1\.4\.0 +app +unsigned +1 +any/)
+  expect(listed.stdout).toMatch(/shop\/1\.4\.0 +app +signed +1 +any/)
   const elsewhere = [
     'releases',
     'create',
@@ -118,8 +118,9 @@ test('groups follow channels by name, and say who belongs to them', async () => 
   })
   const shown = await freehold(['devices', 'releases', 'kitchen'])
   expect(shown.stdout).toMatch(/It belongs to the group berlin\.[\s\S]*app +what is there stays/)
+  await freehold(['releases', 'withdraw', 'shop/1.4.0'])
   expect(await freehold(['devices', 'update', 'kitchen', '--pinned-app-release', 'shop/1.4.0'])).toMatchObject({
-    stderr: expect.stringContaining('waits for its signature'),
+    stderr: expect.stringContaining('it was withdrawn, and devices refuse it'),
   })
 })
 
@@ -134,6 +135,8 @@ test('a device is asked to restart or to look for its update', async () => {
     { kind: 'reboot', force: false },
     { kind: 'update', force: true },
   ])
+  const report = await freehold(['devices', 'report', 'office'])
+  expect(report.stdout).toMatch(/reboot +waits +not begun after .*\n *update --force +waits/)
 })
 
 const authorization = `Basic ${Buffer.from(`${admin.username}:${admin.password}`).toString('base64')}`
