@@ -123,9 +123,10 @@ test('groups follow channels by name, and say who belongs to them', async () => 
   })
   const shown = await freehold(['devices', 'releases', 'kitchen'])
   expect(shown.stdout).toMatch(/It belongs to the group berlin\.[\s\S]*app +what is there stays/)
-  await json(['devices', 'update', 'kitchen', '--pinned-app-release', 'shop/1.4.0'])
-  const pinned = await freehold(['devices', 'releases', 'kitchen'])
-  expect(pinned.stdout).toMatch(/app +1\.4\.0 +the pin of the device/)
+  await freehold(['releases', 'withdraw', 'shop/1.4.0'])
+  expect(await freehold(['devices', 'update', 'kitchen', '--pinned-app-release', 'shop/1.4.0'])).toMatchObject({
+    stderr: expect.stringContaining('it was withdrawn, and devices refuse it'),
+  })
 })
 
 test('a device is asked to restart or to look for its update', async () => {
@@ -139,6 +140,8 @@ test('a device is asked to restart or to look for its update', async () => {
     { kind: 'reboot', force: false },
     { kind: 'update', force: true },
   ])
+  const report = await freehold(['devices', 'report', 'office'])
+  expect(report.stdout).toMatch(/reboot +waits +not begun after .*\n *update --force +waits/)
 })
 
 const authorization = `Basic ${Buffer.from(`${admin.username}:${admin.password}`).toString('base64')}`
