@@ -1,4 +1,5 @@
 import { Link } from '@tanstack/react-router'
+import { useEffect, useRef } from 'react'
 import { useMay } from '../../app/session.ts'
 
 const places = [
@@ -13,8 +14,12 @@ const places = [
 /** Everything about devices, above the title of each of its lists. */
 export function DevicePlaces() {
   const may = useMay()
+  const ref = useRef<HTMLElement>(null)
+  useEffect(() => {
+    ref.current?.querySelector('[aria-current=page]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [])
   return (
-    <nav aria-label="Devices" className="flex gap-1 overflow-x-auto overflow-y-hidden border-b border-line">
+    <nav ref={ref} aria-label="Devices" className="flex gap-1 overflow-x-auto overflow-y-hidden border-b border-line">
       {places
         .filter(({ needs }) => may(needs))
         .map(({ to, label }) => (

@@ -134,7 +134,7 @@ function Told({ told, isOther }: { told: Progress; isOther: boolean }) {
             value={percent}
             className="h-2 w-full overflow-hidden rounded bg-sunken accent-accent [&::-webkit-progress-bar]:bg-sunken [&::-webkit-progress-value]:bg-accent"
           />
-          <span className="text-xs">{Math.round(percent)} %</span>
+          <span className="text-xs whitespace-nowrap">{Math.round(percent)} %</span>
         </div>
       )}
       {told.message !== null && told.message !== '' && (

@@ -1,9 +1,9 @@
 import type { Channel } from '@freehold/contracts'
-import { useMutation, useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useDeferredValue, useRef, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { useList, wholePage } from '../../app/queries.ts'
+import { useList, useOne, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, ButtonLink } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
@@ -26,8 +26,10 @@ export function BeginRolloutPage() {
   const search = route.useSearch()
   const may = useMay()
   const channels = useList('channels', { limit: wholePage })
-  const releases = useList('releases', { limit: wholePage })
-  const wanted = releases.items.find(({ id }) => id === search.release)
+  const releases = useList('releases', { limit: 1 })
+  const asked = useOne('releases', search.release)
+  const wanted = asked.data ?? undefined
+  const isReading = channels.isPending || releases.isPending || (search.release !== undefined && asked.isPending)
   const fitting = channels.items.filter(({ data }) => wanted === undefined || data.type === wanted.data.type)
   const first = fitting.find(({ id }) => id === search.channel) ?? fitting[0]
   return (
@@ -38,7 +40,7 @@ export function BeginRolloutPage() {
     >
       {!may('releases:write') ? (
         <Empty title="Your role may not begin rollouts.">Ask an administrator for a role that may.</Empty>
-      ) : channels.isPending || releases.isPending ? (
+      ) : isReading ? (
         <Skeleton rows={6} />
       ) : releases.items.length === 0 ? (
         <Empty
@@ -212,7 +214,7 @@ function usePreview(draft: RolloutDraft) {
   return useQuery({
     queryKey: ['releaseRollouts', 'preview', wanted],
     enabled: draft.releaseId !== '',
-    placeholderData: (before) => before,
+    placeholderData: keepPreviousData,
     gcTime: 0,
     staleTime: 0,
     queryFn: ({ signal }) =>

@@ -7,12 +7,12 @@ import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
-import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { DevicePlaces } from '../devices/places.tsx'
 import { ChannelName, ReleaseLink } from '../releases/names.tsx'
 import { MemberBar } from './member-bar.tsx'
+import { RolloutState } from './rollout-state.tsx'
 
 const rowId = ({ id }: ReleaseRollout) => id
 
@@ -35,7 +35,7 @@ const columns = defineColumns<ReleaseRollout>([
     id: 'state',
     header: 'State',
     value: ({ status }) => status.state,
-    cell: ({ status }) => <State state={status.state} title={status.message} />,
+    cell: ({ status }) => <RolloutState status={status} />,
   },
   {
     id: 'progress',

@@ -178,6 +178,7 @@ test('one that fails stops at its threshold, is looked into, retried, and aborte
   await list.getByRole('link', { name: failed }).click()
   await page.getByRole('alert').getByText('Its container ended at once.').waitFor()
   await page.getByText('fatal: the database address is missing').waitFor()
+  expect(await page.getByRole('region', { name: 'Last log lines' }).textContent()).toBe(log)
   expect(await faultsOf(page)).toEqual([])
 
   await page.goto(`${dashboard.freehold.url}/release-rollouts/${rollout.id}`)
@@ -199,6 +200,60 @@ test('one that fails stops at its threshold, is looked into, retried, and aborte
   await page.getByRole('navigation', { name: 'Breadcrumb' }).getByRole('link', { name: 'Rollouts' }).click()
   await page.getByRole('table', { name: 'Rollouts' }).getByText('Aborted').waitFor()
   expect(await faultsOf(page)).toEqual([])
+})
+
+test('a device is pinned and asked to reboot, and what comes of it is said', async () => {
+  const [till] = devices
+  const page = await dashboard.open('/devices')
+  await page.getByRole('link', { name: till?.name ?? '', exact: true }).click()
+  await page.getByText('shall run').first().waitFor()
+  await page.getByRole('button', { name: 'Pin releases' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Pinned application').selectOption({ label: 'shop/1.1.0' })
+  expect(await faultsOf(page)).toEqual([])
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('pinned to this device').waitFor()
+  await till?.beat()
+  expect(till?.assignment?.app?.version).toBe('1.1.0')
+
+  await page.getByRole('button', { name: 'Reboot' }).click()
+  await dialog.getByLabel('Force').check()
+  await dialog.getByRole('button', { name: 'Reboot' }).click()
+  const asked = page.getByRole('region', { name: 'Asked of it' })
+  await asked.getByText('It hears of it with its next heartbeat.').waitFor()
+  expect(await faultsOf(page)).toEqual([])
+  await till?.beat(() => ({ state: 'downloading', downloadProgress: 64 }))
+  await till?.beat(() => ({ state: 'downloading', downloadProgress: 64 }))
+  await asked.getByText('reboot was played').waitFor()
+  await page.getByText('64 %').waitFor()
+  expect(await faultsOf(page)).toEqual([])
+})
+
+test('a release that a channel carries is not withdrawn, and one that nothing needs is, and then deleted', async () => {
+  const { items } = await dashboard.client.releases.list()
+  const carried = items.find(({ data }) => data.version === '1.0.0')
+  const page = await dashboard.open(`/releases/${carried?.id}`)
+  await page.getByRole('region', { name: 'Who uses it' }).getByText('carries it').waitFor()
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Withdraw' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByRole('button', { name: 'Withdraw' }).click()
+  await dialog.getByText(/shop 1\.0\.0 cannot be withdrawn/).waitFor()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  const image = 'shop/web:1.1.0'
+  const release = await dashboard.client.releases.create({
+    body: { data: { product: 'kiosk', version: '1.0.0', type: 'app', services: [{ name: 'web', image }] } },
+  })
+  await page.goto(`${dashboard.freehold.url}/releases/${release.id}`)
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Withdraw' }).click()
+  await dialog.getByRole('button', { name: 'Withdraw' }).click()
+  await page.getByText('Withdrawn', { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Delete release' }).click()
+  await dialog.getByRole('button', { name: 'Delete release' }).click()
+  await page.getByRole('heading', { name: 'Releases', level: 1 }).waitFor()
+  await page.getByRole('link', { name: 'kiosk/1.0.0' }).waitFor({ state: 'detached' })
 })
 
 function phase(page: Page, number: number) {

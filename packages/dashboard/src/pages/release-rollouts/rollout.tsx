@@ -6,13 +6,13 @@ import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ErrorNote } from '../../components/error-note.tsx'
 import { Card, Facts, Page, Section, Skeleton } from '../../components/page.tsx'
-import { State } from '../../components/state.tsx'
 import { Ago, Took } from '../../components/time.tsx'
 import { ChannelName, nameOfRelease, ReleaseLink } from '../releases/names.tsx'
 import { RolloutActions } from './actions.tsx'
 import { MemberBar, MemberLegend } from './member-bar.tsx'
 import { Members } from './members.tsx'
 import { Phases } from './phases.tsx'
+import { RolloutState } from './rollout-state.tsx'
 import { windowText } from './window-fields.tsx'
 
 const route = getRouteApi('/shell/release-rollouts/$id')
@@ -48,7 +48,7 @@ function Loaded({ rollout }: { rollout: ReleaseRollout }) {
     <Page
       title={title}
       parent={parent}
-      mark={<State state={status.state} {...(status.state === 'stopped' ? { label: 'Stopped' } : {})} />}
+      mark={<RolloutState status={status} />}
       lead={<p aria-live="polite">{status.message}</p>}
       actions={mayWrite && <RolloutActions rollout={rollout} />}
     >
@@ -59,12 +59,12 @@ function Loaded({ rollout }: { rollout: ReleaseRollout }) {
         </Section>
       )}
       <Phases rollout={rollout} />
+      <About rollout={rollout} />
       <Members
         rollout={rollout}
         state={memberStates.find((state) => state === search.state)}
         onState={(state) => void navigate({ search: state === undefined ? {} : { state }, replace: true })}
       />
-      <About rollout={rollout} />
     </Page>
   )
 }

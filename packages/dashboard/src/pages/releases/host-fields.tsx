@@ -34,6 +34,7 @@ export function HostFields(props: {
       />
       <ImageField
         label="Root file system"
+        placeholder="baseos/hostapp:2.0.0"
         value={draft.hostapp}
         onChange={(hostapp) => set({ hostapp })}
         required
@@ -41,6 +42,7 @@ export function HostFields(props: {
       />
       <ImageField
         label="Device agent, if it changes"
+        placeholder="baseos/runner:0.3.0"
         value={draft.baserunner}
         onChange={(baserunner) => set({ baserunner })}
         error={fault('data.host.baserunner')}

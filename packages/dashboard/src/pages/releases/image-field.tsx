@@ -8,6 +8,7 @@ export function ImageField(props: {
   label: string
   value: string
   onChange: (value: string) => void
+  placeholder?: string
   required?: boolean
   error?: string | undefined
 }) {
@@ -25,8 +26,8 @@ export function ImageField(props: {
   const digest = found.find(({ tag }) => props.value.trim() === `${repository}:${tag}`)?.digest
   return (
     <SuggestField
-      {...props}
       placeholder="shop/web:1.0.0"
+      {...props}
       suggestions={
         found.length > 0 ? found.map(({ tag }) => `${repository}:${tag}`) : ours.map(({ data }) => `${data.name}:`)
       }

@@ -3,8 +3,9 @@ import { Link } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 import { useList, wholePage } from '../../app/queries.ts'
 import { Quiet, Section, Skeleton } from '../../components/page.tsx'
-import { State, Tag } from '../../components/state.tsx'
+import { Tag } from '../../components/state.tsx'
 import { Ago } from '../../components/time.tsx'
+import { RolloutState } from '../release-rollouts/rollout-state.tsx'
 import { ChannelName } from './names.tsx'
 
 /** Channels that carry a release, groups pinned to it, and the rollouts that brought it or do so now. */
@@ -46,7 +47,7 @@ export function ReleaseUsers({ release: { id } }: { release: Release }) {
             <Link to="/release-rollouts/$id" params={{ id: rollout.id }} className="font-medium hover:underline">
               to <ChannelName id={rollout.data.channelId} />
             </Link>
-            <State state={rollout.status.state} />
+            <RolloutState status={rollout.status} />
             <span className="text-xs text-muted">
               began <Ago at={rollout.createdAt} />
             </span>
