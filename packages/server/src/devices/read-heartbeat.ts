@@ -168,7 +168,7 @@ function progressOf(value: unknown): ReleaseProgress | null {
     message: textOrNull(value.message) ?? '',
     downloadProgress: numberOrNull(value.downloadProgress),
     running: textOrNull(value.running),
-    log: textOrNull(value.log),
+    log: typeof value.log === 'string' ? cleanLines(value.log) : null,
   }
 }
 
@@ -179,6 +179,11 @@ function textOrNull(value: unknown): string | null {
 }
 
 /** As the contract's schema has it: what every store and every terminal takes. */
+/** A log keeps its line ends and tabs, as the contract says. */
+function cleanLines(text: string): string {
+  return text.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, ' ')
+}
+
 function clean(text: string): string {
   return /[\p{Cc}\p{Cs}]/u.test(text) ? text.toWellFormed().replace(/\p{Cc}/gu, ' ') : text
 }
