@@ -178,12 +178,12 @@ function textOrNull(value: unknown): string | null {
   return typeof value === 'string' ? clean(value) : null
 }
 
-/** As the contract's schema has it: what every store and every terminal takes. */
 /** A log keeps its line ends and tabs, as the contract says. */
 function cleanLines(text: string): string {
   return text.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, ' ')
 }
 
+/** As the contract's schema has it: what every store and every terminal takes. */
 function clean(text: string): string {
   return /[\p{Cc}\p{Cs}]/u.test(text) ? text.toWellFormed().replace(/\p{Cc}/gu, ' ') : text
 }
