@@ -39,7 +39,7 @@ export const deviceSummarySchema = z.object({
   architecture: z.string().nullable(),
   supervisorVersion: z.string().nullable(),
   supervisorState: z.string().nullable(),
-  /** Commit of the release that runs. */
+  /** The release of ours that runs, by id; else the commit that its Supervisor tells. */
   release: z.string().nullable(),
   /** Outcome of the last update that was asked for. */
   updateOutcome: z.string().nullable(),
@@ -115,6 +115,7 @@ export const deviceKind = defineKind({
     /** Stored by a version that knew nothing of releases: fields are absent, and put in at the start. */
     incomplete: ({ data, status }) =>
       data.actions === undefined || status.updateFailure === undefined ? 'yes' : undefined,
+    update: ({ status }) => (status.updateFailure ? 'failed' : undefined),
   },
   unique: { nodeId: ({ data }) => data.nodeId },
 })
@@ -211,7 +212,7 @@ const deviceAction = (verb: string, summary: string) =>
 
 export const deviceRoutes = {
   devices: {
-    list: listRoute(deviceKind, 'devices:read', ['state', 'attention', 'joinTokenId']),
+    list: listRoute(deviceKind, 'devices:read', ['state', 'attention', 'joinTokenId', 'update']),
     get: getRoute(deviceKind, 'devices:read'),
     report: defineRoute({
       method: 'GET',

@@ -89,3 +89,8 @@ test('an answer is one of three states; a heartbeat answer without a wish has no
     desiredState: { generation: 3, later: 1 },
   })
 })
+
+test('the log of a release keeps its lines, and nothing else that a terminal would obey', () => {
+  const parsed = deviceStatusSchema.parse({ releases: { app: { log: 'one\ntwo\tthree\u001b[2J\r\ud800' } } })
+  expect(parsed.releases?.app?.log).toBe('one\ntwo\tthree [2J \ufffd')
+})

@@ -47,6 +47,9 @@ const retryAfterSeconds = z.int().min(1).max(deviceLimits.retryAfterMaxSeconds)
 /** Text for people and lists; control characters and lone surrogates become spaces, so that every store takes it. */
 const text = (characters: number) =>
   z.preprocess((value) => (typeof value === 'string' ? clean(value) : null), z.string().max(characters).nullable())
+/** As `text`, with line ends and tabs. */
+const lines = (characters: number) =>
+  z.preprocess((value) => (typeof value === 'string' ? cleanLines(value) : null), z.string().max(characters).nullable())
 const number = z.preprocess((value) => (Number.isFinite(value) ? value : null), z.number().nullable())
 const flag = z.preprocess((value) => (typeof value === 'boolean' ? value : null), z.boolean().nullable())
 const list = <Item extends z.ZodType>(item: Item, items: number) =>
@@ -66,7 +69,7 @@ const releaseProgress = group({
   /** The release that runs now; null: none of ours. */
   running: text(64),
   /** Last lines of what failed. */
-  log: text(8000),
+  log: lines(8000),
 })
 
 /**
@@ -259,6 +262,10 @@ export type DeviceError = z.output<typeof deviceErrorSchema>
 /** Control characters would break log lines and PostgreSQL's text; a lone surrogate is no UTF-8. */
 function clean(value: string): string {
   return value.toWellFormed().replace(/\p{Cc}/gu, ' ')
+}
+
+function cleanLines(value: string): string {
+  return value.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, ' ')
 }
 
 function isRecord(value: unknown): boolean {

@@ -71,9 +71,10 @@ const digest = createRoute({
 })
 const devices = createRoute({
   ...page('/devices'),
-  validateSearch: (search): { state?: string; attention?: string } => ({
+  validateSearch: (search): { state?: string; attention?: string; update?: string } => ({
     ...text(search, 'state'),
     ...text(search, 'attention'),
+    ...text(search, 'update'),
   }),
   component: lazyRouteComponent(() => import('./pages/devices/list.tsx'), 'DevicesPage'),
 })
@@ -84,6 +85,48 @@ const device = createRoute({
 const joinTokens = createRoute({
   ...page('/join-tokens'),
   component: lazyRouteComponent(() => import('./pages/devices/join-tokens.tsx'), 'JoinTokensPage'),
+})
+const releases = createRoute({
+  ...page('/releases'),
+  validateSearch: (search): { product?: string; state?: string; type?: string } => ({
+    ...text(search, 'product'),
+    ...text(search, 'state'),
+    ...text(search, 'type'),
+  }),
+  component: lazyRouteComponent(() => import('./pages/releases/list.tsx'), 'ReleasesPage'),
+})
+const newRelease = createRoute({
+  ...page('/releases/new'),
+  component: lazyRouteComponent(() => import('./pages/releases/create.tsx'), 'CreateReleasePage'),
+})
+const release = createRoute({
+  ...page('/releases/$id'),
+  component: lazyRouteComponent(() => import('./pages/releases/release.tsx'), 'ReleasePage'),
+})
+const releaseRollouts = createRoute({
+  ...page('/release-rollouts'),
+  component: lazyRouteComponent(() => import('./pages/release-rollouts/list.tsx'), 'ReleaseRolloutsPage'),
+})
+const newReleaseRollout = createRoute({
+  ...page('/release-rollouts/new'),
+  validateSearch: (search): { channel?: string; release?: string } => ({
+    ...text(search, 'channel'),
+    ...text(search, 'release'),
+  }),
+  component: lazyRouteComponent(() => import('./pages/release-rollouts/create.tsx'), 'BeginRolloutPage'),
+})
+const releaseRollout = createRoute({
+  ...page('/release-rollouts/$id'),
+  validateSearch: (search): { state?: string } => text(search, 'state'),
+  component: lazyRouteComponent(() => import('./pages/release-rollouts/rollout.tsx'), 'ReleaseRolloutPage'),
+})
+const channels = createRoute({
+  ...page('/channels'),
+  component: lazyRouteComponent(() => import('./pages/channels/channels.tsx'), 'ChannelsPage'),
+})
+const signedUpdates = createRoute({
+  ...page('/signed-updates'),
+  component: lazyRouteComponent(() => import('./pages/signed-updates/signed-updates.tsx'), 'SignedUpdatesPage'),
 })
 const externalRegistries = createRoute({
   ...page('/external-registries'),
@@ -125,6 +168,14 @@ const tree = root.addChildren([
     devices,
     device,
     joinTokens,
+    releases,
+    newRelease,
+    release,
+    releaseRollouts,
+    newReleaseRollout,
+    releaseRollout,
+    channels,
+    signedUpdates,
     externalRegistries,
     account,
     users,

@@ -24,7 +24,13 @@ export function Crashed({ error }: ErrorComponentProps) {
 }
 
 /** The resource of a page is gone, or never was. */
-export function Gone({ what, to }: { what: string; to: '/clusters' | '/devices' | '/services' | '/images' }) {
+export function Gone({
+  what,
+  to,
+}: {
+  what: string
+  to: '/clusters' | '/devices' | '/services' | '/images' | '/releases' | '/release-rollouts'
+}) {
   return (
     <>
       <h1 className="sr-only">Not found</h1>

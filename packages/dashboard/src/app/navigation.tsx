@@ -1,5 +1,5 @@
 import type { Action } from '@freehold/contracts'
-import { Link } from '@tanstack/react-router'
+import { Link, useLocation } from '@tanstack/react-router'
 import {
   AccountIcon,
   AuditIcon,
@@ -25,9 +25,13 @@ const places = [
   { to: '/account', label: 'Account', icon: AccountIcon, needs: 'identity:self' },
 ] as const satisfies readonly { needs: Action; [key: string]: unknown }[]
 
+/** Pages of the devices' releases stand below Devices, wherever their addresses are. */
+const deviceAreas = /^\/(releases|release-rollouts|channels|join-tokens|signed-updates)(\/|$)/
+
 /** The places of the dashboard this role may go to. */
 export function Navigation({ onGo }: { onGo?: () => void }) {
   const may = useMay()
+  const { pathname } = useLocation()
   return (
     <nav aria-label="Main">
       <ul className="flex flex-col gap-0.5">
@@ -37,6 +41,7 @@ export function Navigation({ onGo }: { onGo?: () => void }) {
             <li key={to}>
               <Link
                 to={to}
+                aria-current={to === '/devices' && deviceAreas.test(pathname) ? 'page' : undefined}
                 activeOptions={{ exact: to === '/' }}
                 {...(onGo === undefined ? {} : { onClick: onGo })}
                 className="flex h-8 items-center gap-2.5 rounded-md px-2.5 text-sm font-medium text-muted hover:bg-sunken hover:text-ink aria-[current=page]:bg-accent-soft aria-[current=page]:text-accent max-md:h-11"

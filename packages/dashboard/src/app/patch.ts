@@ -2,8 +2,9 @@ import type { ChangeEntry, Resource } from '@freehold/contracts'
 import type { InfiniteData } from '@tanstack/react-query'
 import type { Filters, Page } from './queries.ts'
 
+const ownerFilters = ['clusterId', 'serviceId', 'userId', 'channelId', 'releaseId', 'product', 'type'] as const
 /** Filters whose value a resource keeps for life: a change never moves it in or out of such a list. */
-const fixedFilters: ReadonlySet<string> = new Set(['clusterId', 'serviceId', 'userId', 'limit'])
+const fixedFilters: ReadonlySet<string> = new Set([...ownerFilters, 'limit'])
 
 /**
  * A list after a change. `stale` says that the change may bring the list a new row or take one away that only the
@@ -47,9 +48,7 @@ function mapItems(list: InfiniteData<Page>, id: string, map: (item: Resource) =>
 
 function mayBelong(resource: Resource, filters: Filters): boolean {
   const data = resource.data as Record<string, unknown>
-  return ['clusterId', 'serviceId', 'userId'].every(
-    (name) => filters[name] === undefined || data[name] === filters[name],
-  )
+  return ownerFilters.every((name) => filters[name] === undefined || data[name] === filters[name])
 }
 
 /** What the change says the resource is now; null where it does not say. */

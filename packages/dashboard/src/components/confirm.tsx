@@ -10,6 +10,8 @@ export function Confirm(props: {
   children: ReactNode
   action: string
   name?: string
+  /** Of the button that does it; `primary` where nothing is lost by it. */
+  look?: 'primary' | 'destructive'
   mutation: {
     mutate: (input: undefined, options: { onSuccess: () => void }) => void
     isPending: boolean
@@ -54,7 +56,7 @@ export function Confirm(props: {
           <Button onClick={onClose} disabled={mutation.isPending}>
             Cancel
           </Button>
-          <Button type="submit" look="destructive" disabled={!mayGo} busy={mutation.isPending}>
+          <Button type="submit" look={props.look ?? 'destructive'} disabled={!mayGo} busy={mutation.isPending}>
             {props.action}
           </Button>
         </DialogActions>

@@ -116,7 +116,7 @@ export function CheckField(props: Omit<Common, 'error'> & { checked: boolean; on
 }
 
 /** A text of several lines, such as an argument array with one argument a line. */
-export function LinesField(props: Common & { value: string; onChange: (value: string) => void }) {
+export function LinesField(props: Common & { value: string; onChange: (value: string) => void; placeholder?: string }) {
   const id = useId()
   return (
     <Wrapped {...props} id={id}>
@@ -125,11 +125,27 @@ export function LinesField(props: Common & { value: string; onChange: (value: st
         rows={Math.min(8, props.value.split('\n').length + 1)}
         value={props.value}
         spellCheck={false}
+        placeholder={props.placeholder}
         {...describedBy(id, props)}
         onChange={(event) => props.onChange(event.target.value)}
         className={`${inputClass} h-auto! py-1.5 font-mono text-xs!`}
       />
     </Wrapped>
+  )
+}
+
+/** A text with suggestions; any other text is as good. */
+export function SuggestField({ suggestions, ...rest }: TextProps & { suggestions: readonly string[] }) {
+  const id = useId()
+  return (
+    <>
+      <TextField {...rest} list={id} autoComplete="off" spellCheck={false} autoCapitalize="none" />
+      <datalist id={id}>
+        {suggestions.map((text) => (
+          <option key={text} value={text} />
+        ))}
+      </datalist>
+    </>
   )
 }
 

@@ -9,9 +9,19 @@ export function Page(props: {
   /** Under the title, one sentence. */
   lead?: ReactNode
   actions?: ReactNode
+  /** Above the title: links to the pages that belong together. */
+  places?: ReactNode
   /** The list this is one of. */
   parent?: {
-    to: '/clusters' | '/devices' | '/services' | '/images' | '/images/$id'
+    to:
+      | '/clusters'
+      | '/devices'
+      | '/services'
+      | '/images'
+      | '/images/$id'
+      | '/releases'
+      | '/release-rollouts'
+      | '/channels'
     params?: { id: string }
     label: string
   }
@@ -23,6 +33,7 @@ export function Page(props: {
   }, [title])
   return (
     <div className="flex flex-col gap-6">
+      {props.places}
       <header className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
         <div className="flex min-w-0 flex-col gap-1">
           {parent !== undefined && (

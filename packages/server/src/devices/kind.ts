@@ -146,7 +146,7 @@ export function summaryOf(status: DeviceStatus): DeviceSummary {
     architecture: status.machine?.architecture ?? null,
     supervisorVersion: status.device?.supervisorVersion ?? status.supervisor?.version ?? null,
     supervisorState: status.supervisor?.state ?? null,
-    release: status.apps?.release ?? status.device?.commit ?? null,
+    release: status.releases?.app?.running ?? status.apps?.release ?? status.device?.commit ?? null,
     updateOutcome: status.update?.outcome ?? null,
     problem: status.problems[0] ?? null,
   }

@@ -168,7 +168,7 @@ function progressOf(value: unknown): ReleaseProgress | null {
     message: textOrNull(value.message) ?? '',
     downloadProgress: numberOrNull(value.downloadProgress),
     running: textOrNull(value.running),
-    log: textOrNull(value.log),
+    log: typeof value.log === 'string' ? cleanLines(value.log) : null,
   }
 }
 
@@ -176,6 +176,11 @@ const releaseIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-
 
 function textOrNull(value: unknown): string | null {
   return typeof value === 'string' ? clean(value) : null
+}
+
+/** A log keeps its line ends and tabs, as the contract says. */
+function cleanLines(text: string): string {
+  return text.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, ' ')
 }
 
 /** As the contract's schema has it: what every store and every terminal takes. */

@@ -63,7 +63,7 @@ export function checkPhases(phases: readonly ReleasePhase[]): void {
   throw new FreeholdError(
     'invalid-input',
     `The phases before the last have ${together} % of the members together. Each percentage is what a phase adds, not what it reaches: make them 100 or less.`,
-    { details: [{ path: 'body.data.phases', message: 'at most 100 % before the last' }] },
+    { details: [{ path: 'data.phases', message: 'at most 100 % before the last' }] },
   )
 }
 

@@ -1,6 +1,6 @@
 import { ApiError } from '@freehold/client'
 import type { Device } from '@freehold/contracts'
-import { useMutation, useQuery } from '@tanstack/react-query'
+import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { type ReactNode, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
@@ -15,12 +15,18 @@ import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { Facts, Page, Quiet, Section, Skeleton } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { Ago } from '../../components/time.tsx'
+import { AskDialog } from './ask.tsx'
+import { AskedActions } from './asked.tsx'
 import { EditDeviceDialog } from './edit.tsx'
 import { History } from './history.tsx'
+import { PinsDialog } from './pins.tsx'
 import { useHeartbeatRefresh } from './refresh.ts'
+import { useReport } from './report.ts'
+import { RunsHere } from './runs-here.tsx'
+import { UpdateFailure } from './update-failure.tsx'
 
 const route = getRouteApi('/shell/devices/$id')
-type Act = 'edit' | 'revoke' | 'readopt' | 'delete'
+type Act = 'edit' | 'pins' | 'update' | 'reboot' | 'revoke' | 'readopt' | 'delete'
 
 export function DevicePage() {
   const { id } = route.useParams()
@@ -63,6 +69,12 @@ function Loaded({ device }: { device: Device }) {
                 Approve
               </Button>
             )}
+            {data.access === 'allowed' && (
+              <>
+                <Button onClick={() => setOpen('update')}>Look for update</Button>
+                <Button onClick={() => setOpen('reboot')}>Reboot</Button>
+              </>
+            )}
             <DeviceMenu revoked={data.access === 'revoked'} onChoose={setOpen} />
           </>
         )
@@ -79,10 +91,17 @@ function Loaded({ device }: { device: Device }) {
           )
         }
       />
+      <UpdateFailure device={device} />
+      <RunsHere device={device} onPin={mayWrite ? () => setOpen('pins') : null} />
+      <AskedActions device={device} />
       <About device={device} />
       <Reported id={device.id} />
       {open === 'edit' && <EditDeviceDialog device={device} onClose={close} />}
-      {open !== null && open !== 'edit' && <ActDialog device={device} act={open} onClose={close} />}
+      {open === 'pins' && <PinsDialog device={device} onClose={close} />}
+      {(open === 'update' || open === 'reboot') && <AskDialog device={device} kind={open} onClose={close} />}
+      {(open === 'revoke' || open === 'readopt' || open === 'delete') && (
+        <ActDialog device={device} act={open} onClose={close} />
+      )}
     </Page>
   )
 }
@@ -98,6 +117,7 @@ function DeviceMenu({ revoked, onChoose }: { revoked: boolean; onChoose: (act: A
       }
     >
       <MenuItem onSelect={() => onChoose('edit')}>Rename and label</MenuItem>
+      <MenuItem onSelect={() => onChoose('pins')}>Pin releases</MenuItem>
       <MenuItem onSelect={() => onChoose('readopt')}>Let it come back</MenuItem>
       <MenuSeparator />
       {!revoked && (
@@ -156,7 +176,6 @@ function About({ device: { data, status, labels } }: { device: Device }) {
           ['Architecture', summary?.architecture ?? 'not known yet'],
           ['Agent', summary?.agentVersion ?? 'not known yet'],
           ['Supervisor', [summary?.supervisorVersion, summary?.supervisorState].filter(Boolean).join(', ') || 'none'],
-          ['Release', summary?.release ?? 'none'],
           ['Last update', summary?.updateOutcome ?? 'none'],
           ['Problem', summary?.problem ?? 'none'],
           ['Enrolled', status.enrolledAt === null ? 'not yet' : <Ago key="enrolled" at={status.enrolledAt} />],
@@ -186,11 +205,7 @@ function About({ device: { data, status, labels } }: { device: Device }) {
 }
 
 function Reported({ id }: { id: string }) {
-  const client = useClient()
-  const report = useQuery({
-    queryKey: ['devices', 'one', id, 'report'],
-    queryFn: ({ signal }) => client.devices.report({ params: { id }, signal }),
-  })
+  const report = useReport(id)
   if (report.data === undefined) {
     return report.error === null ? <Skeleton rows={3} /> : <ErrorNote error={report.error} />
   }
@@ -233,7 +248,7 @@ const words = {
   },
 }
 
-function ActDialog({ device, act, onClose }: { device: Device; act: Exclude<Act, 'edit'>; onClose: () => void }) {
+function ActDialog({ device, act, onClose }: { device: Device; act: keyof typeof words; onClose: () => void }) {
   const client = useClient()
   const navigate = useNavigate()
   const mutation = useMutation({

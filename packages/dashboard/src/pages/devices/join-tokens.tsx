@@ -17,6 +17,7 @@ import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago, useNowMs } from '../../components/time.tsx'
 import { labelsOf } from './labels.ts'
+import { DevicePlaces } from './places.tsx'
 
 type JoinToken = ItemOf<'joinTokens'>
 type Made = Output<Routes['joinTokens']['create']>
@@ -31,7 +32,7 @@ export function JoinTokensPage() {
   return (
     <Page
       title="Join tokens"
-      parent={{ to: '/devices', label: 'Devices' }}
+      places={<DevicePlaces />}
       lead={<p>A device enrols with one of these, once, and then has a token of its own.</p>}
       actions={
         mayWrite && (

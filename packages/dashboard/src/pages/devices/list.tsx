@@ -1,82 +1,101 @@
 import type { Device } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useDeferredValue, useMemo, useState } from 'react'
-import { useList } from '../../app/queries.ts'
+import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { inputClass } from '../../components/field.tsx'
+import { Filter } from '../../components/filter.tsx'
+import { BadIcon } from '../../components/icons.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
+import { nameOfRelease } from '../releases/names.tsx'
 import { marksOf } from './marks.ts'
+import { DevicePlaces } from './places.tsx'
 import { useHeartbeatRefresh } from './refresh.ts'
 
 const route = getRouteApi('/shell/devices')
 
-const columns = defineColumns<Device>([
-  {
-    id: 'name',
-    header: 'Name',
-    value: ({ data }) => data.name,
-    cell: (device) => (
-      <span className="flex min-w-0 flex-wrap items-center gap-x-2 gap-y-0.5">
-        <Link to="/devices/$id" params={{ id: device.id }} className="font-medium break-all hover:underline">
-          {device.data.name}
-        </Link>
-        {marksOf(device).map((mark) => (
-          <Tag key={mark} tone="warn">
-            {mark}
-          </Tag>
-        ))}
-      </span>
-    ),
-  },
-  {
-    id: 'state',
-    header: 'State',
-    value: ({ status }) => status.state,
-    cell: ({ status }) => <State state={status.state} title={status.message} />,
-  },
-  {
-    id: 'heard',
-    header: 'Heard',
-    from: 'sm',
-    value: ({ status }) => status.lastHeartbeatAt ?? '',
-    cell: ({ status }) =>
-      status.lastHeartbeatAt === null ? <span className="text-muted">never</span> : <Ago at={status.lastHeartbeatAt} />,
-  },
-  {
-    id: 'os',
-    header: 'System',
-    from: 'md',
-    value: ({ status }) => status.summary?.osVersion ?? '',
-    cell: ({ status }) => <span className="text-muted">{status.summary?.osVersion ?? '–'}</span>,
-  },
-  {
-    id: 'release',
-    header: 'Release',
-    from: 'lg',
-    cell: ({ status }) => <code className="font-mono text-xs">{status.summary?.release?.slice(0, 12) ?? '–'}</code>,
-  },
-  {
-    id: 'labels',
-    header: 'Labels',
-    from: 'lg',
-    cell: ({ labels }) => (
-      <span className="flex flex-wrap gap-1">
-        {Object.entries(labels).map(([key, value]) => (
-          <Tag key={key}>{`${key}=${value}`}</Tag>
-        ))}
-      </span>
-    ),
-  },
-])
+const columnsOf = (names: ReadonlyMap<string, string>) =>
+  defineColumns<Device>([
+    {
+      id: 'name',
+      header: 'Name',
+      value: ({ data }) => data.name,
+      cell: (device) => (
+        <span className="flex min-w-0 flex-wrap items-center gap-x-2 gap-y-0.5">
+          <Link to="/devices/$id" params={{ id: device.id }} className="font-medium break-all hover:underline">
+            {device.data.name}
+          </Link>
+          {marksOf(device).map((mark) => (
+            <Tag key={mark} tone="warn">
+              {mark}
+            </Tag>
+          ))}
+        </span>
+      ),
+    },
+    {
+      id: 'state',
+      header: 'State',
+      value: ({ status }) => status.state,
+      cell: ({ status }) => <State state={status.state} title={status.message} />,
+    },
+    {
+      id: 'heard',
+      header: 'Heard',
+      from: 'sm',
+      value: ({ status }) => status.lastHeartbeatAt ?? '',
+      cell: ({ status }) =>
+        status.lastHeartbeatAt === null ? (
+          <span className="text-muted">never</span>
+        ) : (
+          <Ago at={status.lastHeartbeatAt} />
+        ),
+    },
+    {
+      id: 'os',
+      header: 'System',
+      from: 'md',
+      value: ({ status }) => status.summary?.osVersion ?? '',
+      cell: ({ status }) => <span className="text-muted">{status.summary?.osVersion ?? '–'}</span>,
+    },
+    {
+      id: 'release',
+      header: 'Release',
+      cell: ({ status: { summary, updateFailure } }) => (
+        <span className="flex flex-col items-start">
+          <Running release={summary?.release ?? null} names={names} />
+          {updateFailure !== null && (
+            <span className="flex items-center gap-1 text-xs text-bad" title={updateFailure.message}>
+              <BadIcon width="12" height="12" />
+              could not take {updateFailure.version}
+            </span>
+          )}
+        </span>
+      ),
+    },
+    {
+      id: 'labels',
+      header: 'Labels',
+      from: 'lg',
+      cell: ({ labels }) => (
+        <span className="flex flex-wrap gap-1">
+          {Object.entries(labels).map(([key, value]) => (
+            <Tag key={key}>{`${key}=${value}`}</Tag>
+          ))}
+        </span>
+      ),
+    },
+  ])
 
 const states = ['waiting', 'enrolled', 'online', 'late', 'offline', 'revoked']
+const updateFailed = 'update-failed'
 const attentions = [
+  { value: updateFailed, label: 'an update failed' },
   { value: 'approve', label: 'waiting for approval' },
   { value: 'claim', label: 'claimed by another' },
   { value: 'clone', label: 'two devices in one' },
@@ -84,20 +103,28 @@ const attentions = [
 
 /** A page of a hundred at a time; the server searches and filters, so that the size of the fleet plays no part. */
 export function DevicesPage() {
-  const { state, attention } = route.useSearch()
+  const { state, attention, update } = route.useSearch()
   const navigate = route.useNavigate()
   const may = useMay()
   const [search, setSearch] = useState('')
   const wanted = useDeferredValue(search.trim())
-  const filters = { state, attention, search: wanted === '' ? undefined : wanted }
+  const filters = { state, attention, update, search: wanted === '' ? undefined : wanted }
   const devices = useList('devices', filters)
+  const releases = useList('releases', { limit: wholePage }, { enabled: may('releases:read') })
+  const columns = useMemo(
+    () => columnsOf(new Map(releases.items.map((release) => [release.id, nameOfRelease(release)]))),
+    [releases.items],
+  )
   useHeartbeatRefresh(['devices', 'list'])
   const rowId = useMemo(() => (device: Device) => device.id, [])
   const isFiltered = Object.values(filters).some((value) => value !== undefined)
-  const narrow = (change: { state?: string | undefined; attention?: string | undefined }) =>
-    void navigate({ search: (before) => ({ ...before, ...change }) as never })
+  const narrow = (change: {
+    state?: string | undefined
+    attention?: string | undefined
+    update?: string | undefined
+  }) => void navigate({ search: (before) => ({ ...before, ...change }) as never })
   return (
-    <Page title="Devices" actions={may('join-tokens:read') && <ButtonLink to="/join-tokens">Join tokens</ButtonLink>}>
+    <Page title="Devices" places={<DevicePlaces />}>
       <search className="flex flex-wrap items-center gap-2">
         <SearchField label="Search devices" value={search} onChange={setSearch} />
         <Filter
@@ -110,9 +137,15 @@ export function DevicesPage() {
         <Filter
           label="Attention"
           all="Any attention"
-          value={attention}
+          value={update === 'failed' ? updateFailed : attention}
           choices={attentions}
-          onChange={(value) => narrow({ attention: value })}
+          onChange={(value) =>
+            narrow(
+              value === updateFailed
+                ? { update: 'failed', attention: undefined }
+                : { update: undefined, attention: value },
+            )
+          }
         />
       </search>
       <ErrorNote error={devices.error} />
@@ -148,26 +181,10 @@ export function DevicesPage() {
   )
 }
 
-function Filter(props: {
-  label: string
-  all: string
-  value: string | undefined
-  choices: { value: string; label: string }[]
-  onChange: (value: string | undefined) => void
-}) {
-  return (
-    <select
-      aria-label={props.label}
-      value={props.value ?? ''}
-      onChange={(event) => props.onChange(event.target.value === '' ? undefined : event.target.value)}
-      className={`${inputClass} w-auto! max-sm:flex-1`}
-    >
-      <option value="">{props.all}</option>
-      {props.choices.map(({ value, label }) => (
-        <option key={value} value={value}>
-          {label}
-        </option>
-      ))}
-    </select>
-  )
+/** Our release by its name; what only the Supervisor names, by the beginning of its commit. */
+function Running({ release, names }: { release: string | null; names: ReadonlyMap<string, string> }) {
+  if (release === null) return <span className="text-muted">–</span>
+  const name = names.get(release)
+  if (name !== undefined) return <span className="break-all">{name}</span>
+  return <code className="font-mono text-xs">{release.slice(0, 12)}</code>
 }

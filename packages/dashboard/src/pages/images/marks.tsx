@@ -32,15 +32,17 @@ export function Deployments({
         </Link>
       ))}
       {releases.map(({ releaseId, product, version, deviceType }) => (
-        <span
+        <Link
           key={releaseId}
-          className="inline-flex items-center gap-1.5"
+          to="/releases/$id"
+          params={{ id: releaseId }}
+          className="inline-flex items-center gap-1.5 hover:underline"
           title={`Devices run it with this release, or may${deviceType === null ? '' : ` (${deviceType})`}`}
         >
           <span className="font-medium">
             release {product} {version}
           </span>
-        </span>
+        </Link>
       ))}
     </span>
   )
