@@ -106,7 +106,9 @@ export const deviceKind = defineKind({
           ? 'clone'
           : status.claim !== null && data.access === 'allowed'
             ? 'claim'
-            : undefined,
+            : status.updateFailure !== null && data.access === 'allowed'
+              ? 'update-failed'
+              : undefined,
     joinTokenId: ({ status }) => status.joinTokenId ?? undefined,
     pinnedAppReleaseId: ({ data }) => data.pinnedAppReleaseId ?? undefined,
     pinnedHostReleaseId: ({ data }) => data.pinnedHostReleaseId ?? undefined,

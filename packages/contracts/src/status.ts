@@ -9,7 +9,16 @@ export const statusSchema = z.object({
   storeVersion: z.int(),
   startedAt: z.iso.datetime(),
   publicUrl: z.string(),
-  counts: z.object({ clusters: z.int(), nodes: z.int(), services: z.int(), images: z.int(), activeRollouts: z.int() }),
+  counts: z.object({
+    clusters: z.int(),
+    nodes: z.int(),
+    services: z.int(),
+    images: z.int(),
+    activeRollouts: z.int(),
+    devices: z.int(),
+    offlineDevices: z.int(),
+    openReleaseRollouts: z.int(),
+  }),
   /** What needs a person, worst first, at most 50; empty: all is well. */
   problems: z.array(
     z.object({

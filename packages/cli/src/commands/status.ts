@@ -25,6 +25,11 @@ export function addStatus(program: Command, environment: Environment): void {
         ...[count(counts.images, 'image'), `${count(counts.activeRollouts, 'rollout')} under way`],
       ].join(', '),
     )
+    if (counts.devices > 0) {
+      output.line(
+        `${count(counts.devices, 'device')} (${counts.offlineDevices} offline), ${count(counts.openReleaseRollouts, 'rollout')} of releases open`,
+      )
+    }
     if (now.problems.length === 0) output.line(output.style('green', 'All is well.'))
     for (const { severity, kind, name, message } of now.problems) {
       output.line(

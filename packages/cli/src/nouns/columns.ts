@@ -212,11 +212,13 @@ function labelsText(labels: unknown): string {
 
 function attention({ data: { access, readoptUntil }, status }: AnyResource): string {
   const claimed = status.claim !== null && status.claim !== undefined
+  const failure = status.updateFailure
   const doubled = status.clone !== null && status.clone !== undefined
   return [
     ...(access === 'waiting' ? ['approve it'] : []),
     ...(doubled ? ['two devices'] : []),
     ...(claimed ? ['claimed'] : []),
+    ...(typeof failure === 'object' && failure !== null ? [`failed ${text(field(failure, 'version'))}`] : []),
     ...(typeof readoptUntil === 'string' ? ['may come back'] : []),
   ].join(', ')
 }

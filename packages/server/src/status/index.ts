@@ -2,10 +2,23 @@
  * How everything stands, in one answer: counts and what needs a person. Reads what others observed; observes nothing
  * itself.
  */
-import { clusterKind, FreeholdError, imageKind, nodeKind, rolloutKind, serviceKind } from '@freehold/contracts'
+import {
+  clusterKind,
+  deviceKind,
+  FreeholdError,
+  imageKind,
+  nodeKind,
+  releaseRolloutKind,
+  rolloutKind,
+  serviceKind,
+  type statusSchema,
+} from '@freehold/contracts'
 import type { Store } from '@freehold/store'
+import type { z } from 'zod'
 import type { AllHandlers } from '../http/handler.ts'
 import { listProblems } from './problems.ts'
+
+type StatusCounts = z.output<typeof statusSchema>['counts']
 
 export function createStatusNoun(options: {
   store: Store
@@ -20,12 +33,8 @@ export function createStatusNoun(options: {
     handlers: {
       status: {
         async get() {
-          const [clusters, nodes, services, images, activeRollouts, problems, storeVersion] = await Promise.all([
-            store.count(clusterKind),
-            store.count(nodeKind),
-            store.count(serviceKind),
-            store.count(imageKind),
-            store.count(rolloutKind, { where: { active: 'yes' } }),
+          const [counts, problems, storeVersion] = await Promise.all([
+            countAll(store),
             listProblems(store, Date.now()),
             store.version(),
           ])
@@ -35,7 +44,7 @@ export function createStatusNoun(options: {
             storeVersion,
             startedAt: options.startedAt,
             publicUrl: options.publicUrl(),
-            counts: { clusters, nodes, services, images, activeRollouts },
+            counts,
             problems,
           }
         },
@@ -46,4 +55,19 @@ export function createStatusNoun(options: {
       },
     },
   }
+}
+
+async function countAll(store: Store): Promise<StatusCounts> {
+  const [clusters, nodes, services, images, activeRollouts, devices, offlineDevices, openReleaseRollouts] =
+    await Promise.all([
+      store.count(clusterKind),
+      store.count(nodeKind),
+      store.count(serviceKind),
+      store.count(imageKind),
+      store.count(rolloutKind, { where: { active: 'yes' } }),
+      store.count(deviceKind),
+      store.count(deviceKind, { where: { state: 'offline' } }),
+      store.count(releaseRolloutKind, { where: { open: 'yes' } }),
+    ])
+  return { clusters, nodes, services, images, activeRollouts, devices, offlineDevices, openReleaseRollouts }
 }
