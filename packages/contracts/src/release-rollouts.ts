@@ -44,8 +44,8 @@ export const releaseWindowSchema = z.strictObject({
     .min(1)
     .default(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])
     .describe('Of the day on which the window begins'),
-  from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'HH:MM'),
-  to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'HH:MM'),
+  from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day from 00:00 to 23:59, such as 22:00'),
+  to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day from 00:00 to 23:59, such as 22:00'),
 })
 export type ReleaseWindow = z.output<typeof releaseWindowSchema>
 

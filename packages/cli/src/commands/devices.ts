@@ -1,10 +1,10 @@
-import { type DeviceSpan, routes } from '@freehold/contracts'
+import { type DeviceSpan, deviceData, routes } from '@freehold/contracts'
 import { type Command, Option } from 'commander'
 import { stringify } from 'yaml'
 import { find } from '../nouns/lookup.ts'
 import { findNoun, listNouns } from '../nouns/noun.ts'
 import { wholeNumber } from '../nouns/values.ts'
-import { age } from '../output/text.ts'
+import { age, plain } from '../output/text.ts'
 import { type Environment, handle, operand } from '../runtime.ts'
 
 /** Adds what is done with a device besides the commands made from the contract, and who belongs to a group of them. */
@@ -58,7 +58,7 @@ const deciders = {
   'device-pin': 'the pin of the device',
   'group-pin': 'the pin of its group',
   rollout: 'a rollout',
-  channel: 'the channel it joined',
+  channel: 'its channel, outside of a rollout',
 }
 
 function addAction(
@@ -117,7 +117,8 @@ function addReport(parent: Command, environment: Environment): void {
     .argument('<device>', 'name or id')
   handle(command, environment, async ({ operands, runtime: { api, io, output } }) => {
     const opened = await api()
-    const { id } = await find(opened, findNoun(listNouns(), 'devices'), operand(operands, 0))
+    const device = await find(opened, findNoun(listNouns(), 'devices'), operand(operands, 0))
+    const { id } = device
     const answer = await opened.call(routes.devices.report, { params: { id } })
     if (output.json) {
       output.document(answer)
@@ -126,6 +127,16 @@ function addReport(parent: Command, environment: Environment): void {
     output.line(
       answer.lastHeartbeatAt === null ? 'Never heard.' : `Heard ${age(answer.lastHeartbeatAt, io.now())} ago.`,
     )
+    const asked = deviceData.shape.actions.safeParse(device.data.actions).data ?? []
+    const answered = new Map((answer.report?.actions ?? []).map((action) => [action?.id, action]))
+    const rows = asked.map(({ id: actionId, kind, force, expiresAt }) => {
+      const { outcome, message } = answered.get(actionId) ?? {
+        outcome: 'waits',
+        message: `not begun after ${expiresAt}`,
+      }
+      return [force ? `${kind} --force` : kind, outcome ?? '', plain(message ?? ''), actionId]
+    })
+    if (rows.length > 0) output.table({ columns: ['ASKED FOR', 'OUTCOME', 'MESSAGE', 'ID'], rows })
     if (answer.report !== null) io.out(stringify(answer.report))
     if (answer.day.length > 0) output.table({ columns: historyColumns, rows: answer.day.map(historyRow) })
     return undefined

@@ -103,7 +103,9 @@ function addRootSign(updates: Command, environment: Environment): void {
     .option('--add-key <key>', 'give the role this public key: 64 digits, or a .pub file (repeatable)', collect)
     .option('--remove-key <keyid>', 'take this key from the role (repeatable)', collect)
     .addOption(new Option('--threshold <number>', 'signatures the role needs').argParser(wholeNumber(1)))
-    .addOption(new Option('--expires-in-days <number>', 'how long it is good').argParser(wholeNumber(1)).default(365))
+    .addOption(
+      new Option('--expires-in-days <number>', 'how long it is good').argParser(wholeNumber(1, 36_500)).default(365),
+    )
   interface RootOptions extends SignOptions {
     role: Role
     addKey?: string[]
@@ -179,7 +181,9 @@ async function signAndPass(
   const signed = addSignatures(unsigned, keys)
   if (options.out !== undefined) {
     await writeNew(options.out, `${JSON.stringify(signed, null, 2)}\n`, 0o644)
-    output.note(`Written to ${options.out}, with signatures by ${signed.signatures.length} keys.`)
+    output.note(
+      `Written to ${options.out}, with ${signed.signatures.length} ${signed.signatures.length === 1 ? 'signature' : 'signatures'}.`,
+    )
     if (output.json) output.document(signed)
   } else tell(output, await steps.publish(signed))
   return undefined

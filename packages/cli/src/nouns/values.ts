@@ -8,10 +8,12 @@ export function collect(value: string, before: string[] | undefined): string[] {
 }
 
 /** Commander's parser for a whole number from `least` on. */
-export function wholeNumber(least: number): (value: string) => number {
+export function wholeNumber(least: number, most?: number): (value: string) => number {
   return (value) => {
-    if (!/^\d{1,9}$/.test(value) || Number(value) < least) {
-      throw new InvalidArgumentError(`A whole number from ${least} on is expected.`)
+    if (!/^\d{1,9}$/.test(value) || Number(value) < least || Number(value) > (most ?? Infinity)) {
+      throw new InvalidArgumentError(
+        `A whole number from ${least} ${most === undefined ? 'on' : `to ${most}`} is expected.`,
+      )
     }
     return Number(value)
   }

@@ -186,6 +186,6 @@ export function nextDueMs(inForce: InForce): number {
 function keyElsewhere(role: UpdateRole): FreeholdError {
   return new FreeholdError(
     'conflict',
-    `The root metadata name no key of the role ${role} that is here. Publish a root that names one: \`freehold updates rotate ${role}\` makes it.`,
+    `The keys of the role ${role} that are here do not make as many signatures as the root metadata ask for. Publish a root that asks for one, by a key that is here: \`freehold updates rotate ${role}\` makes it.`,
   )
 }

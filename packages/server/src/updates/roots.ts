@@ -47,7 +47,7 @@ export function createRoots(options: { keyring: Keyring; repository: Repository;
     })
     for (const [root, which] of [
       [old.signed, 'the root in force'],
-      [parsed.data, 'itself'],
+      [parsed.data, 'the new root'],
     ] as const) {
       if (!meetsThreshold(root, 'root', next)) {
         const { keyids, threshold } = root.roles.root

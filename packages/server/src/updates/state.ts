@@ -97,7 +97,9 @@ function waitingKeyProblem({ data }: UpdateKey, { root }: InForce): string[] {
       'A root key is here that the root metadata do not need any more: `freehold updates drop-root-key` forgets it.',
     ]
   }
+  const [old, ...others] = root.signed.roles[role].keyids
+  const change = `--add-key ${publicKey} --remove-key ${others.length === 0 ? old : 'OLD'}`
   return [
-    `A new key of ${role} waits for a root that names it: \`freehold updates root sign --role ${role} --add-key ${publicKey} --remove-key OLD --key FILE --publish\`.`,
+    `A new key of ${role} waits for a root that names it: \`freehold updates root sign --role ${role} ${change} --key FILE --publish\`.`,
   ]
 }
