@@ -139,6 +139,8 @@ test('a device is asked to restart or to look for its update', async () => {
     { kind: 'reboot', force: false },
     { kind: 'update', force: true },
   ])
+  const report = await freehold(['devices', 'report', 'office'])
+  expect(report.stdout).toMatch(/reboot +waits +not begun after .*\n *update --force +waits/)
 })
 
 const authorization = `Basic ${Buffer.from(`${admin.username}:${admin.password}`).toString('base64')}`

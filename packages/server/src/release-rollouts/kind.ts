@@ -35,7 +35,8 @@ export interface RolloutView {
  *    and, where the next asks for approval, an operator has given it.
  * 2. A stopped, paused, aborted or final rollout opens nothing.
  * 3. Members that left count in no threshold. A phase nobody is left in holds nobody up.
- * 4. Failures in any open phase stop it, not only in the last.
+ * 4. Where every member left, nobody has shown that the release works: it stops, and the channel keeps what it carries.
+ * 5. Failures in any open phase stop it, not only in the last.
  */
 export function advance(view: RolloutView): Status {
   const status = counted(view)
@@ -44,7 +45,15 @@ export function advance(view: RolloutView): Status {
   if (view.data.aborted !== null) return abortedOf(view, status)
   const trouble = troubleOf(view, status)
   if (trouble !== null) return { ...status, state: 'stopped', message: trouble }
-  if (baseOf(status.counts) === 0 && !view.data.paused) return succeeded(status, view.now)
+  if (baseOf(status.counts) === 0 && !view.data.paused) {
+    return status.counts.left === 0
+      ? succeeded(status, view.now)
+      : {
+          ...status,
+          state: 'stopped',
+          message: 'Every member has left. Abort this, and create a rollout for who follows now.',
+        }
+  }
   return goOn(view, status, view.watchedMs)
 }
 

@@ -268,6 +268,15 @@ describe('a rollout', () => {
     expect((await bed.read(id)).status.counts).toMatchObject({ left: 3, waiting: 5 })
   })
 
+  it('stops where every member left, so that those who join do not get a release that nobody has shown to work', async () => {
+    const devices = await settledFleet(4)
+    const { id } = await bed.create({ releaseId: next, phases: [{ count: 1 }, {}] })
+    for (const device of devices) await bed.changeDevice(device, { channel: 'beta' })
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'stopped', counts: { left: 4 } })
+    expect(await channel()).toMatchObject({ releaseId: old })
+  })
+
   it('stops when its release is withdrawn', async () => {
     await settledFleet(5)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 1 }, {}] })

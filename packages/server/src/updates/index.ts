@@ -65,8 +65,8 @@ export interface UpdatesNoun {
 
 const actor: Actor = { type: 'system', id: 'updates', name: 'signed update channel' }
 const periodMs = 60 * 60_000
-/** A process that starts so soon after the last signature works on the store that signature is in. */
-const restartMs = 10 * 60_000
+/** Nobody puts a backup back so soon after the last signature in it; a process that crashes over and over signs no faster. */
+const restartMs = 5_000
 
 export function createUpdatesNoun(options: {
   store: Store

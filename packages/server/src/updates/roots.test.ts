@@ -236,7 +236,7 @@ describe('a next root is refused', () => {
     [
       'that takes timestamp away from here',
       (root) => name(root, 'timestamp', [makeKey()], { replace: true }),
-      /timestamp that is here/,
+      /timestamp that are here/,
     ],
     [
       'that takes targets away unsigned',
@@ -246,7 +246,7 @@ describe('a next root is refused', () => {
     [
       'that asks for a signature it has not',
       (root) => name(root, 'root', [makeKey()], { replace: true }),
-      /0 of the 1 signatures that itself/,
+      /0 of the 1 signatures that the new root/,
     ],
   ])('%s', async (_name, change, message) => {
     await expect(world.publishRoot(await nextRoot([], change))).rejects.toThrow(message)
