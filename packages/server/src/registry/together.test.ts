@@ -124,7 +124,10 @@ function describeTogether(options: () => Promise<TestRegistryOptions>): void {
         (error: unknown) => error,
       )
       if (failure === undefined) done += 1
-      else expect(String(failure)).toMatch(/refused|does not have|There is no blob|just removed|deleted just now|terminated|quota/)
+      else
+        expect(String(failure)).toMatch(
+          /refused|does not have|There is no blob|just removed|deleted just now|terminated|quota/,
+        )
     }
     const steps: (() => Promise<unknown>)[] = [
       () => may(pushImage(ours, pick(repositories), tag(), pick(layers))),
