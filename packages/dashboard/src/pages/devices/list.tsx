@@ -5,7 +5,7 @@ import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { inputClass } from '../../components/field.tsx'
+import { Filter } from '../../components/filter.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { State, Tag } from '../../components/state.tsx'
@@ -145,29 +145,5 @@ export function DevicesPage() {
         )
       )}
     </Page>
-  )
-}
-
-function Filter(props: {
-  label: string
-  all: string
-  value: string | undefined
-  choices: { value: string; label: string }[]
-  onChange: (value: string | undefined) => void
-}) {
-  return (
-    <select
-      aria-label={props.label}
-      value={props.value ?? ''}
-      onChange={(event) => props.onChange(event.target.value === '' ? undefined : event.target.value)}
-      className={`${inputClass} w-auto! max-sm:flex-1`}
-    >
-      <option value="">{props.all}</option>
-      {props.choices.map(({ value, label }) => (
-        <option key={value} value={value}>
-          {label}
-        </option>
-      ))}
-    </select>
   )
 }
