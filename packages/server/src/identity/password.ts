@@ -1,6 +1,7 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 import { FreeholdError } from '@freehold/contracts'
+import { createSemaphore } from '../semaphore.ts'
 
 const argon2Async = promisify(argon2)
 /** OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane. */
@@ -71,24 +72,20 @@ function phcOf(salt: Buffer, tag: Buffer): string {
   return `$argon2id$v=19$m=${memoryKiB},t=${passes},p=${parallelism}$${base64(salt)}$${base64(tag)}`
 }
 
+/** Throws `unavailable` when too many wait. */
 function createLimit(): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0
-  const waiting: (() => void)[] = []
+  const turns = createSemaphore(maxRunning)
   return async (work) => {
-    if (running >= maxRunning) {
-      if (waiting.length >= maxWaiting) {
-        throw new FreeholdError('unavailable', 'Too many people sign in at once; try again in a moment.', {
-          retryAfterSeconds: 5,
-        })
-      }
-      await new Promise<void>((resolve) => waiting.push(resolve))
-    } else running += 1
+    if (turns.waiting() >= maxWaiting) {
+      throw new FreeholdError('unavailable', 'Too many people sign in at once; try again in a moment.', {
+        retryAfterSeconds: 5,
+      })
+    }
+    const leave = await turns.enter()
     try {
       return await work()
     } finally {
-      const next = waiting.shift()
-      if (next === undefined) running -= 1
-      else next()
+      leave()
     }
   }
 }

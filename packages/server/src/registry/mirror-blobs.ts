@@ -3,6 +3,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import type { BlobStore } from '@freehold/blobs'
 import type { Store } from '@freehold/store'
 import type { RegistryClient } from '../external-registries/index.ts'
+import { createSemaphore, type Semaphore } from '../semaphore.ts'
 import type { DigestGuard } from './digest-guard.ts'
 import { RegistryError } from './errors.ts'
 import { type Exchange, sendEmpty } from './exchange.ts'
@@ -55,7 +56,7 @@ export function createMirrorBlobs(options: {
 }) {
   const { store, blobs, guard, quota, mirrors, clientOf } = options
   const fetches = new Map<string, Promise<Fetch>>()
-  const turns = new Map<string, ReturnType<typeof createTurns>>()
+  const turns = new Map<string, Semaphore>()
 
   /** Answers a request for a blob that is not here yet; false where it is for the usual way to answer. */
   async function serve(exchange: Exchange, target: Target): Promise<boolean> {
@@ -175,8 +176,8 @@ export function createMirrorBlobs(options: {
     return over.resolve
   }
 
-  function turnsOf({ externalRegistryId }: MirrorSource): ReturnType<typeof createTurns> {
-    const known = turns.get(externalRegistryId) ?? createTurns(fetchesAtOnce)
+  function turnsOf({ externalRegistryId }: MirrorSource): Semaphore {
+    const known = turns.get(externalRegistryId) ?? createSemaphore(fetchesAtOnce)
     turns.set(externalRegistryId, known)
     return known
   }
@@ -270,23 +271,4 @@ function drained(stream: PassThrough): Promise<void> {
     const closed = () => finish(new Error('The blob store took no more.'))
     stream.on('drain', finish).on('close', closed).on('error', finish)
   })
-}
-
-function createTurns(limit: number): { enter(): Promise<() => void> } {
-  let running = 0
-  const waiting: (() => void)[] = []
-  return {
-    async enter() {
-      if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve))
-      else running += 1
-      let isIn = true
-      return () => {
-        if (!isIn) return
-        isIn = false
-        const next = waiting.shift()
-        if (next === undefined) running -= 1
-        else next()
-      }
-    },
-  }
 }

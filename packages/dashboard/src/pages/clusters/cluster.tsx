@@ -1,10 +1,9 @@
-import { ApiError } from '@freehold/client'
 import type { Cluster } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useList, useOne, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, ButtonLink, IconButton } from '../../components/button.tsx'
@@ -25,18 +24,11 @@ const route = getRouteApi('/shell/clusters/$id')
 export function ClusterPage() {
   const { id } = route.useParams()
   const cluster = useOne('clusters', id)
-  if (cluster.data === null || (cluster.error instanceof ApiError && cluster.error.code === 'not-found')) {
-    return <Gone what="cluster" to="/clusters" />
-  }
-  if (cluster.data === undefined) {
-    return (
-      <Page title="Cluster" parent={{ to: '/clusters', label: 'Clusters' }}>
-        <ErrorNote error={cluster.error} onRetry={() => void cluster.refetch()} />
-        {cluster.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <Loaded cluster={cluster.data} />
+  return (
+    <OnePage query={cluster} title="Cluster" what="cluster" list={{ to: '/clusters', label: 'Clusters' }}>
+      {(cluster) => <Loaded cluster={cluster} />}
+    </OnePage>
+  )
 }
 
 function Loaded({ cluster }: { cluster: Cluster }) {

@@ -1,10 +1,9 @@
-import { ApiError } from '@freehold/client'
 import type { Device } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { type ReactNode, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, IconButton } from '../../components/button.tsx'
@@ -32,18 +31,11 @@ export function DevicePage() {
   const { id } = route.useParams()
   const device = useOne('devices', id)
   useHeartbeatRefresh(['devices', 'one', id])
-  if (device.data === null || (device.error instanceof ApiError && device.error.code === 'not-found')) {
-    return <Gone what="device" to="/devices" />
-  }
-  if (device.data === undefined) {
-    return (
-      <Page title="Device" parent={{ to: '/devices', label: 'Devices' }}>
-        <ErrorNote error={device.error} onRetry={() => void device.refetch()} />
-        {device.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <Loaded device={device.data} />
+  return (
+    <OnePage query={device} title="Device" what="device" list={{ to: '/devices', label: 'Devices' }}>
+      {(device) => <Loaded device={device} />}
+    </OnePage>
+  )
 }
 
 function Loaded({ device }: { device: Device }) {

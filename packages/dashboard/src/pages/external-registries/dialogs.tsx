@@ -1,13 +1,15 @@
 import { useMutation } from '@tanstack/react-query'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import type { ItemOf } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { SelectField, TextField } from '../../components/field.tsx'
-import type { Registry } from './list.tsx'
 
+/** An external registry as it is shown: without its password. */
+export type Registry = ItemOf<'externalRegistries'>
 type Type = Registry['data']['type']
 const types = [
   { value: 'docker', label: 'Container images' },

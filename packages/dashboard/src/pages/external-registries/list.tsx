@@ -1,7 +1,7 @@
 import { useMutation } from '@tanstack/react-query'
 import { useDeferredValue, useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { type ItemOf, useList } from '../../app/queries.ts'
+import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button, IconButton } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
@@ -12,9 +12,8 @@ import { SearchField } from '../../components/search.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
-import { DeleteRegistryDialog, RegistryDialog } from './dialogs.tsx'
+import { DeleteRegistryDialog, type Registry, RegistryDialog } from './dialogs.tsx'
 
-export type Registry = ItemOf<'externalRegistries'>
 interface Chosen {
   registry: Registry
   act: 'edit' | 'delete'

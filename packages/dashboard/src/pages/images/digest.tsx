@@ -1,14 +1,12 @@
-import { ApiError } from '@freehold/client'
 import type { ManifestDetail } from '@freehold/contracts'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
 import { Command, CopyButton } from '../../components/copy.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes, plural, shortDigest } from '../../components/format.ts'
-import { Facts, Page, Section, Skeleton } from '../../components/page.tsx'
+import { Facts, Page, Section } from '../../components/page.tsx'
 import { Tag } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
@@ -23,18 +21,17 @@ const route = getRouteApi('/shell/images/$id/$digest')
 export function DigestPage() {
   const { id, digest } = route.useParams()
   const manifest = useManifest(id, digest)
-  if (manifest.error instanceof ApiError && ['not-found', 'invalid-input'].includes(manifest.error.code)) {
-    return <Gone what="manifest" to="/images" />
-  }
-  if (manifest.data === undefined) {
-    return (
-      <Page title={shortDigest(digest)} parent={{ to: '/images', label: 'Images' }}>
-        <ErrorNote error={manifest.error} onRetry={() => void manifest.refetch()} />
-        {manifest.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <Loaded imageId={id} detail={manifest.data} />
+  return (
+    <OnePage
+      query={manifest}
+      title={shortDigest(digest)}
+      what="manifest"
+      list={{ to: '/images', label: 'Images' }}
+      gone={['not-found', 'invalid-input']}
+    >
+      {(manifest) => <Loaded imageId={id} detail={manifest} />}
+    </OnePage>
+  )
 }
 
 function Loaded({ imageId, detail }: { imageId: string; detail: ManifestDetail }) {

@@ -1,15 +1,13 @@
-import { ApiError } from '@freehold/client'
 import type { Image, ImageSummary, Service } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useList, useOne, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes } from '../../components/format.ts'
 import { Card, Facts, Page, Quiet, Section, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
@@ -27,18 +25,11 @@ const route = getRouteApi('/shell/images/$id')
 export function ImagePage() {
   const { id } = route.useParams()
   const image = useOne('images', id)
-  if (image.data === null || (image.error instanceof ApiError && image.error.code === 'not-found')) {
-    return <Gone what="image" to="/images" />
-  }
-  if (image.data === undefined) {
-    return (
-      <Page title="Image" parent={{ to: '/images', label: 'Images' }}>
-        <ErrorNote error={image.error} onRetry={() => void image.refetch()} />
-        {image.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <Loaded image={image.data} />
+  return (
+    <OnePage query={image} title="Image" what="image" list={{ to: '/images', label: 'Images' }}>
+      {(image) => <Loaded image={image} />}
+    </OnePage>
+  )
 }
 
 function Loaded({ image }: { image: Image }) {

@@ -1,11 +1,9 @@
-import { ApiError } from '@freehold/client'
 import type { Service } from '@freehold/contracts'
 import { getRouteApi } from '@tanstack/react-router'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { ErrorNote } from '../../components/error-note.tsx'
-import { Page, Skeleton } from '../../components/page.tsx'
+import { Page } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { TabPanel, Tabs } from '../../components/tabs.tsx'
 import type { ServiceTab } from '../../router.tsx'
@@ -20,18 +18,11 @@ const route = getRouteApi('/shell/services/$id')
 export function ServicePage() {
   const { id } = route.useParams()
   const service = useOne('services', id)
-  if (service.data === null || (service.error instanceof ApiError && service.error.code === 'not-found')) {
-    return <Gone what="service" to="/services" />
-  }
-  if (service.data === undefined) {
-    return (
-      <Page title="Service" parent={{ to: '/services', label: 'Services' }}>
-        <ErrorNote error={service.error} onRetry={() => void service.refetch()} />
-        {service.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <ServiceTabs key={id} service={service.data} />
+  return (
+    <OnePage query={service} title="Service" what="service" list={{ to: '/services', label: 'Services' }}>
+      {(service) => <ServiceTabs key={id} service={service} />}
+    </OnePage>
+  )
 }
 
 function ServiceTabs({ service }: { service: Service }) {
