@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cliReference } from '@freehold/cli'
 import { openApiDocument } from '@freehold/contracts/openapi'
+import { configJsonSchema } from '@freehold/image-tool'
 import { settingsReference } from '@freehold/server'
 
 /** A file that is made from the code and checked in. `content` must be the same text for the same code. */
@@ -18,6 +19,7 @@ const generatedFiles: readonly GeneratedFile[] = [
   },
   { path: 'docs/settings.md', content: async () => settingsReference() },
   { path: 'docs/cli.md', content: async () => cliReference() },
+  { path: 'docs/image-tool.schema.json', content: async () => configJsonSchema() },
 ]
 
 const root = join(import.meta.dirname, '..')
