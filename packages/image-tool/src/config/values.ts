@@ -69,7 +69,7 @@ export const sshPublicKey = z
 export const wifiName = z
   .string()
   .min(1)
-  .regex(/^[^\p{C}"\\]+$/u, 'must not hold control characters, double quotes or backslashes')
+  .regex(/^[^\p{C}\p{Zl}\p{Zp}"\\]+$/u, 'must not hold control characters, double quotes or backslashes')
   .refine((name) => Buffer.byteLength(name) <= 32, 'must be at most 32 bytes')
   .refine((name) => name.isWellFormed(), 'must be well-formed text')
 
