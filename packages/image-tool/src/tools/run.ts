@@ -65,6 +65,8 @@ export async function* streamTool(
   )
   const output = child.process.stdio[call.channel === 'stdout' ? 1 : 3] as Readable
   const feeding = call.input === undefined ? undefined : feed(child, call.input)
+  // It is asked for below; where it fails before, nobody listens yet.
+  feeding?.catch(() => undefined)
   const stall = () => child.end(timeoutError(call, setting.stallMs))
   let timer = setTimeout(stall, setting.stallMs)
   try {

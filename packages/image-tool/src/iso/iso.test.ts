@@ -1,0 +1,121 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { parseConfig } from '../config/load.ts'
+import type { UbuntuIsoConfig } from '../config/schema.ts'
+import { wifiKey } from '../wifi.ts'
+import { autoinstallOf, installerArguments, metaDataOf, userDataOf } from './autoinstall.ts'
+import { rewriteGrubMenu } from './grub.ts'
+import { updateChecksums } from './index.ts'
+import { rootfsEntries } from './rootfs.ts'
+import { tarOf } from './tar.ts'
+
+const configOf = (change: object = {}) =>
+  parseConfig({
+    version: 1,
+    kind: 'ubuntu-iso',
+    architecture: 'amd64',
+    base: { path: 'a', unverified: true },
+    ...change,
+  }) as UbuntuIsoConfig
+
+test('every entry of the menu installs unattended, and its semicolon reaches the kernel', () => {
+  const menu =
+    'set timeout=30\nmenuentry "a" {\n\tlinux\t/casper/vmlinuz  quiet ---\n}\n linux /casper/hwe-vmlinuz ---\n'
+  const options = { installerArguments, systemArguments: ['console=ttyS0'] }
+  const text = rewriteGrubMenu(menu, options)
+  expect(text?.split('\n')).toEqual([
+    'set default=0',
+    'set timeout=1',
+    'menuentry "a" {',
+    '\tlinux\t/casper/vmlinuz quiet autoinstall ds=nocloud\\;s=/cdrom/nocloud/ --- console=ttyS0',
+    '}',
+    ' linux /casper/hwe-vmlinuz autoinstall ds=nocloud\\;s=/cdrom/nocloud/ --- console=ttyS0',
+    '',
+  ])
+  expect(rewriteGrubMenu(text ?? '', options)).toBe(text)
+  expect(rewriteGrubMenu('linux /live/vmlinuz', options)).toBeUndefined()
+  expect(() => rewriteGrubMenu(menu, { ...options, systemArguments: ['a\nreboot'] })).toThrow(/GRUB/)
+})
+
+test('what the installer reads is what was meant, whatever text it is', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (hostname) => {
+      fc.pre(hostname.isWellFormed())
+      expect(parse(metaDataOf({ instanceId: 'i', hostname }))).toEqual({
+        'instance-id': 'i',
+        'local-hostname': hostname,
+      })
+    }),
+  )
+})
+
+test('the answers name user, keys and packages, and sections given win over ours', () => {
+  const config = configOf({
+    user: { name: 'ops' },
+    wifi: { ssid: 'a' },
+    autoinstall: { shutdown: 'poweroff', packages: ['curl'] },
+  })
+  const text = userDataOf(config)
+  expect(text.startsWith('#cloud-config\n')).toBe(true)
+  expect(parse(text)).toEqual({ autoinstall: autoinstallOf(config) })
+  expect(autoinstallOf(config)).toMatchObject({
+    version: 1,
+    shutdown: 'poweroff',
+    packages: ['curl', 'wpasupplicant'],
+    'user-data': { users: [{ name: 'ops', lock_passwd: true }] },
+  })
+})
+
+test('the list of checksums gets new sums for old paths and lines for new ones', () => {
+  const list = `${'0'.repeat(32)}  ./a b\n${'1'.repeat(32)}  ./c\n`
+  const sums = new Map([
+    ['/c', '2'.repeat(32)],
+    ['/d', '3'.repeat(32)],
+  ])
+  expect(updateChecksums(list, sums)).toBe(`${'0'.repeat(32)}  ./a b\n${'2'.repeat(32)}  ./c\n${'3'.repeat(32)}  ./d\n`)
+})
+
+test('the key of a wireless network is that of IEEE 802.11 annex J.4.2', async () => {
+  expect(await wifiKey({ ssid: 'IEEE', passphrase: 'password' })).toBe(
+    'f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e',
+  )
+})
+
+test('files, units, network and script become an archive that tar reads', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'tar-'))
+  try {
+    const config = configOf({
+      wifi: { ssid: 'a', passphrase: 'long enough' },
+      units: [{ name: 'agent.service', content: '[Unit]\n' }],
+      installScript: 'echo done',
+      files: [{ path: `/opt/${'d'.repeat(90)}/${'f'.repeat(90)}`, content: 'deep', mode: '0755' }],
+    })
+    const archive = join(folder, 'a.tar')
+    await writeFile(archive, tarOf(await rootfsEntries(config, folder), 1_700_000_000))
+    const listed = spawnSync('tar', ['-tvf', archive, '--numeric-owner', '--utc'], { encoding: 'utf8' })
+    expect(listed.stderr).toBe('')
+    const lines = listed.stdout.trim().split('\n')
+    expect(lines).toHaveLength(6)
+    expect(lines.every((line) => line.includes('2023-11-14 22:13'))).toBe(true)
+    expect(listed.stdout).toMatch(/^-rw------- 0\/0 .* etc\/netplan\/60-freehold-wifi.yaml$/m)
+    expect(listed.stdout).toContain('multi-user.target.wants/agent.service -> ../agent.service')
+    const deep = spawnSync('tar', ['-xOf', archive, `opt/${'d'.repeat(90)}/${'f'.repeat(90)}`], { encoding: 'utf8' })
+    expect(deep.stdout).toBe('deep')
+    expect(spawnSync('tar', ['-xOf', archive], { encoding: 'utf8' }).stdout).not.toContain('long enough')
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+})
+
+test('a path given twice is refused', async () => {
+  const config = configOf({
+    units: [{ name: 'a.service', content: '' }],
+    files: [{ path: '/etc/systemd/system/a.service', content: '' }],
+  })
+  await expect(rootfsEntries(config, '.')).rejects.toThrow(/twice/)
+})
