@@ -86,7 +86,13 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
       progress: progressOf(options.onProgress),
       log: options.onLog ?? (() => undefined),
     }
-    return build(config, { path, sink: options.sink }, context)
+    try {
+      return await build(config, { path, sink: options.sink }, context)
+    } catch (error) {
+      // Whatever broke because of it, a cancelled build was cancelled.
+      signal.throwIfAborted()
+      throw error
+    }
   })
 }
 

@@ -93,7 +93,9 @@ async function writeChanges(
   changes.push({ path: isoPaths.archive, name: archive })
   sums.set(isoPaths.archive, await md5OfFile(join(context.workspace, archive)))
   const old = contents.texts.get(checksums)
-  if (old !== undefined) changes.push(await writeText(checksums, updateChecksums(old, sums), context))
+  if (old !== undefined) {
+    changes.push(await writeText(checksums, updateChecksums(old, { sums, gone: contents.bootFiles }), context))
+  }
   return changes
 }
 
@@ -117,13 +119,20 @@ async function writeText(path: string, text: string, context: BuildContext): Pro
   return { path, name }
 }
 
-/** The list that the installer checks the medium by: lines of what changed are replaced, new ones are added. */
-export function updateChecksums(list: string, sums: ReadonlyMap<string, string>): string {
+/**
+ * The list that the installer checks the medium by: lines of what changed are replaced, new ones are added, and those of
+ * `gone` left out: files that boot hold the place they lie at, which is another one now.
+ */
+export function updateChecksums(
+  list: string,
+  { sums, gone }: { sums: ReadonlyMap<string, string>; gone: readonly string[] },
+): string {
   const rest = new Map(sums)
   const lines = list.split('\n').flatMap((line) => {
     const path = /^[0-9a-f]{32} [ *]\.(\/.*)$/.exec(line)?.[1]
+    if (line === '' || (path !== undefined && gone.includes(path))) return []
     const sum = path === undefined ? undefined : rest.get(path)
-    if (path === undefined || sum === undefined) return line === '' ? [] : [line]
+    if (path === undefined || sum === undefined) return [line]
     rest.delete(path)
     return [`${sum}  .${path}`]
   })

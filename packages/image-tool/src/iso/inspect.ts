@@ -50,6 +50,8 @@ function hasJolietDescriptor(descriptors: Buffer): boolean {
 /** Files of the base that are read, where they are there, and how it boots. */
 export interface IsoContents {
   texts: Map<string, string>
+  /** Files that boot, as El Torito names them; a partition that boots is none of them. */
+  bootFiles: string[]
   boots: boolean
 }
 
@@ -79,5 +81,6 @@ export async function readIsoContents(
     if (found.size > longestTextBytes) throw new FreeholdError('invalid-input', `${path} of the base is too large.`)
     texts.set(path, await readFile(file, 'utf8'))
   }
-  return { texts, boots: /^-[be] /m.test(report) }
+  const bootFiles = [...report.matchAll(/^-[be] '(\/.*)'$/gm)].map(([, path = '']) => path)
+  return { texts, bootFiles, boots: /^-[be] /m.test(report) }
 }

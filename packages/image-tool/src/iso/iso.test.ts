@@ -72,12 +72,14 @@ test('the answers name user, keys and packages, and sections given win over ours
 })
 
 test('the list of checksums gets new sums for old paths and lines for new ones', () => {
-  const list = `${'0'.repeat(32)}  ./a b\n${'1'.repeat(32)}  ./c\n`
+  const list = `${'0'.repeat(32)}  ./a b\n${'1'.repeat(32)}  ./c\n${'4'.repeat(32)}  ./boot\n`
   const sums = new Map([
     ['/c', '2'.repeat(32)],
     ['/d', '3'.repeat(32)],
   ])
-  expect(updateChecksums(list, sums)).toBe(`${'0'.repeat(32)}  ./a b\n${'2'.repeat(32)}  ./c\n${'3'.repeat(32)}  ./d\n`)
+  expect(updateChecksums(list, { sums, gone: ['/boot'] })).toBe(
+    `${'0'.repeat(32)}  ./a b\n${'2'.repeat(32)}  ./c\n${'3'.repeat(32)}  ./d\n`,
+  )
 })
 
 test('the key of a wireless network is that of IEEE 802.11 annex J.4.2', async () => {
