@@ -1,8 +1,12 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BuildOptions, type BuiltImage, buildImage } from './build.ts'
 import { parseConfig } from './config/load.ts'
+import { readIsoVolume } from './iso/inspect.ts'
+import { repackIso } from './iso/repack.ts'
+import { fileSink } from './output.ts'
+import { systemSearchPath } from './tools/programs.ts'
 
 /** A folder to build images in, with all that a build writes below it. */
 export interface Workbench extends AsyncDisposable {
@@ -42,6 +46,42 @@ export async function fakePrograms(folder: string, scripts: Record<string, strin
     await writeFile(join(path, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
   }
   return path
+}
+
+/**
+ * Puts files into an image that is none of Ubuntu's: what keeps its boot records must not depend on what it is.
+ */
+export async function repackForeign(
+  base: string,
+  { target, files }: { target: string; files: Record<string, string> },
+): Promise<void> {
+  const signal = new AbortController().signal
+  const folder = await mkdtemp(join(tmpdir(), 'image-tool-foreign-'))
+  try {
+    await symlink(base, join(folder, 'base'))
+    const tools = {
+      folder,
+      searchPath: systemSearchPath(),
+      epochSeconds: 0,
+      signal,
+      timeoutMs: 60_000,
+      stallMs: 60_000,
+    }
+    const changes = await Promise.all(
+      Object.entries(files).map(async ([path, text], index) => {
+        await writeFile(join(folder, `file-${index}`), text)
+        return { path, name: `file-${index}` }
+      }),
+    )
+    const volume = await readIsoVolume(base)
+    await fileSink(target)(repackIso({ name: 'base', sha256: '', sizeBytes: 0 }, { volume, changes }, { tools }), {
+      filename: 'foreign.iso',
+      contentType: 'application/x-iso9660-image',
+      estimateBytes: null,
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /** A key of the right form; its secret half never was. */

@@ -23,6 +23,11 @@ const packageOf = {
   radosgw: 'radosgw',
   strace: 'strace',
   'docker-registry': 'docker-registry',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'grub-mkimage': 'grub-common',
+  xorriso: 'xorriso',
+  mcopy: 'mtools',
+  'mkfs.vfat': 'dosfstools',
 } as const
 export type Part = keyof typeof packageOf
 

@@ -20,7 +20,7 @@ export interface IsoChange {
 export function repackIso(
   base: LocalBase,
   options: { volume: IsoVolume; changes: readonly IsoChange[] },
-  context: BuildContext,
+  context: Pick<BuildContext, 'tools'>,
 ): AsyncGenerator<Buffer> {
   const { volume, changes } = options
   const date = `=${context.tools.epochSeconds}`
