@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { parseArgs } from 'node:util'
 import { apiPart } from './api.ts'
 import { devicesPart } from './devices.ts'
+import { imagesPart } from './images.ts'
 import { describeMachine, type Machine } from './machine.ts'
 import { memoryPart } from './memory.ts'
 import { registryPart } from './registry.ts'
@@ -16,7 +17,7 @@ import { formatRows } from './table.ts'
  * Measures Freehold beside its peers: `npm run bench [-- [--json] PART…]`. Slow figures never fail it; only a part that
  * is broken does.
  */
-const parts: Part[] = [memoryPart, startPart, storePart, apiPart, devicesPart, registryPart, rolloutPart]
+const parts: Part[] = [memoryPart, startPart, storePart, apiPart, devicesPart, imagesPart, registryPart, rolloutPart]
 /** These start a container engine, which they do in namespaces of their own. */
 const isolatedParts = [memoryPart.name, rolloutPart.name]
 

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { runProgram } from '../../../tools/base-images.ts'
 import { findPart, requireParts } from './parts.ts'
 import { startProgram } from './process.ts'
-import { waitFor } from './wait.ts'
+import { temporaryFolder, waitFor } from './wait.ts'
 
 /** Files that no program on the path stands for, each with its Debian package. */
 const files = {
@@ -33,9 +33,12 @@ export function requireGuests(): void {
 export type Firmware = 'bios' | 'uefi'
 export type Medium = 'cd' | 'disk'
 
+/** A disk that a guest writes its report to: a serial line loses characters now and then. */
+const reportBytes = 64 * 1024
+
 /**
- * Boots an image in an emulated machine without a network, and gives what it said on its serial line until `until`
- * came, or it ended. The machine is gone afterwards.
+ * Boots an image in an emulated machine without a network, and gives what it said on its serial line and in its report until
+ * `until` came on the line, or it ended. The machine is gone afterwards.
  */
 export async function bootGuest(
   image: string,
@@ -43,8 +46,8 @@ export async function bootGuest(
     firmware,
     medium,
     until,
-    timeoutMs = 150_000,
-  }: { firmware: Firmware; medium: Medium; until: RegExp; timeoutMs?: number },
+    timeoutMs = 170_000,
+  }: { firmware: Firmware; medium: Medium; until?: RegExp; timeoutMs?: number },
 ): Promise<string> {
   const drive = {
     cd: [
@@ -60,22 +63,32 @@ export async function bootGuest(
       'virtio-blk-pci,drive=boot,bootindex=0',
     ],
   }[medium]
+  const folder = await temporaryFolder('guest')
+  const report = join(folder.path, 'report')
+  await writeFile(report, Buffer.alloc(reportBytes))
   const guest = await startProgram([
     ...['qemu-system-x86_64', '-accel', 'tcg', '-machine', 'pc', '-m', '512', '-nic', 'none', '-no-reboot'],
     ...['-display', 'none', '-vga', 'none', '-monitor', 'none', '-serial', 'stdio'],
     ...(firmware === 'uefi' ? ['-bios', '/usr/share/ovmf/OVMF.fd'] : []),
     ...drive,
+    ...[
+      '-drive',
+      `file=${report},if=none,id=report,format=raw`,
+      '-device',
+      'virtio-blk-pci,drive=report,serial=report',
+    ],
   ])
   try {
-    await waitFor(() => until.test(guest.output()) || guest.ended() !== undefined, {
-      what: `${until} from a guest that said: ${guest.output().slice(-1500)}`,
+    await waitFor(() => until?.test(guest.output()) || guest.ended() !== undefined, {
+      what: `${until ?? 'the end'} from a guest that said: ${guest.output().slice(-1500)}`,
       timeoutMs,
     }).catch((error) => {
       throw new Error(`${error instanceof Error ? error.message : error}\n${guest.output().slice(-3000)}`)
     })
-    return guest.output()
+    return guest.output() + (await readFile(report, 'utf8')).replace(/\0+$/, '')
   } finally {
     await guest.stop()
+    await folder.remove()
   }
 }
 
@@ -144,16 +157,18 @@ async function makeInitialFiles(
     '#!/bin/busybox sh',
     '/bin/busybox --install -s /bin',
     'export PATH=/bin',
-    'mount -t proc proc /proc; mount -t devtmpfs dev /dev',
+    'mount -t proc proc /proc; mount -t devtmpfs dev /dev; mount -t sysfs sys /sys',
     ...paths.map((path) => `insmod /modules/${basename(path)}`),
     'for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do',
     '  for device in /dev/sr0 /dev/vda; do mount -t iso9660 -o ro $device /cdrom 2>/dev/null && break 2; done; sleep 1',
     'done',
-    script,
-    'echo GUEST-DONE; sync; poweroff -f',
+    `{ ${script}\n} >/report 2>&1`,
+    'cat /report',
+    'disk=$(grep -l report /sys/block/vd*/serial | cut -d / -f 4)',
+    'cat /report >/dev/$disk; sync; poweroff -f',
     '',
   ]
-  const folders = ['bin', 'modules', 'proc', 'dev', 'cdrom', 'target'].map((name) => newcEntry(name, 0o40755))
+  const folders = ['bin', 'modules', 'proc', 'dev', 'sys', 'cdrom', 'target'].map((name) => newcEntry(name, 0o40755))
   const files = [
     newcEntry('init', 0o100755, Buffer.from(init.join('\n'))),
     newcEntry('bin/busybox', 0o100755, await readFile(findPart('busybox') ?? '')),

@@ -33,7 +33,8 @@ export function repackIso(
     // Identifiers of the partition table follow from the volume's, which replay has set as it was.
     ...['-boot_image', 'any', 'gpt_disk_guid=volume_date_uuid', '-volume_date', 'all_file_dates', 'set_to_mtime'],
     ...(volume.hasJoliet ? ['-joliet', 'on', '-compliance', 'joliet_long_names:joliet_long_paths'] : []),
-    ...['-overwrite', 'on', '-padding', '0'],
+    // The padding that xorriso adds stays: firmware reads a CD ahead of what it is asked for.
+    ...['-overwrite', 'on'],
     ...changes.flatMap(({ path, name }) => ['-map', name, path]),
     ...[
       '-chown',
