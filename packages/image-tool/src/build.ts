@@ -4,7 +4,7 @@ import { obtainBase } from './base/cache.ts'
 import type { ImageConfig } from './config/schema.ts'
 import { type BuildContext, defaultLimits, type Limits, type Progress } from './context.ts'
 import { buildUbuntuIso } from './iso/index.ts'
-import { createMeter, fileSink, type ImageHead, type ImageSink } from './output.ts'
+import { createMeter, fileSink, type ImageHead, type ImageSink, storageErrorOf } from './output.ts'
 import { buildBalenaRaw } from './raw/index.ts'
 import { missingPrograms, type Program, requirePrograms, systemSearchPath } from './tools/programs.ts'
 import { freeBytesOf, requireSpace, withWorkspace } from './workspace.ts'
@@ -65,7 +65,8 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   const searchPath = options.searchPath ?? systemSearchPath()
   const path = options.sink === undefined ? outputPathOf(options) : null
   await requirePrograms(programsOf[config.kind], searchPath)
-  return withWorkspace(resolve(options.workFolder), async (workspace) => {
+  const workFolder = resolve(options.workFolder)
+  return withWorkspace(workFolder, async (workspace) => {
     const limits = { ...defaultLimits, ...options.limits }
     const epochSeconds = Math.floor(Date.parse(config.date) / 1000)
     const context: BuildContext = {
@@ -91,7 +92,7 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
     } catch (error) {
       // Whatever broke because of it, a cancelled build was cancelled.
       signal.throwIfAborted()
-      throw error
+      throw storageErrorOf(error, path ?? workFolder)
     }
   })
 }

@@ -8,7 +8,7 @@ import { configJsonSchema, type ImageConfig } from './config/schema.ts'
 import type { Progress } from './context.ts'
 import { packageOfProgram } from './tools/programs.ts'
 
-export const usage = `image-tool build --config FILE [--cache DIR] [--workdir DIR] [--json]
+const usage = `image-tool build --config FILE [--cache DIR] [--workdir DIR] [--json]
   Builds the image that FILE describes. What is done is told on standard error; the last line on standard
   output is the image as JSON: filename, contentType, sizeBytes, sha256, base, path.
   --cache DIR    base images kept between builds (IMAGE_TOOL_CACHE; default ~/.cache/freehold-images)

@@ -72,12 +72,20 @@ async function* gathered(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 }
 
 /** `storage-full` and `storage-unwritable` for what the file system says; everything else as it is. */
-export function storageErrorOf(error: unknown, path: string): unknown {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+export function storageErrorOf(error: unknown, usualPath: string): unknown {
+  if (!(error instanceof Error) || error instanceof FreeholdError) return error
+  const { code, path = usualPath } = error as NodeJS.ErrnoException
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new FreeholdError('storage-full', `The disk of ${path} is full; nothing was kept.`, { cause: error })
   }
-  if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || code === 'ENOTDIR' || code === 'EISDIR') {
+  if (
+    code === 'EACCES' ||
+    code === 'EROFS' ||
+    code === 'EPERM' ||
+    code === 'ENOTDIR' ||
+    code === 'EISDIR' ||
+    code === 'EEXIST'
+  ) {
     return new FreeholdError('storage-unwritable', `${path} cannot be written (${code}).`, { cause: error })
   }
   return error

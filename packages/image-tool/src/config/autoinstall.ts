@@ -100,8 +100,6 @@ export const autoinstallSections = z
     'Sections of autoinstall (https://canonical-subiquity.readthedocs-hosted.com) that a configuration may give.',
   )
 
-export type AutoinstallSections = z.infer<typeof autoinstallSections>
-
 function isTimeZone(name: string): boolean {
   if (name === 'geoip') return true
   if (!/^[A-Z][A-Za-z0-9_+/-]*$/.test(name)) return false

@@ -45,11 +45,13 @@ export function autoinstallOf(config: UbuntuIsoConfig): Record<string, unknown> 
   }
 }
 
+const loginShell = '/bin/bash'
+
 function cloudUserOf(user: NonNullable<UbuntuIsoConfig['user']>): Record<string, unknown> {
   return {
     name: user.name,
     groups: user.sudo ? ['adm', 'sudo'] : ['adm'],
-    shell: '/bin/bash',
+    shell: loginShell,
     lock_passwd: user.passwordHash === undefined,
     ...(user.passwordHash === undefined ? {} : { passwd: user.passwordHash }),
     ...(user.sudo ? { sudo: 'ALL=(ALL) NOPASSWD:ALL' } : {}),
