@@ -37,18 +37,32 @@ export function fileSink(path: string): ImageSink {
   }
 }
 
-/** Writes all bytes to a new file and waits until they are on disk. */
+/**
+ * Writes all bytes to a new file and waits until they are on disk. While one chunk is written the next is made, so that
+ * reading, hashing and writing take their time together.
+ */
 async function writeFileFrom(path: string, bytes: AsyncIterable<Buffer>): Promise<void> {
   const file = await open(path, 'wx', 0o644)
+  let writing = Promise.resolve()
   try {
-    for await (const chunk of gathered(bytes)) await writeAll(file, chunk)
+    for await (const chunk of gathered(bytes)) {
+      await writing
+      writing = writeAll(file, chunk)
+      // Asked for in the next turn; until then nobody listens.
+      writing.catch(() => undefined)
+    }
+    await writing
     await file.sync()
   } finally {
+    await writing.catch(() => undefined)
     await file.close()
   }
 }
 
-export async function writeAll(file: { write(chunk: Buffer): Promise<{ bytesWritten: number }> }, chunk: Buffer) {
+export async function writeAll(
+  file: { write(chunk: Buffer): Promise<{ bytesWritten: number }> },
+  chunk: Buffer,
+): Promise<void> {
   let rest = chunk
   while (rest.length > 0) {
     const { bytesWritten } = await file.write(rest)
@@ -61,6 +75,10 @@ async function* gathered(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let chunks: Buffer[] = []
   let sizeBytes = 0
   for await (const chunk of bytes) {
+    if (chunks.length === 0 && chunk.length >= writeBufferBytes) {
+      yield chunk
+      continue
+    }
     chunks.push(chunk)
     sizeBytes += chunk.length
     if (sizeBytes < writeBufferBytes) continue
