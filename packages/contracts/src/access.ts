@@ -29,6 +29,8 @@ export const actions = [
   'releases:read',
   'releases:write',
   'updates:write',
+  'builds:read',
+  'builds:write',
   'settings:read',
   'settings:write',
   'images:read',
@@ -53,6 +55,7 @@ const reader: Action[] = [
   'services:logs',
   'devices:read',
   'releases:read',
+  'builds:read',
   'images:read',
   'images:pull',
   'external-registries:read',
@@ -67,6 +70,7 @@ const operator: Action[] = [
   'join-tokens:read',
   'join-tokens:write',
   'releases:write',
+  'builds:write',
   'plan:apply',
 ]
 

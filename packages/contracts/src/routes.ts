@@ -1,4 +1,5 @@
 import { agentRoutes } from './agents.ts'
+import { baseImageKind, buildKind, buildRoutes } from './builds.ts'
 import { clusterKind, clusterRoutes, enrolmentKind, nodeKind } from './clusters.ts'
 import { deviceCredentialKind, deviceKind, deviceRoutes, joinTokenKind } from './device-resources.ts'
 import { externalRegistryKind, externalRegistryRoutes } from './external-registries.ts'
@@ -38,6 +39,7 @@ export const routes = {
   ...releaseRoutes,
   ...releaseRolloutRoutes,
   ...updateRoutes,
+  ...buildRoutes,
   ...settingsRoutes,
   ...imageRoutes,
   images: { ...imageRoutes.images, ...imageContentRoutes },
@@ -71,6 +73,8 @@ export const kinds = {
   updateMetadata: updateMetadataKind,
   updateKey: updateKeyKind,
   updateTarget: updateTargetKind,
+  baseImage: baseImageKind,
+  build: buildKind,
   settings: settingsKind,
   image: imageKind,
   manifest: manifestKind,

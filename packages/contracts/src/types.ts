@@ -1,3 +1,4 @@
+import type { baseImageKind, buildKind } from './builds.ts'
 import type { clusterKind, enrolmentKind, nodeKind } from './clusters.ts'
 import type { deviceCredentialKind, deviceKind, joinTokenKind } from './device-resources.ts'
 import type { externalRegistryKind } from './external-registries.ts'
@@ -35,6 +36,8 @@ export type Enrolment = Of<typeof enrolmentKind>
 export type Service = Of<typeof serviceKind>
 export type Revision = Of<typeof revisionKind>
 export type Rollout = Of<typeof rolloutKind>
+export type BaseImage = Of<typeof baseImageKind>
+export type Build = Of<typeof buildKind>
 export type ExternalRegistry = Of<typeof externalRegistryKind>
 export type Device = Of<typeof deviceKind>
 export type DeviceCredential = Of<typeof deviceCredentialKind>

@@ -33,6 +33,8 @@ const actionOf: Record<keyof typeof kinds, Action> = {
   installation: 'audit:read',
   repositoryUsage: 'images:read',
   externalRegistry: 'external-registries:read',
+  baseImage: 'builds:read',
+  build: 'builds:read',
 }
 
 /** Kind names the role may watch, in the order of the contract. */

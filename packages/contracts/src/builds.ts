@@ -1,0 +1,269 @@
+import { z } from 'zod'
+import { buildArchitectures, imageKinds } from './build-workers.ts'
+import { digestSchema } from './digest.ts'
+import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
+import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
+
+/**
+ * Images of devices, made from a base image. A build worker does the work (`build-workers.ts`); here is what people ask for and
+ * what came of it. A build is immutable: another image is another build, with a join token of its own.
+ */
+
+const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in lower-case hexadecimal: 64 characters')
+const imageUrl = z.url({ protocol: /^https?$/ }).max(4000)
+
+/** `url`: workers fetch it there by themselves. `upload`: its bytes are kept here. */
+export const baseImageInput = z
+  .strictObject({
+    name: nameSchema,
+    description: z.string().max(500).default(''),
+    imageKind: z.enum(imageKinds),
+    architecture: z.enum(buildArchitectures),
+    url: imageUrl.nullable().default(null),
+    /** Of the file as it is at that address or is uploaded; packed images are packed. Null: uploads only, whatever comes. */
+    sha256: sha256Hex.nullable().default(null),
+  })
+  .refine(({ url, sha256 }) => url === null || sha256 !== null, {
+    error: 'a base image with a url needs its sha256: what is at an address may change',
+    path: ['sha256'],
+  })
+  .refine(({ imageKind, architecture }) => imageKind === 'balena-raw' || architecture !== 'rpi', {
+    error: 'ubuntu-iso is for amd64 and arm64; a Raspberry Pi takes balena-raw',
+    path: ['architecture'],
+  })
+
+export const baseImageKind = defineKind({
+  name: 'base-image',
+  plural: 'base-images',
+  data: z.strictObject({
+    name: nameSchema,
+    description: z.string(),
+    imageKind: z.enum(imageKinds),
+    architecture: z.enum(buildArchitectures),
+    url: imageUrl.nullable(),
+    sha256: sha256Hex.nullable(),
+  }),
+  status: z.object({
+    /** `uploading`: its bytes are waited for (`resumable-uploads.ts`, at `baseImageContentPath`). */
+    state: z.enum(['uploading', 'ready']),
+    message: z.string(),
+    /** Of an upload: what is kept; null with a url. */
+    blob: z.object({ digest: digestSchema, sizeBytes: z.int() }).nullable(),
+  }),
+  initialStatus: { state: 'uploading', message: 'Its bytes are waited for.', blob: null },
+  indexes: {
+    imageKind: ({ data }) => data.imageKind,
+    architecture: ({ data }) => data.architecture,
+    /** Garbage collection must leave it alone. */
+    blob: ({ status }) => status.blob?.digest,
+  },
+  unique: { name: ({ data }) => data.name },
+})
+
+export const baseImageContentPath = (id: string) => `/baseos/v1/base-images/${id}/content`
+/** Where a worker uploads the image of a build. */
+export const buildContentPath = (id: string) => `/baseos/v1/images/${id}/content`
+/** Where people fetch it: with `expires` and `signature` as `builds.download` gives them. */
+export const buildDownloadPath = (id: string) => `/baseos/v1/images/${id}/download`
+
+const buildWifi = z.strictObject({
+  ssid: z.string().min(1).max(32),
+  passphrase: z.string().min(8).max(63).nullable().default(null).describe('Null: the network is open'),
+  hidden: z.boolean().default(false),
+})
+
+const buildShape = {
+  imageKind: z.enum(imageKinds),
+  architecture: z.enum(buildArchitectures),
+  /** Null: Ubuntu's own of that version, for `ubuntu-iso` alone. */
+  baseImageId: idSchema.nullable().default(null),
+  ubuntuVersion: z
+    .string()
+    .regex(/^\d\d\.\d\d(\.\d)?$/, 'a version such as 24.04')
+    .default('24.04'),
+  hostname: z
+    .string()
+    .max(63)
+    .regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/, 'letters, digits and hyphens (RFC 1123)')
+    .nullable()
+    .default(null)
+    .describe('Null: one made from the build, `baseos-…`'),
+  sshUser: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'small letters, digits, _ and -')
+    .default('baseos')
+    .describe('Of `ubuntu-iso`; images of devices have root alone'),
+  sshPublicKey: z.string().max(16_384).nullable().default(null).describe('Without it nobody signs in by SSH'),
+  heartbeatIntervalMs: z.int().min(5_000).max(86_400_000).default(60_000),
+  compression: z
+    .enum(['xz', 'zst', 'none'])
+    .default('xz')
+    .describe('Of `balena-raw`; zst is much faster, a fifth larger'),
+  /** Given to the device that enrols with the image; device groups choose by them. */
+  deviceLabels: labelsSchema.default({}),
+}
+
+export const buildInput = z.strictObject({
+  ...buildShape,
+  wifi: buildWifi.nullable().default(null),
+  tokenExpiresInSeconds: z
+    .int()
+    .min(3600)
+    .max(366 * 86_400)
+    .default(30 * 86_400)
+    .describe('The device must enrol until then; default 30 days'),
+  keepForDays: z.int().min(1).max(366).default(14).describe('The image is removed after that, its record stays'),
+})
+
+export const buildStates = ['waiting', 'building', 'succeeded', 'failed', 'cancelled'] as const
+
+export const buildKind = defineKind({
+  name: 'build',
+  plural: 'builds',
+  data: z.strictObject({
+    ...buildShape,
+    wifi: z.strictObject({ ssid: z.string(), isOpen: z.boolean(), hidden: z.boolean() }).nullable(),
+    keepForDays: z.int(),
+    joinTokenId: idSchema,
+    /** Join token and Wi-Fi passphrase, encrypted; null when no attempt will need them any more. */
+    sealed: z.string().nullable(),
+  }),
+  status: z.object({
+    state: z.enum(buildStates),
+    /** What happens, or why it failed and what to do: a sentence. */
+    message: z.string(),
+    /** Counts from 1; a worker that was lost is followed by another attempt. 0: none yet. */
+    attempt: z.int(),
+    workerId: z.string().nullable(),
+    /** Of the present attempt. `phase` is the worker's word. */
+    progress: z.object({ phase: z.string(), doneBytes: z.number(), totalBytes: z.number().nullable() }).nullable(),
+    startedAt: z.iso.datetime().nullable(),
+    endedAt: z.iso.datetime().nullable(),
+    artifact: z
+      .object({
+        filename: z.string(),
+        contentType: z.string(),
+        sizeBytes: z.int(),
+        sha256: sha256Hex,
+        /** Null once it was removed; the record stays. */
+        location: z
+          .union([
+            z.object({ store: z.literal('blobs'), digest: digestSchema }),
+            z.object({ store: z.literal('s3'), bucketName: z.string(), key: z.string() }),
+          ])
+          .nullable(),
+        createdAt: z.iso.datetime(),
+        expiresAt: z.iso.datetime(),
+      })
+      .nullable(),
+  }),
+  initialStatus: {
+    state: 'waiting',
+    message: 'Waits for a build worker.',
+    attempt: 0,
+    workerId: null,
+    progress: null,
+    startedAt: null,
+    endedAt: null,
+    artifact: null,
+  },
+  indexes: {
+    state: ({ status }) => status.state,
+    imageKind: ({ data }) => data.imageKind,
+    architecture: ({ data }) => data.architecture,
+    baseImageId: ({ data }) => data.baseImageId ?? undefined,
+    /** What is not ended: the dispatcher's list. */
+    open: ({ status }) => (status.state === 'waiting' || status.state === 'building' ? 'yes' : undefined),
+    /** Kept images, for the clean-up. */
+    kept: ({ status }) => (status.artifact !== null && status.artifact.location !== null ? 'yes' : undefined),
+    /** Garbage collection must leave it alone. */
+    blob: ({ status }) => (status.artifact?.location?.store === 'blobs' ? status.artifact.location.digest : undefined),
+  },
+  redact: ['sealed'],
+})
+
+export const buildLogLineSchema = z.object({
+  at: z.iso.datetime(),
+  attempt: z.int(),
+  text: z.string(),
+})
+
+/** A worker as the control plane sees it now. */
+export const buildWorkerSchema = z.object({
+  /** As configured, else its address. `local`: the one of this machine. */
+  id: z.string(),
+  url: z.string().nullable().describe('Null: the one of this machine'),
+  state: z.enum(['idle', 'busy', 'unreachable', 'off']),
+  message: z.string(),
+  workerId: z.string().nullable(),
+  architectures: z.array(z.string()),
+  imageKinds: z.array(z.string()),
+  cpuCores: z.number().nullable(),
+  memoryGb: z.number().nullable(),
+  runningJobs: z.int(),
+})
+
+export const buildRoutes = {
+  builds: {
+    list: listRoute(buildKind, 'builds:read', ['state', 'imageKind', 'architecture', 'baseImageId']),
+    get: getRoute(buildKind, 'builds:read'),
+    create: createRoute(buildKind, 'builds:write', buildInput),
+    cancel: defineRoute({
+      method: 'POST',
+      path: '/api/v1/builds/:id/cancel',
+      summary: 'End a build; its join token is revoked and nothing of it stays',
+      access: 'builds:write',
+      params: idParams,
+      output: resourceSchema(buildKind),
+      errors: ['not-found', 'conflict'],
+    }),
+    log: defineRoute({
+      method: 'GET',
+      path: '/api/v1/builds/:id/log',
+      summary: 'What the workers said; with `follow` until the build has ended',
+      access: 'builds:read',
+      params: idParams,
+      query: z.strictObject({ follow: z.stringbool().default(false) }),
+      output: buildLogLineSchema,
+      format: 'ndjson',
+      errors: ['not-found'],
+    }),
+    download: defineRoute({
+      method: 'POST',
+      path: '/api/v1/builds/:id/download',
+      summary: 'An address to download the image from, good for some minutes; the image holds a join token',
+      access: 'builds:write',
+      params: idParams,
+      body: z.strictObject({ expiresInSeconds: z.int().min(60).max(86_400).default(900) }),
+      output: z.object({
+        url: z.url(),
+        expiresAt: z.iso.datetime(),
+        filename: z.string(),
+        sizeBytes: z.int(),
+        sha256: sha256Hex,
+      }),
+      errors: ['not-found', 'conflict'],
+    }),
+    delete: deleteRoute(buildKind, 'builds:write'),
+  },
+  baseImages: {
+    list: listRoute(baseImageKind, 'builds:read', ['imageKind', 'architecture']),
+    get: getRoute(baseImageKind, 'builds:read'),
+    create: createRoute(baseImageKind, 'builds:write', baseImageInput),
+    update: updateRoute(
+      baseImageKind,
+      'builds:write',
+      patchOf(z.strictObject({ name: nameSchema, description: z.string().max(500) })),
+    ),
+    delete: deleteRoute(baseImageKind, 'builds:write'),
+  },
+  buildWorkers: {
+    list: defineRoute({
+      method: 'GET',
+      path: '/api/v1/build-workers',
+      summary: 'The build workers, asked now',
+      access: 'builds:read',
+      output: z.object({ items: z.array(buildWorkerSchema) }),
+    }),
+  },
+}
