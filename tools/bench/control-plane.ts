@@ -46,7 +46,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
   try {
     const anyone = createClient({ url })
     await waitFor(async () => (await anyone.status.health()).ok, {
-      what: `the control plane\n${running.program.output()}`,
+      what: () => `the control plane\n${running.program.output()}`,
     })
     const { token } = await anyone.auth.login({ body: { username, password } })
     return { ...running, url, dataDirectory, client: createClient({ url, token }) }
@@ -82,7 +82,7 @@ export async function startAgent(
   )
   try {
     const state = async () => (await client.clusters.get({ params: { id: cluster.id } })).status.state
-    await waitFor(async () => (await state()) === 'online', { what: `the agent\n${running.program.output()}` })
+    await waitFor(async () => (await state()) === 'online', { what: () => `the agent\n${running.program.output()}` })
     return { ...running, clusterId: cluster.id }
   } catch (error) {
     const output = running.program.output()
