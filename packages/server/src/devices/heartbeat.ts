@@ -10,6 +10,7 @@ import type { Actor, Store } from '@freehold/store'
 import { offerToken, useToken } from './credentials.ts'
 import { type DesiredKeeper, isKnown } from './desired.ts'
 import { createFailures } from './failures.ts'
+import { createHaste } from './haste.ts'
 import { count, emptyTally, finestSpanMs } from './history.ts'
 import { intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
 import type { Admission, Live, Presence } from './presence.ts'
@@ -39,15 +40,23 @@ export type OnProgress = (heard: { deviceId: string; type: ReleaseType; progress
 export function createHeartbeats(options: HeartbeatOptions) {
   const { store, presence, statuses, desired, now } = options
   const failures = createFailures({ statuses })
+  const haste = createHaste({ now })
   const capacity = options.heartbeatsPerSecond ?? heartbeatsPerSecond
 
-  /** The answer as JSON; a promise only where the store must be asked. */
+  /** The answer as JSON; a promise only where the store must be asked. `too-many-requests` for a device that floods. */
   function answer(token: string, body: Buffer): string | Promise<string> {
     const admission = presence.known(token)
+    if (admission !== undefined) slowDown(admission.live)
     const heartbeat = parse(body)
     return admission === undefined
       ? presence.admit(store, { token, nodeId: heartbeat.nodeId }).then((admitted) => take(admitted, heartbeat, body))
       : take(admission, heartbeat, body)
+  }
+
+  function slowDown({ id }: Live): void {
+    const retryAfterSeconds = haste.take(id)
+    if (retryAfterSeconds === 0) return
+    throw new FreeholdError('too-many-requests', 'This device speaks too often; it must wait.', { retryAfterSeconds })
   }
 
   function take(admission: Admission, heartbeat: Heartbeat, body: Buffer): string | Promise<string> {

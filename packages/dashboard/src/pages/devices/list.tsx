@@ -19,7 +19,8 @@ import { useHeartbeatRefresh } from './refresh.ts'
 
 const route = getRouteApi('/shell/devices')
 
-const columnsOf = (names: ReadonlyMap<string, string>) =>
+/** `names` of releases by id; `doubles` are names that more than one of these devices has. */
+const columnsOf = (names: ReadonlyMap<string, string>, doubles: ReadonlySet<string>) =>
   defineColumns<Device>([
     {
       id: 'name',
@@ -27,9 +28,14 @@ const columnsOf = (names: ReadonlyMap<string, string>) =>
       value: ({ data }) => data.name,
       cell: (device) => (
         <span className="flex min-w-0 flex-wrap items-center gap-x-2 gap-y-0.5">
-          <Link to="/devices/$id" params={{ id: device.id }} className="font-medium break-all hover:underline">
+          <Link to="/devices/$id" params={{ id: device.id }} className="font-medium wrap-anywhere hover:underline">
             {device.data.name}
           </Link>
+          {doubles.has(device.data.name) && (
+            <code className="font-mono text-xs text-muted" title={device.id}>
+              {device.id.slice(-8)}
+            </code>
+          )}
           {marksOf(device).map((mark) => (
             <Tag key={mark} tone="warn">
               {mark}
@@ -103,18 +109,23 @@ const attentions = [
 
 /** A page of a hundred at a time; the server searches and filters, so that the size of the fleet plays no part. */
 export function DevicesPage() {
-  const { state, attention, update } = route.useSearch()
+  const search = route.useSearch()
+  const state = states.find((each) => each === search.state)
+  const attention = attentions.find(({ value }) => value === search.attention)?.value
+  const update = search.update === 'failed' ? 'failed' : undefined
   const navigate = route.useNavigate()
   const may = useMay()
-  const [search, setSearch] = useState('')
-  const wanted = useDeferredValue(search.trim())
+  const [text, setText] = useState('')
+  const wanted = useDeferredValue(text.trim())
   const filters = { state, attention, update, search: wanted === '' ? undefined : wanted }
   const devices = useList('devices', filters)
   const releases = useList('releases', { limit: wholePage }, { enabled: may('releases:read') })
-  const columns = useMemo(
-    () => columnsOf(new Map(releases.items.map((release) => [release.id, nameOfRelease(release)]))),
-    [releases.items],
-  )
+  // As a text, so that the columns stay the same ones while only heartbeats come in.
+  const doubles = JSON.stringify(doublesIn(devices.items))
+  const columns = useMemo(() => {
+    const names = new Map(releases.items.map((release) => [release.id, nameOfRelease(release)]))
+    return columnsOf(names, new Set(JSON.parse(doubles) as string[]))
+  }, [releases.items, doubles])
   useHeartbeatRefresh(['devices', 'list'])
   const rowId = useMemo(() => (device: Device) => device.id, [])
   const isFiltered = Object.values(filters).some((value) => value !== undefined)
@@ -126,7 +137,7 @@ export function DevicesPage() {
   return (
     <Page title="Devices" places={<DevicePlaces />}>
       <search className="flex flex-wrap items-center gap-2">
-        <SearchField label="Search devices" value={search} onChange={setSearch} />
+        <SearchField label="Search devices" value={text} onChange={setText} />
         <Filter
           label="State"
           all="All states"
@@ -181,10 +192,17 @@ export function DevicesPage() {
   )
 }
 
+function doublesIn(devices: readonly Device[]): string[] {
+  const seen = new Set<string>()
+  const doubles = new Set<string>()
+  for (const { data } of devices) (seen.has(data.name) ? doubles : seen).add(data.name)
+  return [...doubles]
+}
+
 /** Our release by its name; what only the Supervisor names, by the beginning of its commit. */
 function Running({ release, names }: { release: string | null; names: ReadonlyMap<string, string> }) {
   if (release === null) return <span className="text-muted">–</span>
   const name = names.get(release)
-  if (name !== undefined) return <span className="break-all">{name}</span>
+  if (name !== undefined) return <span className="wrap-anywhere">{name}</span>
   return <code className="font-mono text-xs">{release.slice(0, 12)}</code>
 }

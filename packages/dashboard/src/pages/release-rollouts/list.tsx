@@ -22,7 +22,7 @@ const columns = defineColumns<ReleaseRollout>([
     header: 'Rollout',
     cell: ({ id, data }) => (
       <span className="flex flex-col">
-        <Link to="/release-rollouts/$id" params={{ id }} className="font-medium break-all hover:underline">
+        <Link to="/release-rollouts/$id" params={{ id }} className="font-medium wrap-anywhere hover:underline">
           To <ChannelName id={data.channelId} />
         </Link>
         <span className="text-xs text-muted">
