@@ -90,7 +90,7 @@ export function Table<Row extends RowData>(props: {
                       {header.column.getCanSort() ? (
                         <button
                           type="button"
-                          className={`-mx-1 inline-flex items-center gap-0.5 rounded px-1 hover:text-ink ${isRight(header.column.id) ? 'flex-row-reverse' : ''}`}
+                          className={`-mx-1 inline-flex align-middle items-center gap-0.5 rounded px-1 hover:text-ink ${isRight(header.column.id) ? 'flex-row-reverse' : ''}`}
                           onClick={header.column.getToggleSortingHandler()}
                         >
                           <table.FlexRender header={header} />

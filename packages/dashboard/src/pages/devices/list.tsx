@@ -41,6 +41,15 @@ const columnsOf = (names: ReadonlyMap<string, string>, doubles: ReadonlySet<stri
               {mark}
             </Tag>
           ))}
+          {device.status.updateFailure !== null && (
+            <span
+              className="flex basis-full items-center gap-1 text-xs text-bad"
+              title={device.status.updateFailure.message}
+            >
+              <BadIcon width="12" height="12" className="shrink-0" />
+              could not take {device.status.updateFailure.version}
+            </span>
+          )}
         </span>
       ),
     },
@@ -72,17 +81,7 @@ const columnsOf = (names: ReadonlyMap<string, string>, doubles: ReadonlySet<stri
     {
       id: 'release',
       header: 'Release',
-      cell: ({ status: { summary, updateFailure } }) => (
-        <span className="flex flex-col items-start">
-          <Running release={summary?.release ?? null} names={names} />
-          {updateFailure !== null && (
-            <span className="flex items-center gap-1 text-xs text-bad" title={updateFailure.message}>
-              <BadIcon width="12" height="12" />
-              could not take {updateFailure.version}
-            </span>
-          )}
-        </span>
-      ),
+      cell: ({ status: { summary } }) => <Running release={summary?.release ?? null} names={names} />,
     },
     {
       id: 'labels',
@@ -203,6 +202,6 @@ function doublesIn(devices: readonly Device[]): string[] {
 function Running({ release, names }: { release: string | null; names: ReadonlyMap<string, string> }) {
   if (release === null) return <span className="text-muted">–</span>
   const name = names.get(release)
-  if (name !== undefined) return <span className="wrap-anywhere">{name}</span>
+  if (name !== undefined) return <span className="wrap-break-word">{name}</span>
   return <code className="font-mono text-xs">{release.slice(0, 12)}</code>
 }
