@@ -100,10 +100,10 @@ const columnsOf = (names: ReadonlyMap<string, string>, doubles: ReadonlySet<stri
 const states = ['waiting', 'enrolled', 'online', 'late', 'offline', 'revoked']
 const updateFailed = 'update-failed'
 const attentions = [
-  { value: updateFailed, label: 'an update failed' },
-  { value: 'approve', label: 'waiting for approval' },
-  { value: 'claim', label: 'claimed by another' },
-  { value: 'clone', label: 'two devices in one' },
+  { value: updateFailed, label: 'update failed' },
+  { value: 'approve', label: 'to be approved' },
+  { value: 'claim', label: 'claimed' },
+  { value: 'clone', label: 'two devices' },
 ]
 
 /** A page of a hundred at a time; the server searches and filters, so that the size of the fleet plays no part. */
