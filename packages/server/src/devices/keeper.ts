@@ -41,6 +41,7 @@ export function createKeeper(options: { store: Store; presence: Presence; now: (
     const facts = await store.facts.getMany(
       deviceKind,
       lives.map(({ id }) => id),
+      ['history'],
     )
     for (const live of lives) {
       const before = facts.get(live.id)?.history
