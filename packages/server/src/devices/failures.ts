@@ -1,5 +1,5 @@
 import type { Device } from '@freehold/contracts'
-import type { Live } from './presence.ts'
+import type { Live } from './live.ts'
 import type { ReleaseProgress, ReportedReleases } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
