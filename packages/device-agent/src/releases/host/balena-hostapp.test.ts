@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createFakeClock } from '@freehold/reconcile'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '../../secret.ts'
-import { DriverLocked } from '../driver.ts'
+import { DriverLocked, NoWayBack } from '../driver.ts'
 import { type BalenaHostappOptions, createBalenaHostappDriver } from './balena-hostapp.ts'
 import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import { hostAccess } from './host-access.ts'
@@ -196,6 +196,34 @@ describe('a played balenaOS host', () => {
     await plan({})
     expect(await apply()).toBe('restarting')
     expect((await called()).map((line) => line.split(' ')[0])).toEqual(['hostapp-update', 'systemctl', 'systemctl'])
+  })
+
+  test('goes on with an update that was done when the agent died, before that was on record', async () => {
+    await plan({ reboot: 'fails' })
+    await expect(apply()).rejects.toThrow('cannot be restarted')
+    await plan({})
+    const path = join(root, 'host-update.json')
+    const record = JSON.parse(await readFile(path, 'utf8'))
+    await writeFile(path, JSON.stringify({ ...record, asked: { ...record.asked, isStaged: false } }))
+    expect(await apply()).toBe('restarting')
+    await boot()
+    expect(await driver().running(signal)).toBe(manifest.releaseId)
+  })
+
+  test('comes up in an update that was being taken back when the power went; from a flashed root there is no way back', async () => {
+    await plan({ reboot: 'fails' })
+    await expect(apply()).rejects.toThrow('cannot be restarted')
+    await boot()
+    expect(await driver().running(signal)).toBe(manifest.releaseId)
+    const refused: unknown = await driver()
+      .rollBack(signal)
+      .catch((error: unknown) => error)
+    // Its own checks may still bring it back, so this is asked again.
+    expect(refused).not.toBeInstanceOf(NoWayBack)
+    expect(String(refused)).toContain('by its own checks alone')
+    await endChecks()
+    await expect(driver().rollBack(signal)).rejects.toBeInstanceOf(NoWayBack)
+    expect(await driver().running(signal), 'what runs is said as it is').toBe(manifest.releaseId)
   })
 
   test('takes an update back that it has not booted', async () => {
