@@ -82,6 +82,10 @@ export async function startAgent(parts: AgentParts) {
     redactor,
     onStorageProblem: () => undefined,
     onAnswered: () => releases.noteAnswer(),
+    askAnew: {
+      isWanted: () => releases.askAnew.isWanted(),
+      noteAsked: () => releases.askAnew.noteAsked(),
+    },
   })
   const beats = createDriver({
     run: (signal) => link.beat(signal),

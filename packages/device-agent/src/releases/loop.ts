@@ -22,6 +22,8 @@ export interface Releases {
   /** The control plane answered a heartbeat; it may have brought another desired state. */
   noteAnswer(): void
   status(): Pick<DeviceStatus, 'releases' | 'actions'>
+  /** See Judge. */
+  askAnew: { isWanted(): boolean; noteAsked(): void }
 }
 
 type ActingStep = Exclude<Step, { kind: 'note' | 'wait' }>
@@ -294,6 +296,7 @@ export function createReleases(options: {
       releases: releasesStatus({ stored: stored(), seen, reasons, progress, refusal: judge.refusal() }),
       actions: actionsStatus(stored().actions),
     }),
+    askAnew: { isWanted: () => judge.wantsAnew(), noteAsked: () => judge.noteAskedAnew() },
   }
 }
 
