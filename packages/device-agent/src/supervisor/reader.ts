@@ -63,9 +63,7 @@ export function createSupervisorReader(options: {
 
 function isUnanswered(result: PromiseSettledResult<unknown>): boolean {
   return (
-    result.status === 'rejected' &&
-    result.reason instanceof SupervisorError &&
-    result.reason.reason === 'unavailable'
+    result.status === 'rejected' && result.reason instanceof SupervisorError && result.reason.reason === 'unavailable'
   )
 }
 

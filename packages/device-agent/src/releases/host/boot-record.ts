@@ -112,7 +112,13 @@ export function decideBoot(layout: Layout): BootDecision | null {
   if (current === previous && canReturn) {
     if (attempts > 0) return bootPrevious(layout, trial)
     const message = `Root ${previous} boots: the switch to ${root} was not finished.`
-    return { root: previous, relink: false, record: { ...record, trial: null, left: null }, otherwise: previous, message }
+    return {
+      root: previous,
+      relink: false,
+      record: { ...record, trial: null, left: null },
+      otherwise: previous,
+      message,
+    }
   }
   if (roots[root].isBootable && (attempts < attemptLimit || !canReturn)) {
     return {
