@@ -323,10 +323,7 @@ export class BaseRunner {
       log: this.#log,
       onStorageProblem: (problem) => this.#onStorageProblem(problem),
       onAnswered: () => this.#releases?.noteAnswer(),
-      askAnew: {
-        isWanted: () => this.#releases?.askAnew.isWanted() ?? false,
-        noteAsked: () => this.#releases?.askAnew.noteAsked(),
-      },
+      askAnew: () => this.#releases?.askAnew,
     })
     const driver = createDriver({
       run: (signal) => link.beat(signal),

@@ -82,10 +82,7 @@ export async function startAgent(parts: AgentParts) {
     redactor,
     onStorageProblem: () => undefined,
     onAnswered: () => releases.noteAnswer(),
-    askAnew: {
-      isWanted: () => releases.askAnew.isWanted(),
-      noteAsked: () => releases.askAnew.noteAsked(),
-    },
+    askAnew: () => releases.askAnew,
   })
   const beats = createDriver({
     run: (signal) => link.beat(signal),

@@ -70,7 +70,7 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
       redactor,
       log,
       onStorageProblem: () => undefined,
-      askAnew: { isWanted: () => anew.isWanted, noteAsked: () => Object.assign(anew, { isWanted: false }) },
+      askAnew: () => ({ isWanted: () => anew.isWanted, noteAsked: () => Object.assign(anew, { isWanted: false }) }),
     })
     const driver = createDriver({
       run: (signal) => link.beat(signal),

@@ -218,7 +218,6 @@ describe('a played balenaOS host', () => {
     const refused: unknown = await driver()
       .rollBack(signal)
       .catch((error: unknown) => error)
-    // Its own checks may still bring it back, so this is asked again.
     expect(refused).not.toBeInstanceOf(NoWayBack)
     expect(String(refused)).toContain('by its own checks alone')
     await endChecks()
@@ -345,7 +344,6 @@ describe('a cut around any program of an update', () => {
       await expect(apply({ run: cutting(at).run })).rejects.toThrow(PowerCut)
       await boot()
       const isThere = (await driver().running(signal)) !== null
-      // From the end of `hostapp-update` on the boot loader knows the new root.
       expect(isThere).toBe(at >= 1)
       if (!isThere) {
         expect(await apply()).toBe('restarting')

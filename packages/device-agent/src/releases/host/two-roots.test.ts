@@ -8,7 +8,7 @@ import { carryOutBoot, decideBoot, readLayout } from './boot-record.ts'
 import { createDisk, type Disk, type DiskStep } from './disk.ts'
 import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import type { HostHealth } from './host-health.ts'
-import { createTwoRootsDriver, layOutTwoRoots } from './two-roots.ts'
+import { createTwoRootsDriver, layOutTwoRoots, type TwoRootsOptions } from './two-roots.ts'
 
 const images = { one: rootImage('1.0.0'), two: rootImage('2.0.0'), three: rootImage('3.0.0') }
 const one = hostManifest({ version: '1.0.0', digest: images.one.digest })
@@ -29,7 +29,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-const driverOn = (directory: string, disk: Disk = createDisk()) =>
+const driverOn = (directory: string, disk: Disk = createDisk(), more: Partial<TwoRootsOptions> = {}) =>
   createTwoRootsDriver({
     directory,
     disk,
@@ -40,6 +40,7 @@ const driverOn = (directory: string, disk: Disk = createDisk()) =>
     checkHealth: async () => health,
     locks: noLocks,
     attemptLimit: 2,
+    ...more,
   })
 const driver = () => driverOn(folder)
 const download = (manifest: typeof one) => driver().download(manifest, { signal, onProgress: () => {} })
@@ -234,16 +235,10 @@ function cutDisk(at: number): { disk: Disk; steps: DiskStep[] } {
 }
 
 describe('a return', () => {
-  const brokenDriver = () =>
-    createTwoRootsDriver({
-      directory: folder,
-      source: sourceOf(Object.values(images)),
-      restart: async () => {
-        throw new Error('The host cannot be restarted.')
-      },
-      checkHealth: null,
-      locks: noLocks,
-    })
+  const restart = async () => {
+    throw new Error('The host cannot be restarted.')
+  }
+  const brokenDriver = () => driverOn(folder, createDisk(), { restart })
   beforeEach(async () => {
     await download(two)
     await apply(two)
@@ -265,14 +260,7 @@ describe('a return', () => {
 
   test('is over in the next boot, also where its boot program knows nothing of it', async () => {
     await expect(brokenDriver().rollBack(signal)).rejects.toThrow('cannot be restarted')
-    const later = createTwoRootsDriver({
-      directory: folder,
-      source: sourceOf(Object.values(images)),
-      restart: async () => {},
-      checkHealth: null,
-      locks: noLocks,
-      bootId: async () => 'another boot',
-    })
+    const later = driverOn(folder, createDisk(), { bootId: async () => 'another boot' })
     expect(await later.running(signal)).toBeNull()
     expect(await later.rollBack(signal)).toBe('returned')
   })
