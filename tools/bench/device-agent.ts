@@ -3,9 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { createServer } from 'node:tls'
-import { authority, trusted } from '../../packages/device-agent/src/certificates.testing.ts'
-import { startFakeSupervisor } from '../../packages/device-agent/src/supervisor/supervisor.testing.ts'
 import { temporaryFolder, waitFor } from '../../test/system/lab/index.ts'
+import { authority, startFakeSupervisor, trusted } from '../../test/system/played-device.testing.ts'
 import { type ControlPlane, type Running, startAlone } from './control-plane.ts'
 
 /**
