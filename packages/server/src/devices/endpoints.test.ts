@@ -98,6 +98,9 @@ describe('enrolment', () => {
     })
     const again = await heartbeat(device.nodeToken, { nodeId: device.nodeId, generation: body.generation })
     expect(again.body).not.toHaveProperty('desiredState')
+    // One that refused what it was told asks for all of it again.
+    const anew = await heartbeat(device.nodeToken, { nodeId: device.nodeId, generation: 0 })
+    expect(anew.body).toMatchObject({ generation: body.generation, desiredState: { labels: { site: 'berlin' } } })
     await api('PATCH', `/devices/${device.id}`, { data: { name: 'kitchen' } })
     const changed = await heartbeat(device.nodeToken, { nodeId: device.nodeId, generation: body.generation })
     expect(changed.body.desiredState).toMatchObject({ name: 'kitchen' })
