@@ -157,12 +157,12 @@ test('a device holds its lock over a rollout, which waits and says so, and over 
     const app = report?.releases?.app
     return app?.version === '3.0.0' && app.state === 'staged' && app.message?.includes('update lock')
   }
-  await waitFor(isStaged, { what: `the device to wait for its lock\n${kiosk.agent.logs().slice(-2000)}` })
+  await waitFor(isStaged, { what: () => `the device to wait for its lock\n${kiosk.agent.logs().slice(-2000)}` })
   await kiosk.agent.kill9()
   await freehold.kill9()
   await freehold.restart()
   await kiosk.agent.restart()
-  await waitFor(isStaged, { what: `the device to wait for its lock again\n${kiosk.agent.logs().slice(-2000)}` })
+  await waitFor(isStaged, { what: () => `the device to wait for its lock again\n${kiosk.agent.logs().slice(-2000)}` })
   await answers('version 2')
   await inContainer(container, ['rm', '/tmp/balena/updates.lock'])
   await rolloutIs(id, 'succeeded')
@@ -218,7 +218,7 @@ async function startDevice(
   })
   const device = await waitFor(
     async () => (await client.devices.list({ query: {} })).items.find(({ data }) => data.nodeId === name),
-    { what: `${name} to enrol\n${agent.logs()}` },
+    { what: () => `${name} to enrol\n${agent.logs()}` },
   )
   const nodeToken = () => JSON.parse(readFileSync(join(place, 'state.json'), 'utf8')).nodeToken
   return { agent, id: device.id, supervisor, nodeToken }
@@ -310,7 +310,9 @@ async function serviceContainer(): Promise<string> {
 async function inContainer(id: string, argv: string[]): Promise<void> {
   const execution = await dockerd.engine.getContainer(id).exec({ Cmd: ['/bin/busybox', ...argv] })
   await execution.start({ Detach: true })
-  await waitFor(async () => (await execution.inspect()).ExitCode === 0, { what: `${argv.join(' ')} to end with 0` })
+  await waitFor(async () => (await execution.inspect()).ExitCode === 0, {
+    what: () => `${argv.join(' ')} to end with 0`,
+  })
 }
 
 /** How the registry answers a device that wants to pull. */

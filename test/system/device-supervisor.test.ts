@@ -179,7 +179,7 @@ async function reports(expected: object): Promise<void> {
       expect(report).toMatchObject(expected)
       return true
     },
-    { what: `such a report\n${agent?.logs().slice(-2000)}`, everyMs: 100 },
+    { what: () => `such a report\n${agent?.logs().slice(-2000)}`, everyMs: 100 },
   )
 }
 

@@ -50,7 +50,7 @@ describe('a device', () => {
   const devices = async () => (await client.devices.list({ query: {} })).items
   const stateIs = (state: string) =>
     waitFor(async () => (await devices())[0]?.status.state === state, {
-      what: `the device to be ${state}\n${agent?.logs()}`,
+      what: () => `the device to be ${state}\n${agent?.logs()}`,
     })
 
   test('enrols, is heard over restarts of both sides, and is shut out at one word, without a token in any log', async () => {
@@ -71,13 +71,15 @@ describe('a device', () => {
     await freehold.restart()
     const before = device.status.lastHeartbeatAt ?? ''
     await waitFor(async () => ((await devices())[0]?.status.lastHeartbeatAt ?? '') > before, {
-      what: `a heartbeat after both restarts\n${running.logs()}`,
+      what: () => `a heartbeat after both restarts\n${running.logs()}`,
     })
     expect(await devices()).toHaveLength(1)
     expect((await devices())[0]?.status.clone).toBeNull()
 
     await client.devices.revoke({ params: { id: device.id } })
-    await waitFor(async () => running.logs().includes('revoked'), { what: `the agent to say so\n${running.logs()}` })
+    await waitFor(async () => running.logs().includes('revoked'), {
+      what: () => `the agent to say so\n${running.logs()}`,
+    })
     const state = readFileSync(statePath(), 'utf8')
     const tokens = [joinToken, ...(state.match(/fhn_[A-Za-z0-9_-]+/g) ?? [])]
     expect(tokens.length).toBeGreaterThan(1)

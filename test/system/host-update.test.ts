@@ -87,7 +87,7 @@ async function boot(): Promise<string> {
 /** The host goes down, and its agent with it; `boots` times it comes up no further than to its root. */
 async function restartHost(agent: Service, options: { boots: number }): Promise<string> {
   await waitFor(async () => (await readdir(folder.path)).includes('restarting'), {
-    what: `the agent to restart the host\n${agent.logs()}`,
+    what: () => `the agent to restart the host\n${agent.logs()}`,
   })
   await agent.kill9()
   let booted = ''
@@ -212,7 +212,7 @@ test('the real agent brings a host over a restart and confirms it; one that neve
     }
     const comesTo = (id: string, state: string) =>
       waitFor(async () => (await client.releaseRollouts.get({ params: { id } })).status.state === state, {
-        what: `the rollout to be ${state}\n${agent.logs().slice(-3000)}`,
+        what: () => `the rollout to be ${state}\n${agent.logs().slice(-3000)}`,
       })
     const reported = async () => (await client.devices.report({ params: { id: enrolled.id } })).report?.releases?.host
 

@@ -37,7 +37,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const url = `http://127.0.0.1:${port}`
   const { username, password } = labAdministrator()
   const dataDirectory = join(folder.path, 'data')
-  const running = await start(folder, 'packages/server/src/main.ts', {
+  const running = await startAlone(folder, 'packages/server/src/main.ts', {
     FREEHOLD_DATA_DIR: dataDirectory,
     SERVEZONE_PORT: String(port),
     FREEHOLD_LOCAL_CLUSTER: 'off',
@@ -46,7 +46,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
   try {
     const anyone = createClient({ url })
     await waitFor(async () => (await anyone.status.health()).ok, {
-      what: `the control plane\n${running.program.output()}`,
+      what: () => `the control plane\n${running.program.output()}`,
     })
     const { token } = await anyone.auth.login({ body: { username, password } })
     return { ...running, url, dataDirectory, client: createClient({ url, token }) }
@@ -69,7 +69,7 @@ export async function startAgent(
   const cluster = await client.clusters.create({ body: { data: { name: options.cluster ?? 'bench' } } })
   const { jumpCode } = await client.enrolments.create({ body: { data: { clusterId: cluster.id } } })
   const folder = await temporaryFolder('bench')
-  const running = await start(
+  const running = await startAlone(
     folder,
     'packages/cluster-agent/src/main.ts',
     {
@@ -82,7 +82,7 @@ export async function startAgent(
   )
   try {
     const state = async () => (await client.clusters.get({ params: { id: cluster.id } })).status.state
-    await waitFor(async () => (await state()) === 'online', { what: `the agent\n${running.program.output()}` })
+    await waitFor(async () => (await state()) === 'online', { what: () => `the agent\n${running.program.output()}` })
     return { ...running, clusterId: cluster.id }
   } catch (error) {
     const output = running.program.output()
@@ -91,7 +91,8 @@ export async function startAgent(
   }
 }
 
-async function start(
+/** Starts an entry of ours; `shared`: on that program, else on a copy of Node that nothing else runs. */
+export async function startAlone(
   folder: TemporaryFolder,
   entry: string,
   env: NodeJS.ProcessEnv,

@@ -54,7 +54,9 @@ export const devicesPart: Part = {
         },
       })
       const anyone = createClient({ url })
-      await waitFor(async () => (await anyone.status.health()).ok, { what: `the control plane\n${program.output()}` })
+      await waitFor(async () => (await anyone.status.health()).ok, {
+        what: () => `the control plane\n${program.output()}`,
+      })
       return program
     }
     const first = await start()

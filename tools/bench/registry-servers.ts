@@ -58,7 +58,7 @@ export async function startDockerRegistry(): Promise<Running | undefined> {
         ({ ok }) => ok,
         () => false,
       )
-    await waitFor(answers, { what: `docker-registry\n${program.output()}` })
+    await waitFor(answers, { what: () => `docker-registry\n${program.output()}` })
   } catch (error) {
     await stop()
     throw error

@@ -95,7 +95,7 @@ async function createOurs({ client, program }: ControlPlane, dockerd: Dockerd, c
     await loadImage(dockerd.engine, await webImage({ name: `${version}:1`, version }), { as: target })
     await pushImage(dockerd.engine, target, labAdministrator())
     const timeMs = await timeUntilServing(port, version)
-    await waitFor(idle, { what: `the rollout of ${version} to end\n${program.output().slice(-2000)}` })
+    await waitFor(idle, { what: () => `the rollout of ${version} to end\n${program.output().slice(-2000)}` })
     return timeMs
   }
   await update('ours-first')

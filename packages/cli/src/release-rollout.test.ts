@@ -1,4 +1,4 @@
-import { type ChangeEntry, memberStates, type Route, routes } from '@freehold/contracts'
+import { type ChangeEntry, memberStates, type Route, releaseWindowSchema, routes } from '@freehold/contracts'
 import { describe, expect, it } from 'vitest'
 import type { AnyResource, Api, CallInput } from './api.ts'
 import { parsePhase, parseWindow } from './commands/release-phases.ts'
@@ -182,5 +182,7 @@ describe('a phase on the command line', () => {
     expect(parseWindow('sat,sun@08:00-12:00')).toEqual({ from: '08:00', to: '12:00', days: ['sat', 'sun'] })
     expect(() => parseWindow('sunday@08:00-12:00')).toThrow(/no window/)
     expect(() => parseWindow('8-12')).toThrow(/no window/)
+    expect(() => parseWindow('22:00-22:00')).toThrow(/never open/)
+    expect(releaseWindowSchema.safeParse({ from: '22:00', to: '22:00' }).error?.message).toMatch(/never open/)
   })
 })

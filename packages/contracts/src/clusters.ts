@@ -156,7 +156,7 @@ export const clusterRoutes = {
     delete: deleteRoute(clusterKind, 'clusters:write'),
   },
   nodes: {
-    list: listRoute(nodeKind, 'nodes:read', ['clusterId']),
+    list: listRoute(nodeKind, 'nodes:read', { clusterId: 'any' }),
     get: getRoute(nodeKind, 'nodes:read'),
     revoke: defineRoute({
       method: 'POST',
@@ -170,7 +170,7 @@ export const clusterRoutes = {
     delete: deleteRoute(nodeKind, 'nodes:write'),
   },
   enrolments: {
-    list: listRoute(publicEnrolment, 'clusters:write', ['clusterId']),
+    list: listRoute(publicEnrolment, 'clusters:write', { clusterId: 'any' }),
     create: defineRoute({
       method: 'POST',
       path: '/api/v1/enrolments',

@@ -50,6 +50,9 @@ export type DeviceSummary = z.output<typeof deviceSummarySchema>
 
 export const deviceStates = ['waiting', 'enrolled', 'online', 'late', 'offline', 'revoked'] as const
 
+/** What about a device needs a person; each is listed under the first of these that holds. */
+export const deviceAttentions = ['approve', 'clone', 'claim', 'update-failed'] as const
+
 export const deviceState = z.object({
   /**
    * `enrolled`: accepted, never heard since. `late`: more than one and a half of its own intervals have passed,
@@ -212,7 +215,12 @@ const deviceAction = (verb: string, summary: string) =>
 
 export const deviceRoutes = {
   devices: {
-    list: listRoute(deviceKind, 'devices:read', ['state', 'attention', 'joinTokenId', 'update']),
+    list: listRoute(deviceKind, 'devices:read', {
+      state: deviceStates,
+      attention: deviceAttentions,
+      joinTokenId: 'any',
+      update: ['failed'],
+    }),
     get: getRoute(deviceKind, 'devices:read'),
     report: defineRoute({
       method: 'GET',

@@ -44,9 +44,9 @@ const serverTime = z.iso.datetime()
 const interval = z.int().min(deviceLimits.intervalMinMs).max(deviceLimits.intervalMaxMs)
 const retryAfterSeconds = z.int().min(1).max(deviceLimits.retryAfterMaxSeconds)
 
-/** Text for people and lists; control characters and lone surrogates become spaces, so that every store takes it. */
+/** Text for people and lists; what is no character to be read becomes a space, so that every store and screen takes it. */
 const text = (characters: number) =>
-  z.preprocess((value) => (typeof value === 'string' ? clean(value) : null), z.string().max(characters).nullable())
+  z.preprocess((value) => (typeof value === 'string' ? cleanText(value) : null), z.string().max(characters).nullable())
 /** As `text`, with line ends and tabs. */
 const lines = (characters: number) =>
   z.preprocess((value) => (typeof value === 'string' ? cleanLines(value) : null), z.string().max(characters).nullable())
@@ -259,14 +259,22 @@ export const deviceErrorSchema = z.object({
 })
 export type DeviceError = z.output<typeof deviceErrorSchema>
 
-/** Control characters would break log lines and PostgreSQL's text; a lone surrogate is no UTF-8. */
-function clean(value: string): string {
-  return value.toWellFormed().replace(/\p{Cc}/gu, ' ')
+/**
+ * Control characters would break log lines and PostgreSQL's text; a lone surrogate is no UTF-8; what turns the direction
+ * of writing or is not seen at all makes one text look like another. The joiners that scripts and emoji need stay.
+ */
+export function cleanText(value: string): string {
+  return strange.test(value) ? value.toWellFormed().replace(allStrange, ' ') : value
 }
 
-function cleanLines(value: string): string {
-  return value.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, ' ')
+/** As `cleanText`, but for line ends and tabs. */
+export function cleanLines(value: string): string {
+  return value.toWellFormed().replace(strangeButLines, ' ')
 }
+
+const strange = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
+const allStrange = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+const strangeButLines = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 function isRecord(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -7,11 +7,12 @@ const urlSchema = z
   .url({ protocol: /^https?$/, error: 'an address such as https://registry.example.com' })
   .max(512)
   .refine(isPlainAddress, 'without user name, password, query or fragment: those have fields of their own')
+const registryTypes = ['docker', 'npm'] as const
 const usernameSchema = z.string().max(256)
 const passwordSchema = z.string().min(1).max(8192)
 
 export const externalRegistryData = z.strictObject({
-  type: z.enum(['docker', 'npm']).default('docker'),
+  type: z.enum(registryTypes).default('docker'),
   name: nameSchema,
   url: urlSchema.describe('http:// only where you trust the network in between'),
   username: usernameSchema.default('').describe('Empty: a bearer token alone (npm), or anonymous'),
@@ -47,7 +48,7 @@ export const externalRegistrySpec = described.omit({ name: true })
 
 export const externalRegistryRoutes = {
   externalRegistries: {
-    list: listRoute(publicRegistry, 'external-registries:read', ['type']),
+    list: listRoute(publicRegistry, 'external-registries:read', { type: registryTypes }),
     get: getRoute(publicRegistry, 'external-registries:read'),
     create: defineRoute({
       method: 'POST',

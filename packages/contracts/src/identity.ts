@@ -143,7 +143,7 @@ export const identityRoutes = {
     }),
   },
   users: {
-    list: listRoute(publicUser, 'users:read', ['role']),
+    list: listRoute(publicUser, 'users:read', { role: roles }),
     get: getRoute(publicUser, 'users:read'),
     create: defineRoute({
       method: 'POST',
@@ -169,7 +169,7 @@ export const identityRoutes = {
     delete: deleteRoute(userKind, 'users:write'),
   },
   tokens: {
-    list: listRoute(publicToken, 'tokens:read', ['userId']),
+    list: listRoute(publicToken, 'tokens:read', { userId: 'any' }),
     get: getRoute(publicToken, 'tokens:read'),
     create: defineRoute({
       method: 'POST',

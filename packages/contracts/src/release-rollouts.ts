@@ -38,15 +38,17 @@ export const releasePhaseSchema = z
 export type ReleasePhase = z.output<typeof releasePhaseSchema>
 
 /** When devices may begin to apply, by their own time zone; over midnight where `from` is later than `to`. */
-export const releaseWindowSchema = z.strictObject({
-  days: z
-    .array(z.enum(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']))
-    .min(1)
-    .default(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])
-    .describe('Of the day on which the window begins'),
-  from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day from 00:00 to 23:59, such as 22:00'),
-  to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day from 00:00 to 23:59, such as 22:00'),
-})
+export const releaseWindowSchema = z
+  .strictObject({
+    days: z
+      .array(z.enum(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']))
+      .min(1)
+      .default(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])
+      .describe('Of the day on which the window begins'),
+    from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day from 00:00 to 23:59, such as 22:00'),
+    to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day from 00:00 to 23:59, such as 22:00'),
+  })
+  .refine(({ from, to }) => from !== to, 'a window that ends when it begins is never open; leave it out for any time')
 export type ReleaseWindow = z.output<typeof releaseWindowSchema>
 
 export const releaseRolloutInput = z.strictObject({
@@ -167,7 +169,11 @@ export const releaseMemberSchema = z.object({
 
 export const releaseRolloutRoutes = {
   releaseRollouts: {
-    list: listRoute(releaseRolloutKind, 'releases:read', ['channelId', 'releaseId', 'state']),
+    list: listRoute(releaseRolloutKind, 'releases:read', {
+      channelId: 'any',
+      releaseId: 'any',
+      state: releaseRolloutStatus.shape.state.options,
+    }),
     get: getRoute(releaseRolloutKind, 'releases:read'),
     preview: defineRoute({
       method: 'POST',

@@ -257,7 +257,11 @@ const releaseOfDevice = z.object({
 
 export const releaseRoutes = {
   releases: {
-    list: listRoute(releaseKind, 'releases:read', ['product', 'type', 'state']),
+    list: listRoute(releaseKind, 'releases:read', {
+      product: 'any',
+      type: releaseTypes,
+      state: releaseKind.status.shape.state.options,
+    }),
     get: getRoute(releaseKind, 'releases:read'),
     create: defineRoute({
       ...createRoute(releaseKind, 'releases:write', releaseInput),
@@ -278,7 +282,7 @@ export const releaseRoutes = {
     delete: deleteRoute(releaseKind, 'releases:write'),
   },
   channels: {
-    list: listRoute(channelKind, 'releases:read', ['type']),
+    list: listRoute(channelKind, 'releases:read', { type: releaseTypes }),
     get: getRoute(channelKind, 'releases:read'),
     create: createRoute(channelKind, 'releases:write', channelInput),
     update: updateRoute(channelKind, 'releases:write', patchOf(channelInput)),

@@ -145,11 +145,11 @@ export const rolloutKind = defineKind({
 
 export const rolloutRoutes = {
   revisions: {
-    list: listRoute(revisionKind, 'services:read', ['serviceId']),
+    list: listRoute(revisionKind, 'services:read', { serviceId: 'any' }),
     get: getRoute(revisionKind, 'services:read'),
   },
   rollouts: {
-    list: listRoute(rolloutKind, 'services:read', ['serviceId', 'active']),
+    list: listRoute(rolloutKind, 'services:read', { serviceId: 'any', active: ['yes'] }),
     get: getRoute(rolloutKind, 'services:read'),
     abort: defineRoute({
       method: 'POST',

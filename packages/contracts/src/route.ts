@@ -85,20 +85,26 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
   return z.object({ items: z.array(item), nextCursor: z.string().nullable(), version: z.int() })
 }
 
-/** `where` names the kind's indexes that may be given as query parameters. */
+/** Names of a kind's indexes that may be given as query parameters, each with its values, or `any` text. */
+export type ListFilters = Record<string, readonly string[] | 'any'>
+
+/** A value that a filter does not know is refused, so that a slip of the pen is no empty list. */
 export function listRoute<
   K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType },
-  Where extends string = never,
->(kind: K, access: Access, where: readonly Where[] = []) {
+  Where extends ListFilters = Record<never, never>,
+>(kind: K, access: Access, where?: Where) {
   const filters = Object.fromEntries(
-    where.map((name) => [name, z.string().max(256).optional().describe(`Only with this ${name}`)]),
+    Object.entries(where ?? {}).map(([name, values]) => {
+      const value = values === 'any' ? z.string().max(256) : z.enum(values)
+      return [name, value.optional().describe(`Only with this ${name}`)]
+    }),
   )
   return defineRoute({
     method: 'GET',
     path: `/api/v1/${kind.plural}`,
     summary: `List ${kind.plural}`,
     access,
-    query: pageQuery.extend(filters as { [Name in Where]: z.ZodOptional<z.ZodString> }),
+    query: pageQuery.extend(filters as unknown as { [Name in keyof Where]: z.ZodOptional<z.ZodType<string, string>> }),
     output: pageOf(resourceSchema(kind)),
     errors: ['invalid-cursor'],
   })

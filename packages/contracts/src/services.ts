@@ -157,9 +157,19 @@ export const taskSchema = z.object({
 })
 export type Task = z.output<typeof taskSchema>
 
+export const serviceStates = [
+  'waiting-for-image',
+  'deploying',
+  'running',
+  'degraded',
+  'stopped',
+  'failed',
+  'unknown',
+] as const
+
 export const serviceStatus = z.object({
   /** `waiting-for-image`: nothing to run yet. `degraded`: fewer healthy than wanted. `unknown`: no agent reports. */
-  state: z.enum(['waiting-for-image', 'deploying', 'running', 'degraded', 'stopped', 'failed', 'unknown']),
+  state: z.enum(serviceStates),
   message: z.string(),
   /** The revision that serves; null before the first success. */
   currentRevisionId: idSchema.nullable(),
@@ -209,7 +219,11 @@ export type LogLine = z.output<typeof logLineSchema>
 
 export const serviceRoutes = {
   services: {
-    list: listRoute(serviceKind, 'services:read', ['clusterId', 'imageId', 'state']),
+    list: listRoute(serviceKind, 'services:read', {
+      clusterId: 'any',
+      imageId: 'any',
+      state: serviceStates,
+    }),
     get: getRoute(serviceKind, 'services:read'),
     create: createRoute(serviceKind, 'services:write', serviceData),
     update: updateRoute(serviceKind, 'services:write', patchOf(serviceData)),

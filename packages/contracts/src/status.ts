@@ -17,7 +17,9 @@ export const statusSchema = z.object({
     activeRollouts: z.int(),
     devices: z.int(),
     offlineDevices: z.int(),
+    failedUpdateDevices: z.int().describe('Devices that could not take the last release they tried'),
     openReleaseRollouts: z.int(),
+    stoppedReleaseRollouts: z.int().describe('Open ones that go no further, because too many devices failed'),
   }),
   /** What needs a person, worst first, at most 50; empty: all is well. */
   problems: z.array(

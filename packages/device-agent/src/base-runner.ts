@@ -86,7 +86,8 @@ export class BaseRunner {
     this.#parts = {
       clock: systemClock,
       random: systemRandom,
-      monotonicMs: () => performance.now(),
+      // Not `performance`, whose module would be kept for this alone.
+      monotonicMs: () => Number(process.hrtime.bigint() / 1_000n) / 1_000,
       wallMs: () => Date.now(),
       writeLog: (line) => process.stdout.write(line),
       stateFile: openStateFile(config.statePath),
@@ -322,6 +323,7 @@ export class BaseRunner {
       log: this.#log,
       onStorageProblem: (problem) => this.#onStorageProblem(problem),
       onAnswered: () => this.#releases?.noteAnswer(),
+      askAnew: () => this.#releases?.askAnew,
     })
     const driver = createDriver({
       run: (signal) => link.beat(signal),

@@ -1,4 +1,6 @@
 import type { spawn } from 'node:child_process'
+import type { ClientRequest, RequestOptions } from 'node:http'
+import type { SecureContext } from 'node:tls'
 /**
  * Modules of Node that are taken whole. Importing their names would read every export of theirs, some of which load
  * what an agent at rest would keep for nothing: fetch and a WebSocket, the web's cryptography, workers: 15 MB.
@@ -11,6 +13,18 @@ export const { copyFile, chmod, link, mkdir, open, readdir, readFile, rename, rm
   fs.promises
 export const { cpus, freemem, hostname, loadavg, networkInterfaces, release, totalmem, type, uptime } =
   process.getBuiltinModule('node:os')
+
+let secureContext: SecureContext | undefined
+
+/**
+ * A request over TLS, which is loaded by the first one. All share what a connection would else make for itself: the roots
+ * that this process was started with, which do not change. Each certificate is verified anew; no session is taken up.
+ */
+export function requestSecure(url: URL, options: RequestOptions): ClientRequest {
+  secureContext ??= process.getBuiltinModule('node:tls').createSecureContext()
+  const shared: RequestOptions & { secureContext: SecureContext } = { ...options, secureContext }
+  return process.getBuiltinModule('node:https').request(url, shared)
+}
 
 /** Loaded by the first use: 3 MB that a device without releases never needs. */
 export function spawnProcess(...given: Parameters<typeof spawn>): ReturnType<typeof spawn> {

@@ -82,6 +82,7 @@ export async function startAgent(parts: AgentParts) {
     redactor,
     onStorageProblem: () => undefined,
     onAnswered: () => releases.noteAnswer(),
+    askAnew: () => releases.askAnew,
   })
   const beats = createDriver({
     run: (signal) => link.beat(signal),

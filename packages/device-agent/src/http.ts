@@ -1,5 +1,5 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
-import { requestPlain } from './builtin.ts'
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
+import { requestPlain, requestSecure } from './builtin.ts'
 
 export interface Answer {
   status: number
@@ -85,8 +85,8 @@ function headersOfBody(body: string | undefined): Record<string, string> {
 }
 
 /** TLS is loaded by the first `https:` address, not before. */
-export function requestOf(url: URL): typeof requestPlain {
-  return url.protocol === 'https:' ? process.getBuiltinModule('node:https').request : requestPlain
+export function requestOf(url: URL): (url: URL, options: RequestOptions) => ClientRequest {
+  return url.protocol === 'https:' ? requestSecure : requestPlain
 }
 
 function reasonOfAbort(signal: AbortSignal | undefined, timeLimitMs: number): string {

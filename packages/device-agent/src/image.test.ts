@@ -41,6 +41,22 @@ test('what the Dockerfile copies is all that the agent needs to start', async ()
   }
 })
 
+test('the compile cache is filled at the path and with the flags that the agent has in the image', async () => {
+  const dockerfile = await readFile(join(room, 'Dockerfile'), 'utf8')
+  const [, main = ''] = /"(\/app\/packages\/.+?)"\]/.exec(dockerfile) ?? []
+  const [, place = ''] = /^WORKDIR (.+)$/m.exec(dockerfile) ?? []
+  const runs = dockerfile
+    .split(/^(?=[A-Z]+ )/m)
+    .filter((step) => /^RUN [^&]*NODE_COMPILE_CACHE=\/app\/compile-cache /.test(step))
+  const entries = runs.map((step) => join(place, / (packages\/\S+\.ts)/.exec(step)?.[1] ?? ''))
+  expect(entries).toEqual([main, join(place, 'packages/device-agent/src/updates/verify.ts')])
+  expect(dockerfile).toContain(`COPY --from=build ${place} ${place}\n`)
+  const verifier = await readFile(join(import.meta.dirname, 'updates/verifier.ts'), 'utf8')
+  const heapFlags = [...verifier.matchAll(/'(--max-[^']+)'/g)].map(([, flag = '']) => flag)
+  expect(heapFlags.length).toBe(2)
+  for (const flag of heapFlags) expect(runs[1]).toContain(flag)
+})
+
 test('the compose file asks for the Supervisor and keeps the state on a volume that no other service needs', async () => {
   const compose = await readFile(join(room, 'docker-compose.yml'), 'utf8')
   expect(compose).toMatch(/io\.balena\.features\.supervisor-api: ['"]1['"]/)

@@ -5,6 +5,7 @@
  *
  * Not here: a shell, and any call into the device from outside.
  */
+export type { DeviceDesiredState, DeviceStatus } from '@freehold/contracts'
 export { BaseRunner, type RunnerParts, type RunnerStatus } from './base-runner.ts'
 export { type CliParts, runCli } from './cli.ts'
 export { type Config, type LocalApiAddress, readConfig } from './config.ts'

@@ -6,7 +6,13 @@ import type { BlobStore } from '@freehold/blobs'
 import type { Clock, Random } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
-import { createDevicePull, createDevicesNoun, createImagesOf, type DevicePull } from './devices/index.ts'
+import {
+  createDevicePull,
+  createDevicesNoun,
+  createImagesOf,
+  createReleasesOf,
+  type DevicePull,
+} from './devices/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { FrequentMount, RawMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
@@ -57,7 +63,8 @@ export function createFleet(options: {
     clock,
     random,
     log,
-    authenticateDevice: (token) => devices.isNodeToken(token),
+    authenticateDevice: (token) => devices.deviceOfToken(token),
+    releasesOf: (deviceId) => releasesOf(deviceId),
     authenticate: identity.authenticate,
     onPublished: (transaction, releaseIds) => releases.onPublished(transaction, releaseIds),
   })
@@ -96,7 +103,8 @@ export function createFleet(options: {
     log,
     ...(options.elapsed === undefined ? {} : { elapsed: options.elapsed }),
   })
-  const imagesOf = createImagesOf({ store, resolve: releases.resolve, reportOf: devices.reportOf })
+  const releasesOf = createReleasesOf({ store, resolve: releases.resolve, reportOf: devices.reportOf })
+  const imagesOf = createImagesOf({ store, releasesOf })
 
   return {
     handlers: { ...devices.handlers, ...releases.handlers, ...rollouts.handlers, ...updates.handlers },

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,8 +29,8 @@ interface Process {
   ended: Promise<number | null>
 }
 
-function start(environment: Record<string, string> = {}): Process {
-  const child = spawn(node, [main], {
+function start(environment: Record<string, string> = {}, flags: string[] = []): Process {
+  const child = spawn(node, [...flags, main], {
     env: {
       PATH: process.env.PATH ?? '',
       FREEHOLD_DATA_DIR: directory,
@@ -68,6 +68,19 @@ test('wrong settings stop the start and are all named, without secrets', async (
   for (const name of ['SERVEZONE_PORT', 'APP_SECRET', 'FREEHOLD_LOG_LEVEL', 'FREEHOLD_TYPO'])
     expect(process.output()).toContain(name)
   expect(process.output()).not.toContain('hunter2')
+})
+
+test('it runs with flags of V8 that can only be given at the start, and keeps those it was given', async () => {
+  const process = start({}, ['--stack-trace-limit=20', '--heap-growing-percent=90'])
+  await urlOf(process)
+  const commandLine = await readFile(`/proc/${process.child.pid}/cmdline`, 'utf8')
+  expect(commandLine.split('\0').slice(1, 6)).toEqual([
+    '--max-semi-space-size=8',
+    expect.stringMatching(/^--v8-pool-size=[1-4]$/),
+    '--stack-trace-limit=20',
+    '--heap-growing-percent=90',
+    main,
+  ])
 })
 
 test('a second server on the same data directory is refused, and the first goes on', async () => {

@@ -42,7 +42,12 @@ export interface Reader extends Lookups {
   changes(since: number, limit: number, kinds: readonly string[] | undefined): Awaitable<LogEntry[]>
   /** Entries older than version `before`, newest first. */
   audit(filter: { kind?: string; id?: string; before: number; limit: number }): Awaitable<LogEntry[]>
-  facts(kind: string, ids: readonly string[]): Awaitable<Omit<FactWrite, 'kind'>[]>
+  /** `names`: only these; undefined: all there are. */
+  facts(
+    kind: string,
+    ids: readonly string[],
+    names: readonly string[] | undefined,
+  ): Awaitable<Omit<FactWrite, 'kind'>[]>
 }
 
 /** The one write transaction of a batch. Reads see what was applied in it. */

@@ -59,9 +59,16 @@ export function createFacts(options: { reader: Reader; writer: Writer; log: Stor
     return [...(writing.get(key)?.values() ?? []), ...(pending.get(key)?.values() ?? [])]
   }
 
-  async function getMany(kind: string, ids: readonly string[]): Promise<Map<string, Record<string, unknown>>> {
-    const unwritten = ids.flatMap((id) => waiting(kind, id))
-    const stored = ids.length === 0 ? [] : await options.reader.facts(kind, ids)
+  async function getMany(
+    kind: string,
+    ids: readonly string[],
+    names: readonly string[] | undefined,
+  ): Promise<Map<string, Record<string, unknown>>> {
+    const isNothing = writing.size === 0 && pending.size === 0
+    const unwritten = isNothing
+      ? []
+      : ids.flatMap((id) => waiting(kind, id).filter(({ name }) => names === undefined || names.includes(name)))
+    const stored = ids.length === 0 ? [] : await options.reader.facts(kind, ids, names)
     const answer = new Map<string, Record<string, unknown>>(ids.map((id) => [id, {}]))
     for (const fact of [...stored, ...unwritten]) {
       const facts = answer.get(fact.id)
@@ -80,8 +87,8 @@ export function createFacts(options: { reader: Reader; writer: Writer; log: Stor
       pending.set(key, facts)
       if (pending.size >= pendingResources) flushQuietly()
     },
-    get: async (kind, id) => (await getMany(kind.name, [id])).get(id) ?? {},
-    getMany: (kind, ids) => getMany(kind.name, ids),
+    get: async (kind, id, names) => (await getMany(kind.name, [id], names)).get(id) ?? {},
+    getMany: (kind, ids, names) => getMany(kind.name, ids, names),
     flush,
     forget({ kind, id }) {
       pending.delete(joinKey(kind, id))

@@ -109,9 +109,13 @@ export interface Change {
 export interface Facts {
   /** Keeps the value in memory and writes it with others in one batch; at most `factFlushMs` old when the process dies. */
   set(kind: AnyKind, id: string, name: string, value: unknown): void
-  /** All facts of a resource, unflushed ones included. */
-  get(kind: AnyKind, id: string): Promise<Record<string, unknown>>
-  getMany(kind: AnyKind, ids: readonly string[]): Promise<Map<string, Record<string, unknown>>>
+  /** All facts of a resource, or those with these names; unflushed ones included. */
+  get(kind: AnyKind, id: string, names?: readonly string[]): Promise<Record<string, unknown>>
+  getMany(
+    kind: AnyKind,
+    ids: readonly string[],
+    names?: readonly string[],
+  ): Promise<Map<string, Record<string, unknown>>>
   flush(): Promise<void>
 }
 

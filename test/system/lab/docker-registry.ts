@@ -51,7 +51,7 @@ export async function startDockerRegistry(): Promise<DockerRegistry> {
     async start() {
       program = await startProgram([findPart('docker-registry') ?? '', 'serve', path])
       await waitFor(async () => (await fetch(`${url}/v2/`)).status === 401, {
-        what: `docker-registry to ask who comes\n${program.output().slice(-2_000)}`,
+        what: () => `docker-registry to ask who comes\n${program?.output().slice(-2_000)}`,
       })
     },
     async stop() {

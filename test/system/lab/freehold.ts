@@ -82,7 +82,7 @@ export async function startService(options: {
     const started = await startProgram(options.machine?.inside(argv) ?? argv, { env: options.env, folder: repository })
     program = started
     await waitFor(async () => started.ended() !== undefined || options.ready === undefined || (await options.ready()), {
-      what: `${options.entry} to be ready\n${started.output().slice(-3_000)}`,
+      what: () => `${options.entry} to be ready\n${started.output().slice(-3_000)}`,
     })
     if (started.ended() !== undefined) throw new Error(`${options.entry} ended at once:\n${started.output()}`)
   }

@@ -27,7 +27,7 @@ export async function startMachine(options: { network: 'own' | 'shared' }): Prom
     ...['tini', '-s', '--', 'sleep', 'infinity'],
   ])
   const pid = await waitFor(() => childrenOf(keeper.pid).find((child) => nameOf(child) === 'tini'), {
-    what: `the first process of a machine ${keeper.output()}`,
+    what: () => `the first process of a machine ${keeper.output()}`,
     timeoutMs: 20_000,
     everyMs: 5,
   })

@@ -11,11 +11,12 @@ const lowestEphemeralPort = 32_768
 
 /**
  * Waits until `condition` answers something other than undefined and false, and returns that. A condition that throws
- * counts as "not yet"; the last thing it threw is in the error after `timeoutMs`.
+ * counts as "not yet"; the last thing it threw is in the error after `timeoutMs`. A `what` that tells the state of things
+ * (logs) is a function, so that it tells the one at the end.
  */
 export async function waitFor<T>(
   condition: () => T | undefined | false | Promise<T | undefined | false>,
-  options: { what: string; timeoutMs?: number; everyMs?: number },
+  options: { what: string | (() => string); timeoutMs?: number; everyMs?: number },
 ): Promise<T> {
   const timeoutMs = options.timeoutMs ?? 60_000
   const startedAt = performance.now()
@@ -29,12 +30,10 @@ export async function waitFor<T>(
       problem = error
     }
     if (performance.now() - startedAt > timeoutMs) {
-      throw new Error(
-        `Waited ${timeoutMs} ms in vain for ${options.what}.${problem === undefined ? '' : ` ${problem}`}`,
-        {
-          cause: problem,
-        },
-      )
+      const what = typeof options.what === 'string' ? options.what : options.what()
+      throw new Error(`Waited ${timeoutMs} ms in vain for ${what}.${problem === undefined ? '' : ` ${problem}`}`, {
+        cause: problem,
+      })
     }
     await sleep(options.everyMs ?? 50)
   }

@@ -1,4 +1,4 @@
-import { type DeviceSpan, deviceData, routes } from '@freehold/contracts'
+import { type Device, type DeviceSpan, deviceData, routes } from '@freehold/contracts'
 import { type Command, Option } from 'commander'
 import { stringify } from 'yaml'
 import { find } from '../nouns/lookup.ts'
@@ -84,7 +84,7 @@ function addAction(
       const device = await opened.call(routes.devices.act, { params: { id }, body: { kind, force, ...limit } })
       if (output.json) output.document(device)
       else {
-        output.line(`Asked for: ${verb} device ${device.data.name}.`)
+        output.line(`Asked for: ${verb} device ${plain(device.data.name)}. ${whenHeard(device)}`)
         output.note(`→ \`freehold devices report ${device.data.name}\` shows what came of it.`)
       }
       return undefined
@@ -103,11 +103,24 @@ function addMembers(parent: Command, environment: Environment): void {
     const answer = await opened.call(routes.deviceGroups.members, { params: { id } })
     if (output.json) output.document(answer)
     else {
-      output.line(answer.count === 1 ? 'One device belongs to it.' : `${answer.count} devices belong to it.`)
-      output.table({ columns: ['NAME', 'ID'], rows: answer.devices.map((device) => [device.name, device.id]) })
+      output.line(membersSentence(answer.count))
+      const rows = answer.devices.map((device) => [device.name, device.id])
+      if (rows.length > 0) output.table({ columns: ['NAME', 'ID'], rows })
     }
     return undefined
   })
+}
+
+/** Nothing is dialled on a device: it must speak first. */
+function whenHeard({ status: { state, intervalMs } }: Device): string {
+  if (state === 'offline' || state === 'late') return `It is ${state}, and hears of it when it comes back.`
+  if (intervalMs === null) return 'It hears of it with its next heartbeat.'
+  return `It hears of it with its next heartbeat, within ${Math.ceil(intervalMs / 1000)} s.`
+}
+
+function membersSentence(count: number): string {
+  if (count === 0) return 'No device belongs to it.'
+  return count === 1 ? 'One device belongs to it.' : `${count} devices belong to it.`
 }
 
 function addReport(parent: Command, environment: Environment): void {

@@ -20,6 +20,13 @@ export function parseWindow(text: string): z.input<typeof releaseWindowSchema> {
   if (from === undefined || to === undefined || named?.some((day) => !weekdays.includes(day as Weekday))) {
     throw new CliError(exitCodes.usage, `"${text}" is no window.`, 'Write 22:00-05:00, or sat,sun@08:00-12:00.')
   }
+  if (from === to) {
+    throw new CliError(
+      exitCodes.usage,
+      `The window ${text} ends when it begins, so that it is never open.`,
+      'Leave --window out for any time of the day, or give it an end.',
+    )
+  }
   return { from, to, ...(named === undefined ? {} : { days: named as Weekday[] }) }
 }
 

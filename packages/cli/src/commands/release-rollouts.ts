@@ -2,6 +2,7 @@ import { memberStates, type releaseMemberSchema, type releaseRolloutInput, route
 import { type Command, Option } from 'commander'
 import type { z } from 'zod'
 import type { AnyResource, Api } from '../api.ts'
+import { toldOf } from '../nouns/actions.ts'
 import { find } from '../nouns/lookup.ts'
 import { findNoun, listNouns } from '../nouns/noun.ts'
 import { collect, wholeNumber } from '../nouns/values.ts'
@@ -111,7 +112,7 @@ function addAbort(parent: Command, environment: Environment): void {
     const body = { devices: options.revert === true ? ('revert' as const) : ('keep' as const) }
     const rollout = await api.call(routes.releaseRollouts.abort, { params: { id }, body })
     if (output.json) output.document(rollout)
-    else output.line(rollout.status.message)
+    else output.line(toldOf(rollout, findNoun(listNouns(), 'release-rollouts'), 'abort'))
     return undefined
   })
 }

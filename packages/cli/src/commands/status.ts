@@ -27,7 +27,7 @@ export function addStatus(program: Command, environment: Environment): void {
     )
     if (counts.devices > 0) {
       output.line(
-        `${count(counts.devices, 'device')} (${counts.offlineDevices} offline), ${count(counts.openReleaseRollouts, 'rollout')} of releases open`,
+        `${count(counts.devices, 'device')} (${counts.offlineDevices} offline, ${counts.failedUpdateDevices} failed an update), ${count(counts.openReleaseRollouts, 'rollout')} of releases open (${counts.stoppedReleaseRollouts} stopped)`,
       )
     }
     if (now.problems.length === 0) output.line(output.style('green', 'All is well.'))

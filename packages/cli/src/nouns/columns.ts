@@ -1,6 +1,6 @@
 import type { AnyResource } from '../api.ts'
 import { age, bytes } from '../output/text.ts'
-import { nameOf } from './lookup.ts'
+import { nameOf, shortIdOf } from './lookup.ts'
 
 /** What a cell may need besides its resource. */
 export interface ColumnContext {
@@ -105,6 +105,7 @@ const columns: Record<string, Column[]> = {
   ],
   devices: [
     name,
+    { title: 'ID', cell: ({ id: whole }) => shortIdOf(whole) },
     state,
     { title: 'HEARD', cell: ({ status: { lastHeartbeatAt } }, { now }) => ago(lastHeartbeatAt, now) },
     { title: 'OS', cell: ({ status: { summary } }) => text(field(summary, 'osVersion')) },

@@ -1,10 +1,12 @@
 import { FreeholdError } from '@freehold/contracts'
 import { type Command, Option } from 'commander'
 import { stringify } from 'yaml'
+import { z } from 'zod'
 import type { AnyResource, Api } from '../api.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import { type Environment, handle, operand, type Runtime } from '../runtime.ts'
-import { orderKeys } from '../schema.ts'
+import { orderKeys, unwrap } from '../schema.ts'
+import { toldOf } from './actions.ts'
 import { columnsOf } from './columns.ts'
 import { filterFlags, readFieldFlags } from './flags.ts'
 import { find, listAll, nameOf } from './lookup.ts'
@@ -40,7 +42,13 @@ export function addNouns(program: Command, environment: Environment): void {
 function addList(parent: Command, noun: Noun, environment: Environment): void {
   const filters = filterFlags(noun)
   const command = parent.command('list').alias('ls').description(`List ${noun.plural}, all pages.`)
-  for (const { flag, reference } of filters) {
+  for (const { flag, reference, schema } of filters) {
+    const values = unwrap(schema)
+    if (values instanceof z.ZodEnum) {
+      const choices = values.options.map(String)
+      command.addOption(new Option(`--${flag} <${flag}>`, `only with this ${flag}`).choices(choices))
+      continue
+    }
     const what = reference === undefined ? 'text' : 'name|id'
     const about = reference === undefined ? `only with this ${flag}` : `only of this ${reference.slice(0, -1)}`
     command.option(`--${flag} <${what}>`, about)
@@ -149,7 +157,7 @@ function addAction(
     const finding = findingOf(result)
     if (runtime.output.json) runtime.output.document(result)
     else if (finding !== undefined) runtime.output.line(finding.message)
-    else runtime.output.line(`Asked for: ${verb} ${noun.singular} ${nameOf(resource)}.`)
+    else runtime.output.line(toldOf(result, noun, verb))
     return finding?.working === false ? exitCodes.failed : undefined
   })
 }
@@ -194,6 +202,7 @@ function namedBy(noun: Noun): string {
   if (noun.plural === 'rollouts') return 'id, or a service for its newest'
   if (noun.plural === 'release-rollouts') return 'id, or a channel for its newest'
   if (noun.plural === 'enrolments') return 'first characters or id'
+  if (noun.plural === 'devices') return 'name, short id of the list, or id'
   if (noun.plural === 'releases') return 'product/version or id'
   if (noun.plural === 'damaged-blobs') return 'digest or id'
   return 'name or id'

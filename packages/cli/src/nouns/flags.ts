@@ -71,10 +71,10 @@ export async function readFieldFlags(
 
 /** Flags that narrow a list down: its index filters. */
 export function filterFlags(noun: Noun): FieldFlag[] {
-  return noun.filters.map((field) => {
+  return Object.entries(noun.filters).map(([field, schema]) => {
     const reference = referenceOf(field)
     const flag = kebab(reference === undefined ? field : field.slice(0, -2))
-    return { field, schema: z.string(), flag, property: camel(flag), reference }
+    return { field, schema, flag, property: camel(flag), reference }
   })
 }
 

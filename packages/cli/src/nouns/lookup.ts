@@ -30,7 +30,8 @@ export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): Asy
 /**
  * The one resource meant by an id or a name: revisions are named `service/number`, the newest rollout of a service by
  * the service, that of a release by its channel, a damaged blob by its digest, a release as `product/version` (of a host
- * `baseos/device-type/version`), tokens and enrolments besides by the characters they begin with.
+ * `baseos/device-type/version`), tokens and enrolments besides by the characters they begin with, devices by the short id
+ * of their list.
  */
 export async function find(api: Api, noun: Noun, reference: string): Promise<AnyResource> {
   if (uuidPattern.test(reference)) {
@@ -61,15 +62,28 @@ async function findByName(api: Api, noun: Noun, name: string): Promise<AnyResour
   for await (const item of listAll(api, noun, searchable ? { search: name } : ofProduct)) {
     if (isCalled(item, name)) found.push(item)
   }
+  if (found.length === 0 && noun.plural === 'devices' && shortIdPattern.test(name)) {
+    for await (const item of listAll(api, noun)) if (shortIdOf(item.id) === name.toLowerCase()) found.push(item)
+  }
   const [first, second] = found
   if (first === undefined) throw notFound(noun, name)
   if (second === undefined) return first
-  const ids = found.slice(0, 10).map((item) => item.id)
+  const candidates = found.slice(0, 10).map(({ id, status }) => {
+    return typeof status.state === 'string' ? `${id} (${status.state})` : id
+  })
+  const more = found.length > candidates.length ? `, and ${found.length - candidates.length} more` : ''
   throw new CliError(
     exitCodes.usage,
     `${found.length} ${noun.plural} are called "${name}".`,
-    `Name one by its id: ${ids.join(', ')}.`,
+    `Name one by its id: ${candidates.join(', ')}${more}.`,
   )
+}
+
+const shortIdPattern = /^[0-9a-f]{8}$/i
+
+/** The end of an id, which is random where its beginning is the time: enough to tell devices of one name apart. */
+export function shortIdOf(id: string): string {
+  return id.slice(-8)
 }
 
 function isCalled(resource: AnyResource, name: string): boolean {

@@ -16,7 +16,7 @@ export interface Noun {
   /** Fields that `update` may change; empty without that verb. */
   updateFields: Record<string, z.ZodType>
   /** Query parameters of `list` besides page, label and search. */
-  filters: string[]
+  filters: Record<string, z.ZodType>
   /** Verbs that only need to know which one, such as `revoke`, with their summary. */
   actions: { verb: string; route: Route }[]
 }
@@ -39,7 +39,9 @@ export function listNouns(): Noun[] {
         data,
         createFields: fieldsOf(fieldsOf(verbs.create?.body).data),
         updateFields: updateFieldsOf(verbs.update, data),
-        filters: Object.keys(fieldsOf(verbs.list.query)).filter((name) => !pageParameters.includes(name)),
+        filters: Object.fromEntries(
+          Object.entries(fieldsOf(verbs.list.query)).filter(([name]) => !pageParameters.includes(name)),
+        ),
         actions: actionsOf(verbs),
       },
     ]

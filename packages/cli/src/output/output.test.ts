@@ -47,7 +47,10 @@ describe('text from elsewhere', () => {
   test('cannot steer the terminal', () => {
     expect(plain('a\u001b[2Jb\u0007c\r\nd')).toBe('abc d')
     expect(safeLogLine('\u001b]0;title\u0007\u001b[31mred\u001b[0m\u001b[2A')).toBe('\u001b[31mred\u001b[0m')
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => !/(?!\t)\p{Cc}/u.test(plain(text))))
+    expect(plain('invoice\u202efdp.exe\u2066x\u200b\u2028y')).toBe('invoicefdp.exexy')
+    expect(plain('\u{1f469}\u200d\u{1f52c}')).toBe('\u{1f469}\u200d\u{1f52c}')
+    expect(safeLogLine('a\u202eb')).toBe('ab')
+    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => !/(?!\t)\p{Cc}|\p{Bidi_C}/u.test(plain(text))))
   })
 
   test('ages and sizes are said in their largest unit', () => {

@@ -1,8 +1,9 @@
 import { stripVTControlCharacters } from 'node:util'
 
-const controlCharacters = /(?!\t)\p{Cc}/gu
+/** Besides control characters, what turns the direction of writing or is not seen; joiners of scripts and emoji stay. */
+const controlCharacters = /(?![\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is named to be left out.
-const controlCharactersButEscape = /(?![\t\u{1b}])\p{Cc}/gu
+const controlCharactersButEscape = /(?![\t\u{1b}\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins with one.
 const escapeSequences = /\u001b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(\u0007|\u001b\\)?|.)?/g
 

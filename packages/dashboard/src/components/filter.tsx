@@ -13,7 +13,7 @@ export function Filter(props: {
       aria-label={props.label}
       value={props.value ?? ''}
       onChange={(event) => props.onChange(event.target.value === '' ? undefined : event.target.value)}
-      className={`${inputClass} w-auto! max-sm:flex-1`}
+      className={`${inputClass} w-auto! max-sm:flex-1 max-sm:basis-40`}
     >
       <option value="">{props.all}</option>
       {props.choices.map(({ value, label }) => (

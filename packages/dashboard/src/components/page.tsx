@@ -37,7 +37,7 @@ export function Page(props: {
       <header className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
         <div className="flex min-w-0 flex-col gap-1">
           {parent !== undefined && (
-            <nav aria-label="Breadcrumb" className="flex items-center gap-1 text-xs break-all text-muted">
+            <nav aria-label="Breadcrumb" className="flex items-center gap-1 text-xs wrap-anywhere text-muted">
               <Link to={parent.to} params={parent.params ?? {}} className="hover:text-ink hover:underline">
                 {parent.label}
               </Link>
@@ -45,7 +45,7 @@ export function Page(props: {
             </nav>
           )}
           <div className="flex min-h-8 flex-wrap items-center gap-x-3 gap-y-1">
-            <h1 className="text-xl font-semibold tracking-tight break-all">{title}</h1>
+            <h1 className="text-xl font-semibold tracking-tight wrap-anywhere">{title}</h1>
             {props.mark}
           </div>
           {props.lead !== undefined && <div className="max-w-prose text-muted">{props.lead}</div>}

@@ -62,9 +62,11 @@ export function Table<Row extends RowData>(props: {
 }) {
   const { label, rows, columns, more } = props
   const table = useTable({ features, columns: columns.defined, data: rows, getRowId: props.rowId })
+  // The arrow stands on the inner side, so that a heading ends where its numbers do.
+  const isRight = (id: string) => columns.byId.get(id)?.align === 'right'
   const classOf = (id: string) => {
     const column = columns.byId.get(id)
-    return `${column?.from === undefined ? '' : fromClass[column.from]} ${column?.align === 'right' ? 'text-right' : 'text-left'}`
+    return `${column?.from === undefined ? '' : fromClass[column.from]} ${isRight(id) ? 'text-right' : 'text-left'}`
   }
   return (
     <div className="flex flex-col gap-3">
@@ -88,7 +90,7 @@ export function Table<Row extends RowData>(props: {
                       {header.column.getCanSort() ? (
                         <button
                           type="button"
-                          className="-mx-1 inline-flex items-center gap-0.5 rounded px-1 hover:text-ink"
+                          className={`-mx-1 inline-flex align-middle items-center gap-0.5 rounded px-1 hover:text-ink ${isRight(header.column.id) ? 'flex-row-reverse' : ''}`}
                           onClick={header.column.getToggleSortingHandler()}
                         >
                           <table.FlexRender header={header} />

@@ -52,6 +52,7 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
       if (answer) return { kind: 'answered', answer }
       return { kind: told.status === 401 || told.status === 404 ? 'unknown' : 'failed', message: String(told.status) }
     }
+    const anew = { isWanted: false }
     const wall = { offsetMs: (index % 2 ? 1 : -1) * year }
     const link = createLink({
       connector: {
@@ -69,6 +70,7 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
       redactor,
       log,
       onStorageProblem: () => undefined,
+      askAnew: () => ({ isWanted: () => anew.isWanted, noteAsked: () => Object.assign(anew, { isWanted: false }) }),
     })
     const driver = createDriver({
       run: (signal) => link.beat(signal),
@@ -78,7 +80,7 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
       backoff: link.backoff,
     })
     clock.after(firstPauseMs(intervalMs, random), () => driver.start())
-    return { link, driver, disk, wall }
+    return { link, driver, disk, wall, anew }
   }
   const devices = await Promise.all(Array.from({ length: size }, (_, index) => deviceOf(index)))
   const states = () => new Set(devices.map(({ link }) => link.status().state))
@@ -179,4 +181,25 @@ test('a control plane that forgot its nodes has them back, known by their join t
   expect(fleet.cloud.nodes.size).toBe(30)
   expect(fleet.states()).toEqual(new Set(['connected']))
   await fleet.stop()
+})
+
+test('a device asks for all of its desired state again without forgetting what it holds, once for each answer', async () => {
+  const { clock, cloud, devices, stop } = await fleetOf(1, { seed: 3 })
+  const [device] = devices
+  if (!device) throw new Error('There is no device.')
+  cloud.desired = { generation: 4, assignment: 'first' }
+  await clock.advance(2 * minute)
+  cloud.desired = { generation: 4, assignment: 'second' }
+  await clock.advance(5 * minute)
+  expect(device.disk.state?.desiredState).toMatchObject({ assignment: 'first' })
+  cloud.isAway = true
+  device.anew.isWanted = true
+  await clock.advance(5 * minute)
+  expect([device.anew.isWanted, device.disk.state?.generation]).toEqual([true, 4])
+  cloud.isAway = false
+  cloud.seen.length = 0
+  await clock.advance(10 * minute)
+  expect(device.disk.state).toMatchObject({ generation: 4, desiredState: { assignment: 'second' } })
+  expect(cloud.seen.map(({ body }) => body.generation).filter((generation) => generation === 0)).toHaveLength(1)
+  await stop()
 })

@@ -78,6 +78,8 @@ export function createLink(options: {
   onStorageProblem: (problem: string | null) => void
   /** A heartbeat was answered, and what it brought is stored. */
   onAnswered?: () => void
+  /** The desired state is to be told anew, whichever the device holds. */
+  askAnew?: () => { isWanted(): boolean; noteAsked(): void } | undefined
 }): Link {
   const { connector, store, random, monotonicMs, redactor, log } = options
   const isRegistered = store.current().nodeToken !== null
@@ -152,10 +154,11 @@ export function createLink(options: {
 
   const heartbeat = async (call: Extract<Call, { kind: 'heartbeat' }>, signal: AbortSignal) => {
     const state = store.current()
+    const isAnew = options.askAnew?.()?.isWanted() ?? false
     const asked = await connector.heartbeat(
       {
         ...(await requestOf(signal)),
-        generation: state.generation,
+        generation: isAnew ? 0 : state.generation,
         intervalMs: Math.round(memory.intervalMs),
         rotateToken: call.which === 'newest' && wantsRotation(state.tokenLife, serverNowMs()),
       },
@@ -164,6 +167,7 @@ export function createLink(options: {
     )
     if (asked.kind === 'unknown') return onRefusedToken(asked.message)
     if (asked.kind !== 'answered') return onNoAnswer(asked)
+    if (isAnew) options.askAnew?.()?.noteAsked()
     return await onHeartbeat(call.token, asked.answer)
   }
   const onHeartbeat = async (usedToken: string, answer: HeartbeatAnswer) => {

@@ -56,6 +56,10 @@ test('an answer that brings nothing new changes nothing, so nothing is written',
 test('a desired state counts only with the generation the answer names, and goes when there is none any more', () => {
   const wish = afterHeartbeat(state, 'token-b', answer({ generation: 4, desiredState: { generation: 4, web: 1 } }))
   expect(wish).toMatchObject({ generation: 4, desiredState: { web: 1 } })
+  // Asked for anew it has the same generation, and may hold another assignment.
+  const anew = answer({ generation: 4, desiredState: { generation: 4, web: 2 } })
+  expect(afterHeartbeat(wish, 'token-b', anew)).toMatchObject({ generation: 4, desiredState: { web: 2 } })
+  expect(afterHeartbeat(afterHeartbeat(wish, 'token-b', anew), 'token-b', anew).desiredState).toMatchObject({ web: 2 })
   const torn = afterHeartbeat(wish, 'token-b', answer({ generation: 6, desiredState: { generation: 5 } }))
   expect(torn.generation).toBe(4)
   expect(afterHeartbeat(wish, 'token-b', answer())).toMatchObject({ generation: 0, desiredState: null })

@@ -64,7 +64,8 @@ export function afterHeartbeat(state: DeviceState, usedToken: string, answer: He
     next.nodeToken === state.nodeToken &&
     next.previousNodeToken === state.previousNodeToken &&
     next.tokenLife === state.tokenLife &&
-    next.generation === state.generation
+    next.generation === state.generation &&
+    (!isWish || JSON.stringify(desiredState) === JSON.stringify(state.desiredState))
   return isSame ? state : next
 }
 

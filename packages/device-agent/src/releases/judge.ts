@@ -14,9 +14,17 @@ export interface Judge {
   again(): void
   /** Why the newest assignment, or a half of it, was not trusted; null: it was. */
   refusal(): Refusal | null
+  /**
+   * The newest assignment stays refused, and another one may not be: the control plane is to be asked for all of the
+   * desired state. First after 10 to 20 minutes, then ever more rarely, up to 12 hours.
+   */
+  wantsAnew(): boolean
+  /** It was asked, and answered. */
+  noteAskedAnew(): void
 }
 
 const retryMs = { shortest: 30_000, longest: 60 * 60_000 }
+const anewMs = { shortest: 10 * 60_000, longest: 6 * 60 * 60_000 }
 const neverMs = 24 * 60 * 60_000
 
 export function createJudge(options: {
@@ -41,6 +49,12 @@ export function createJudge(options: {
     refusal: null,
   }
   let isWantedAgain = false
+  /** Null: nothing is refused. */
+  let anew: { asks: number; atMs: number } | null = null
+  const nextAnew = (asks: number) => {
+    const pauseMs = Math.min(anewMs.longest, anewMs.shortest * 2 ** Math.min(20, asks))
+    return { asks, atMs: monotonicMs() + pauseMs * (1 + random.next()) }
+  }
 
   const wanted = (): { assignment: unknown; hash: string | null } => {
     const assignment = store.current().desiredState?.assignment ?? null
@@ -66,6 +80,7 @@ export function createJudge(options: {
     refused.retryAtMs = mayPass(refusal.code) ? monotonicMs() + pauseMs * (1 + random.next() / 2) : Infinity
     refused.hash = hash
     refused.refusal = refusal
+    anew ??= nextAnew(0)
     if (isNew) log.warn('An assignment was refused.', { ...refusal })
   }
 
@@ -99,7 +114,10 @@ export function createJudge(options: {
     const { trust, zone, newest, refusals } = answer
     const [first] = refusals
     if (first) onRefused(hash, first)
-    else Object.assign(refused, { hash: null, failures: 0, retryAtMs: 0, refusal: null })
+    else {
+      Object.assign(refused, { hash: null, failures: 0, retryAtMs: 0, refusal: null })
+      anew = null
+    }
     isWantedAgain = false
     const isWhole = !refusals.some(({ code }) => mayPass(code))
     await store.change((state) => {
@@ -118,6 +136,10 @@ export function createJudge(options: {
       isWantedAgain = true
     },
     refusal: () => refused.refusal,
+    wantsAnew: () => anew !== null && monotonicMs() >= anew.atMs,
+    noteAskedAnew: () => {
+      if (anew) anew = nextAnew(anew.asks + 1)
+    },
     run: async (signal) => {
       const { assignment, hash } = wanted()
       const isDue = isDueFor(hash)
@@ -125,6 +147,7 @@ export function createJudge(options: {
         // Nothing is wanted: that needs no signature, since nothing is begun by it.
         await store.change((state) => ({ ...state, releases: { ...state.releases, assignment: null, judged: null } }))
         refused.refusal = null
+        anew = null
       } else if (isDue && hash !== null) await judge(assignment, hash, signal)
       const isWaiting = refused.hash !== null && refused.hash === hash && Number.isFinite(refused.retryAtMs)
       return { isChanged: isDue, againInMs: isWaiting ? Math.max(1_000, refused.retryAtMs - monotonicMs()) : neverMs }

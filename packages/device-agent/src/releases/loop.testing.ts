@@ -104,6 +104,8 @@ export async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine;
       isDue: () => isNew,
       again: () => undefined,
       refusal: () => null,
+      wantsAnew: () => false,
+      noteAskedAnew: () => undefined,
     }
     const drivers = { app: driverOf(machines.app, alive), host: driverOf(machines.host, alive) }
     const redactor = createRedactor()

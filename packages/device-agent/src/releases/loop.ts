@@ -22,6 +22,8 @@ export interface Releases {
   /** The control plane answered a heartbeat; it may have brought another desired state. */
   noteAnswer(): void
   status(): Pick<DeviceStatus, 'releases' | 'actions'>
+  /** See Judge. */
+  askAnew: { isWanted(): boolean; noteAsked(): void }
 }
 
 type ActingStep = Exclude<Step, { kind: 'note' | 'wait' }>
@@ -88,6 +90,7 @@ export function createReleases(options: {
     if (before?.phase !== half?.phase) {
       seen[name].soak = null
       seen[name].restartingSinceMs = null
+      seen[name].isReturnTold = false
       log.info(`Release (${name}): ${half?.phase ?? 'none'}.`, { version: half?.version, message: half?.message })
     }
     const change = keep({ [name]: half })
@@ -123,6 +126,7 @@ export function createReleases(options: {
     const { half, pauseMs } = afterStep(step, outcome)
     if (step.kind === 'download' && outcome.kind === 'done') seen[step.name].isDownloaded = true
     if (step.kind === 'apply') seen[step.name].isDownloaded = false
+    if (step.kind === 'roll-back') seen[step.name].isReturnTold = true
     seen[step.name].pauseUntilMs = monotonicMs() + pauseMs
     if (outcome.kind === 'failed' || outcome.kind === 'no-way-back') {
       log.warn(`Release (${step.name}): ${step.kind} failed.`, { version: half.version, reason: outcome.message })
@@ -292,6 +296,7 @@ export function createReleases(options: {
       releases: releasesStatus({ stored: stored(), seen, reasons, progress, refusal: judge.refusal() }),
       actions: actionsStatus(stored().actions),
     }),
+    askAnew: { isWanted: () => judge.wantsAnew(), noteAsked: () => judge.noteAskedAnew() },
   }
 }
 
@@ -311,6 +316,7 @@ function nothingSeen(driver: ReleaseDriver | null): Seen {
     isDownloaded: false,
     pauseUntilMs: 0,
     restartingSinceMs: null,
+    isReturnTold: false,
     soak: null,
   }
 }

@@ -60,6 +60,7 @@ const seen: fc.Arbitrary<Seen> = fc.record({
   isDownloaded: fc.boolean(),
   pauseUntilMs: fc.constantFrom(0, 2_000_000),
   restartingSinceMs: fc.constantFrom(null, 0, 999_000),
+  isReturnTold: fc.boolean(),
   soak,
 })
 const picture = fc.record({

@@ -13,6 +13,8 @@ export interface Seen {
   pauseUntilMs: number
   /** Monotonic: since when the device is about to go down; null: this agent has not asked for it. */
   restartingSinceMs: number | null
+  /** This agent was told what came of a return; one that was cut off in it is asked again. */
+  isReturnTold: boolean
   soak: Soak | null
 }
 
@@ -159,7 +161,10 @@ function goOn(name: HalfName, half: Half, seen: Seen, options: { now: Moment; fo
     if (half.tries >= planLimits.applies) return leave(name, half, 'It was interrupted each time it was applied.')
     return { kind: 'apply', name, force, half: { ...half, tries: half.tries + 1 } }
   }
-  if (!isThere) return note(name, half, 'rolled-back', half.message)
+  // Not being there proves no return: somebody else may have brought something new. Where the driver was cut off in it,
+  // it is asked once more.
+  const isAnswered = half.isRestarting || seen.isReturnTold || half.tries >= planLimits.rollBacks
+  if (!isThere && isAnswered) return note(name, half, 'rolled-back', half.message)
   if (now.monotonicMs < seen.pauseUntilMs) return wait(name, half.message)
   if (half.tries < planLimits.rollBacks) return rollBack(name, half)
   return note(name, half, 'failed', `It could not be left again. ${half.message}`)

@@ -34,6 +34,27 @@ test('a release that can never be left again has failed, and is not called rolle
   expect(app.calls.filter((call) => call === 'roll back')).toHaveLength(1)
 })
 
+test('a power cut between the word that there is no way back and its record does not make a return of it', async () => {
+  const app = createFakeMachine({ running: ids.old })
+  app.onMoment = (call) => {
+    if (call.startsWith('apply')) throw new Error('The owner brought another release.')
+    if (call === 'roll back') throw new NoWayBack('Its owner alone can bring back what was there.')
+  }
+  const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })
+  let cuts = 0
+  device.disk.onSave = (when) => {
+    if (when === 'after' || cuts > 0 || !app.calls.includes('roll back')) return
+    cuts += 1
+    device.agent?.die()
+  }
+  await device.pass(minute)
+  expect([cuts, device.half()?.phase]).toEqual([1, 'rolling-back'])
+  await device.cutPower()
+  await device.pass(minute)
+  expect(device.reported()).toMatchObject({ state: 'failed', message: expect.stringContaining('Its owner alone') })
+  expect(app.calls.filter((call) => call === 'roll back')).toHaveLength(2)
+})
+
 test('the last lines of a program of the host that failed are reported with the release', async () => {
   const host = createFakeMachine({ running: ids.old })
   host.onMoment = (call) => {

@@ -130,6 +130,21 @@ test('a picture tells a wrong key, a slow engine, an absent Supervisor and none 
   expect(await pictureOf(clientOf())).toMatchObject({ supervisor: { state: 'unavailable' }, device: null })
 })
 
+test('a picture costs two calls, and three where the version is not known; /ping is asked where nothing answers', async () => {
+  const reader = createSupervisorReader({ client: clientOf(), monotonicMs: () => 0 })
+  const calls = async () => {
+    supervisor.seen.length = 0
+    await reader.read()
+    return supervisor.seen.map(({ call }) => call).sort()
+  }
+  expect(await calls()).toEqual(['GET /v1/device', 'GET /v2/state/status', 'GET /v2/version'])
+  expect(await calls()).toEqual(['GET /v1/device', 'GET /v2/state/status'])
+  // A container that ended shows in one of them alone, a lock in the other.
+  supervisor.isAway = true
+  const away = await reader.read()
+  expect(away.supervisor).toMatchObject({ state: 'unavailable', problem: 'The Supervisor does not answer /ping.' })
+})
+
 test('however much a Supervisor tells, a status stays within what the control plane takes', async () => {
   const huge = (character: string) => character.repeat(1_000)
   const many = Array.from({ length: 40 }, () => ({ name: huge('ä'), serviceName: huge('語'), status: huge('x') }))

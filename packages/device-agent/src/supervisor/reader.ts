@@ -37,13 +37,14 @@ export function createSupervisorReader(options: {
         const problem = null
         return { supervisor: { state: 'not-configured', version: null, problem }, device: null, apps: null }
       }
-      if (!(await client.ping(signal))) {
+      // Two calls each time: what a container does shows in `apps` alone, and whether an update is held up in `device` alone.
+      const asked = [client.device(signal), client.apps(signal), versionOf(client, signal)] as const
+      const [device, apps, version] = await Promise.allSettled(asked)
+      if ([device, apps].every(isUnanswered) && !(await client.ping(signal))) {
         known = undefined
         const problem = 'The Supervisor does not answer /ping.'
         return { supervisor: { state: 'unavailable', version: null, problem }, device: null, apps: null }
       }
-      const asked = [client.device(signal), client.apps(signal), versionOf(client, signal)] as const
-      const [device, apps, version] = await Promise.allSettled(asked)
       const refusals = [device, apps, version].flatMap((result) =>
         result.status === 'rejected' ? [result.reason] : [],
       )
@@ -58,6 +59,12 @@ export function createSupervisorReader(options: {
       }
     },
   }
+}
+
+function isUnanswered(result: PromiseSettledResult<unknown>): boolean {
+  return (
+    result.status === 'rejected' && result.reason instanceof SupervisorError && result.reason.reason === 'unavailable'
+  )
 }
 
 /** A slow engine answers some addresses only; that is available, with a problem. */

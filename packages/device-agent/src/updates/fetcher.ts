@@ -10,7 +10,7 @@ export interface ChannelFetcher extends Fetcher {
   failure(): string | null
 }
 
-/** `nodeToken` is sent to the releases of this control plane alone; all else is public. */
+/** `nodeToken` is sent to the files of releases of this control plane alone; all else is public. */
 export function createFetcher(options: {
   updatesUrl: URL
   nodeToken: string | null
@@ -19,12 +19,12 @@ export function createFetcher(options: {
   timeLimitMs: number
 }): ChannelFetcher {
   const { updatesUrl, nodeToken, folder, timeLimitMs } = options
-  const protectedPrefix = new URL('releases/', updatesUrl).href
+  const protectedPrefixes = ['releases/', 'baseos/'].map((folder) => new URL(folder, updatesUrl).href)
   let failure: string | null = null
 
   const downloadBytes = async (address: string, answerLimitBytes: number): Promise<Buffer> => {
     const url = new URL(address)
-    const isProtected = url.href.startsWith(protectedPrefix)
+    const isProtected = protectedPrefixes.some((prefix) => url.href.startsWith(prefix))
     const headers = isProtected && nodeToken !== null ? { authorization: `Bearer ${nodeToken}` } : undefined
     try {
       const answer = await send({ url, method: 'GET', timeLimitMs, answerLimitBytes, ...(headers ? { headers } : {}) })

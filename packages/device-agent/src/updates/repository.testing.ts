@@ -138,7 +138,7 @@ export async function startRepository(options: { nowMs: number }) {
     repository.seen.push({ path, bearer })
     if (repository.isAway) return void request.socket.destroy()
     const text = files.get(path)
-    const isForbidden = path.startsWith('releases/') && bearer === null
+    const isForbidden = /^(?:releases|baseos)\//.test(path) && bearer === null
     response.writeHead(isForbidden ? 401 : text === undefined ? 404 : 200)
     response.end(isForbidden ? '' : text)
   })

@@ -65,7 +65,7 @@ test('an assignment that is signed for this device is trusted, and its manifest 
   expect(newest?.counter).toBe(nowMs)
   expect(zone).toMatchObject({ name: 'Europe/Berlin', problem: null })
   expect(await readManifestFile(folder, assignment?.app?.sha256 ?? '')).toBe(canonicalSignedJson(testManifest()))
-  for (const { path, bearer } of repository.seen) expect(bearer !== null).toBe(path.startsWith('releases/'))
+  for (const { path, bearer } of repository.seen) expect(bearer !== null).toBe(/^(?:releases|baseos)\//.test(path))
   expect(repository.seen.some(({ bearer }) => bearer === 'node-token-0123456789')).toBe(true)
   expect(await readdir(folder)).not.toContain('scratch')
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Device, deviceKind, kinds } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { isNodeToken, offerToken } from './credentials.ts'
+import { deviceOfToken, offerToken } from './credentials.ts'
 
 const actor = { type: 'system', id: 'test', name: 'test' } as const
 const now = Date.now()
@@ -25,17 +25,17 @@ const enrol = (access: Device['data']['access']) =>
     const { id } = await transaction.create(deviceKind, {
       data: { nodeId, name: nodeId, access, readoptUntil: null } as Device['data'],
     })
-    return (await offerToken(transaction, { deviceId: id, now })).nodeToken
+    return { id, token: (await offerToken(transaction, { deviceId: id, now })).nodeToken }
   })
 
 test('a node token is good for devices that are let in, until it expires', async () => {
-  const token = await enrol('allowed')
-  expect(await isNodeToken(store, { token, now })).toBe(true)
-  expect(await isNodeToken(store, { token: `${token}x`, now })).toBe(false)
-  expect(await isNodeToken(store, { token, now: now + 400 * 86_400_000 })).toBe(false)
+  const { id, token } = await enrol('allowed')
+  expect(await deviceOfToken(store, { token, now })).toBe(id)
+  expect(await deviceOfToken(store, { token: `${token}x`, now })).toBeNull()
+  expect(await deviceOfToken(store, { token, now: now + 400 * 86_400_000 })).toBeNull()
 })
 
 test.each(['waiting', 'revoked'] as const)('a token of a device that is %s is not', async (access) => {
-  const token = await enrol(access)
-  expect(await isNodeToken(store, { token, now })).toBe(false)
+  const { token } = await enrol(access)
+  expect(await deviceOfToken(store, { token, now })).toBeNull()
 })

@@ -51,13 +51,16 @@ export async function useToken(
   return true
 }
 
-/** Whether this is the node token of a device that is let in. */
-export async function isNodeToken(reads: Reads, { token, now }: { token: string; now: number }): Promise<boolean> {
+/** The id of the device that is let in and has this node token; null: there is none. */
+export async function deviceOfToken(
+  reads: Reads,
+  { token, now }: { token: string; now: number },
+): Promise<string | null> {
   const credential = await reads.find(deviceCredentialKind, 'token', hashOf(token))
-  if (credential === undefined) return false
+  if (credential === undefined) return null
   const { deviceId, expiresAt } = credential.data
-  if (expiresAt !== null && Date.parse(expiresAt) <= now) return false
-  return (await reads.get(deviceKind, deviceId))?.data.access === 'allowed'
+  if (expiresAt !== null && Date.parse(expiresAt) <= now) return null
+  return (await reads.get(deviceKind, deviceId))?.data.access === 'allowed' ? deviceId : null
 }
 
 /** Replaces what a device or a claimant is recognised by. */

@@ -1,25 +1,25 @@
 import type { Assignment, Device, DeviceDesiredState, SignedAssignment } from '@freehold/contracts'
 import type { Affected, Basis, ReleasesOfDevices } from '../releases/index.ts'
 import { assignmentLifeMs, type DesiredContent, desiredContentOf, nextCounter } from './kind.ts'
-import type { Live } from './presence.ts'
+import type { Live } from './live.ts'
 
 /** What is remembered of what a device shall be. */
 export interface Known {
-  generation: number
+  readonly generation: number
   /** When it changes although nobody changes anything; 0: it must be computed again. */
-  changesAtMs: number
+  readonly changesAtMs: number
   readonly basis: Basis
 }
 
-/** Nothing was computed yet. Made anew each time, because what is remembered is marked in place. */
-export const nothingKnown = (): Known => ({
+/** Nothing was computed yet. */
+export const nothingKnown: Known = {
   generation: 0,
   changesAtMs: 0,
   basis: { groupId: null, appReleaseId: null, hostReleaseId: null, appRolloutId: null, hostRolloutId: null },
-})
+}
 
 /** True where what is remembered still holds. */
-export const isKnown = ({ changesAtMs }: Known, nowMs: number): boolean => nowMs < changesAtMs
+export const isKnown = ({ changesAtMs }: Pick<Known, 'changesAtMs'>, nowMs: number): boolean => nowMs < changesAtMs
 
 /**
  * Computes what devices shall be, and signs it for those that do not hold it. Whoever is reconsidered is computed again
@@ -72,7 +72,7 @@ export function createDesiredKeeper(options: {
       { held, reported }: { held: number; reported: number | null },
     ): Promise<{ generation: number; state?: DeviceDesiredState }> {
       const { content, known } = await contentOf(device)
-      live.desired = known
+      live.know(known)
       const { generation, name, labels } = content
       if (generation === held) return { generation }
       try {
@@ -88,10 +88,10 @@ export function createDesiredKeeper(options: {
     reconsider(affected: Affected, presence: { get(id: string): Live | undefined; all(): Iterable<Live> }): void {
       reconsidered += 1
       if (typeof affected === 'function') {
-        for (const { desired } of presence.all()) if (affected(desired.basis)) desired.changesAtMs = 0
+        for (const live of presence.all()) if (affected(live.basis)) live.changesAtMs = 0
         return
       }
-      if (affected === 'all') for (const { desired } of presence.all()) desired.changesAtMs = 0
+      if (affected === 'all') for (const live of presence.all()) live.changesAtMs = 0
       else for (const id of affected) forget(presence.get(id))
     },
   }
@@ -99,5 +99,5 @@ export function createDesiredKeeper(options: {
 export type DesiredKeeper = ReturnType<typeof createDesiredKeeper>
 
 function forget(live: Live | undefined): void {
-  if (live !== undefined) live.desired.changesAtMs = 0
+  if (live !== undefined) live.changesAtMs = 0
 }

@@ -65,6 +65,21 @@ async function deviceOf(nodeId: string) {
   return body.items[0]
 }
 
+describe('a device that floods', () => {
+  it('is sent away for a second, and nobody else is', async () => {
+    const [device, other] = [await enrolled(), await enrolled()]
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, () => heartbeat(device.nodeToken, { nodeId: device.nodeId })),
+    )
+    const refused = answers.filter(({ status }) => status === 429)
+    expect(refused.length).toBeGreaterThan(0)
+    expect(refused[0]?.body).toMatchObject({ error: { code: 'too-many-requests' } })
+    expect(refused[0]?.headers.get('retry-after')).toBe('1')
+    expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(20)
+    expect((await heartbeat(other.nodeToken, { nodeId: other.nodeId })).status).toBe(200)
+  })
+})
+
 describe('enrolment', () => {
   it('turns a join token into a node token that heartbeats are sent with', async () => {
     const device = await enrolled({ data: { deviceLabels: { site: 'berlin' } } })
@@ -83,6 +98,9 @@ describe('enrolment', () => {
     })
     const again = await heartbeat(device.nodeToken, { nodeId: device.nodeId, generation: body.generation })
     expect(again.body).not.toHaveProperty('desiredState')
+    // One that refused what it was told asks for all of it again.
+    const anew = await heartbeat(device.nodeToken, { nodeId: device.nodeId, generation: 0 })
+    expect(anew.body).toMatchObject({ generation: body.generation, desiredState: { labels: { site: 'berlin' } } })
     await api('PATCH', `/devices/${device.id}`, { data: { name: 'kitchen' } })
     const changed = await heartbeat(device.nodeToken, { nodeId: device.nodeId, generation: body.generation })
     expect(changed.body.desiredState).toMatchObject({ name: 'kitchen' })

@@ -1,5 +1,5 @@
 import type { Device } from '@freehold/contracts'
-import type { Live } from './presence.ts'
+import type { Live } from './live.ts'
 import type { ReleaseProgress, ReportedReleases } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
@@ -7,9 +7,9 @@ type UpdateFailure = Device['status']['updateFailure']
 
 const failed: readonly string[] = ['failed', 'rolled-back', 'not-supported']
 
-/** What tells one failed update from another; null: there is none. */
-export function updateFailureKey(failure: Pick<NonNullable<UpdateFailure>, 'releaseId' | 'state' | 'message'> | null) {
-  return failure === null ? null : `${failure.releaseId} ${failure.state} ${failure.message}`
+/** What tells one failed update from another, whatever words the device has for it; null: there is none. */
+export function updateFailureKey(failure: Pick<NonNullable<UpdateFailure>, 'releaseId' | 'state'> | null) {
+  return failure === null ? null : `${failure.releaseId} ${failure.state}`
 }
 
 /**
@@ -58,8 +58,8 @@ function hasEnded(key: string, { app, host }: Pick<ReportedReleases, 'app' | 'ho
   return succeeded.length > 0 && succeeded.length === said.length
 }
 
-/** True where the very same attempt was said to have failed before: only the other half has changed. */
-function wasSaid(before: Live['progress'], { releaseId, attempt, state, message }: ReleaseProgress): boolean {
-  const words = `${releaseId} ${attempt} ${state} ${message}`
-  return before?.app === words || before?.host === words
+/** True where the very same attempt was said to have failed before: only the words or the other half have changed. */
+function wasSaid(before: Live['progress'], { releaseId, attempt, state }: ReleaseProgress): boolean {
+  const beginning = `${releaseId} ${attempt} ${state} `
+  return [before?.app, before?.host].some((words) => words?.startsWith(beginning) === true)
 }

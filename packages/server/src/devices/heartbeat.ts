@@ -1,18 +1,13 @@
 import { isAscii, isUtf8 } from 'node:buffer'
-import {
-  type DeviceDesiredState,
-  deviceHeartbeatAnswerSchema,
-  deviceKind,
-  FreeholdError,
-  type ReleaseType,
-} from '@freehold/contracts'
+import { type DeviceDesiredState, deviceKind, FreeholdError, type ReleaseType } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import { offerToken, useToken } from './credentials.ts'
 import { type DesiredKeeper, isKnown } from './desired.ts'
 import { createFailures } from './failures.ts'
-import { count, emptyTally, finestSpanMs } from './history.ts'
+import { createHaste } from './haste.ts'
 import { intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
-import type { Admission, Live, Presence } from './presence.ts'
+import type { Live } from './live.ts'
+import type { Admission, Presence } from './presence.ts'
 import { type Heartbeat, type ReleaseProgress, type ReportedReleases, readHeartbeat } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
@@ -39,15 +34,23 @@ export type OnProgress = (heard: { deviceId: string; type: ReleaseType; progress
 export function createHeartbeats(options: HeartbeatOptions) {
   const { store, presence, statuses, desired, now } = options
   const failures = createFailures({ statuses })
+  const haste = createHaste({ now })
   const capacity = options.heartbeatsPerSecond ?? heartbeatsPerSecond
 
-  /** The answer as JSON; a promise only where the store must be asked. */
+  /** The answer as JSON; a promise only where the store must be asked. `too-many-requests` for a device that floods. */
   function answer(token: string, body: Buffer): string | Promise<string> {
     const admission = presence.known(token)
+    if (admission !== undefined) slowDown(admission.live)
     const heartbeat = parse(body)
     return admission === undefined
       ? presence.admit(store, { token, nodeId: heartbeat.nodeId }).then((admitted) => take(admitted, heartbeat, body))
       : take(admission, heartbeat, body)
+  }
+
+  function slowDown({ id }: Live): void {
+    const retryAfterSeconds = haste.take(id)
+    if (retryAfterSeconds === 0) return
+    throw new FreeholdError('too-many-requests', 'This device speaks too often; it must wait.', { retryAfterSeconds })
   }
 
   function take(admission: Admission, heartbeat: Heartbeat, body: Buffer): string | Promise<string> {
@@ -59,8 +62,8 @@ export function createHeartbeats(options: HeartbeatOptions) {
     }
     note(live, heartbeat, { body, nowMs })
     const wantsToken = mayOffer(admission, heartbeat, nowMs)
-    const { generation } = live.desired
-    if (admission.used && !wantsToken && heartbeat.generation === generation && isKnown(live.desired, nowMs)) {
+    const { generation } = live
+    if (admission.unusedId === null && !wantsToken && heartbeat.generation === generation && isKnown(live, nowMs)) {
       return plainAnswer(live, { nowMs, generation })
     }
     return fullAnswer(admission, heartbeat, { nowMs, wantsToken })
@@ -79,7 +82,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
     if (isLateCopy) return
     live.sequence = heartbeat.sequence ?? -1
     live.intervalMs = heartbeat.intervalMs
-    tallyOf(live, nowMs, heartbeat)
+    live.tally(nowMs, heartbeat.machine)
     noteReleases(live, heartbeat.releases, nowMs)
     if (!presence.keepReport(live, body)) {
       const text = body.toString('utf8')
@@ -95,7 +98,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
     const before = live.progress
     const after = releases === null ? nothingSaid : { app: wordsOf(releases.app), host: wordsOf(releases.host) }
     if (before?.app === after.app && before.host === after.host) return
-    live.progress = after
+    live.progress = presence.shared(after)
     if (releases === null) return
     failures.note(live, { before, releases, nowMs })
     for (const type of ['app', 'host'] as const) {
@@ -123,10 +126,10 @@ export function createHeartbeats(options: HeartbeatOptions) {
     heartbeat: Heartbeat,
     { nowMs, wantsToken }: { nowMs: number; wantsToken: boolean },
   ): Promise<string> {
-    const { live, credentialId } = admission
+    const { live, unusedId } = admission
     const actor: Actor = { type: 'agent', id: live.id, name: live.nodeId }
-    if (!admission.used) {
-      const isGood = await store.transaction(actor, (t) => useToken(t, { deviceId: live.id, credentialId }))
+    if (unusedId !== null) {
+      const isGood = await store.transaction(actor, (t) => useToken(t, { deviceId: live.id, credentialId: unusedId }))
       presence.distrust(live.id)
       if (!isGood) throw new FreeholdError('unauthenticated', 'A newer node token has ended this one.')
     }
@@ -134,14 +137,10 @@ export function createHeartbeats(options: HeartbeatOptions) {
       ? await store.transaction(actor, (t) => offerToken(t, { deviceId: live.id, now: nowMs }))
       : {}
     const { generation, state } = await desiredFor(live, heartbeat, nowMs)
-    const parsed: unknown = JSON.parse(plainAnswer(live, { nowMs, generation }))
-    return JSON.stringify(
-      deviceHeartbeatAnswerSchema.parse({
-        ...(parsed as object),
-        ...offer,
-        ...(state === undefined ? {} : { desiredState: state }),
-      }),
-    )
+    const more = { ...offer, ...(state === undefined ? {} : { desiredState: state }) }
+    const plain = plainAnswer(live, { nowMs, generation })
+    // Both are objects, and every field is in one of them.
+    return Object.keys(more).length === 0 ? plain : `${plain.slice(0, -1)},${JSON.stringify(more).slice(1)}`
   }
 
   /** The state only where the device does not hold it. */
@@ -150,8 +149,8 @@ export function createHeartbeats(options: HeartbeatOptions) {
     heartbeat: Heartbeat,
     nowMs: number,
   ): Promise<{ generation: number; state?: DeviceDesiredState }> {
-    const { generation } = live.desired
-    if (heartbeat.generation === generation && isKnown(live.desired, nowMs)) return { generation }
+    const { generation } = live
+    if (heartbeat.generation === generation && isKnown(live, nowMs)) return { generation }
     const device = await store.get(deviceKind, live.id)
     if (device === undefined) return { generation: heartbeat.generation }
     const reported = heartbeat.releases?.counter ?? null
@@ -181,16 +180,6 @@ function mayOffer(admission: Admission, heartbeat: Heartbeat, nowMs: number): bo
   if (!(heartbeat.rotateToken || endsSoon) || nowMs - admission.live.offeredAtMs < offerAgainMs) return false
   admission.live.offeredAtMs = nowMs
   return true
-}
-
-function tallyOf(live: Live, nowMs: number, heartbeat: Heartbeat): void {
-  const span = Math.floor(nowMs / finestSpanMs)
-  if (span !== live.span) {
-    if (live.tally.heartbeats > 0) live.closed.push({ tally: live.tally, atMs: live.span * finestSpanMs })
-    live.tally = emptyTally()
-    live.span = span
-  }
-  count(live.tally, heartbeat.machine)
 }
 
 /** UTF-8 or nothing; texts of ASCII alone, which are nearly all, are read the fast way. */

@@ -21,6 +21,9 @@ const sizeBytes = rings.reduce((sum, ring) => sum + ring.spans * spanBytes, 0)
 /** How long a device's finest span is. */
 export const finestSpanMs = quarterMs
 
+/** What is kept of a machine, beside that it was heard. */
+export const measures = ['load', 'memory', 'storage', 'temperature'] as const
+
 /** What came since it was last written down; sums, so that spans hold averages. */
 export interface Tally {
   heartbeats: number

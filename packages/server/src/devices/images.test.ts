@@ -5,7 +5,7 @@ import { type DeviceStatus, deviceData, deviceKind, deviceStatusSchema, kinds, t
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { makeRelease, withdraw } from '../images/releases.testing.ts'
-import { createImagesOf, type ResolvedReleases } from './images.ts'
+import { createImagesOf, createReleasesOf, type ResolvedReleases } from './images.ts'
 
 let directory: string
 let store: Store
@@ -22,13 +22,17 @@ beforeEach(async () => {
   deviceId = (await store.transaction(actor, (transaction) => transaction.create(deviceKind, { data }))).id
   shall = { app: null, host: null }
   report = null
-  imagesOf = createImagesOf({ store, resolve: async () => shall, reportOf: async () => report })
+  imagesOf = makeImagesOf()
 })
 afterEach(async () => {
   await store.close()
   await rm(directory, { recursive: true, force: true })
 })
 
+const makeImagesOf = () => {
+  const releasesOf = createReleasesOf({ store, resolve: async () => shall, reportOf: async () => report })
+  return createImagesOf({ store, releasesOf })
+}
 const image = (repository: string, digit: string) => ({ repository, digest: `sha256:${digit.repeat(64)}` })
 const shop = (version: string, digit: string) => makeRelease(store, { version, images: [image('shop/web', digit)] })
 const digits = async () => (await imagesOf(deviceId)).map(({ digest }) => digest.slice(-1)).toSorted()
@@ -79,7 +83,7 @@ describe('the images of a device', () => {
     give('app', one)
     await digits()
     await store.facts.flush()
-    imagesOf = createImagesOf({ store, resolve: async () => shall, reportOf: async () => report })
+    imagesOf = makeImagesOf()
     give('app', two)
     expect(await digits()).toEqual(['1', '2'])
   })

@@ -18,20 +18,22 @@ export type ResolvedReleases = Record<ReleaseType, { releaseId: string } | null>
 type Granted = Partial<Record<ReleaseType, { now: string; before: string | null }>>
 const grantedFact = 'granted'
 
+/** The ids of the releases whose images and signed files a device may have. */
+export type ReleasesOf = (deviceId: string) => Promise<ReadonlySet<string>>
+
 /**
- * Says which images a device may pull. Of each type, application and host:
- * 1. those of the release it shall run now;
- * 2. those of the one it was to run before, until it reports that it runs the new one with success: a return needs them;
- * 3. those of the release it reports to run, where that is of the same product (of a host, for the same type of device) as
+ * Says which releases a device may have. Of each type, application and host:
+ * 1. the release it shall run now;
+ * 2. the one it was to run before, until it reports that it runs the new one with success: a return needs it;
+ * 3. the release it reports to run, where that is of the same product (of a host, for the same type of device) as
  *    what it shall run or was to run last: a device's word alone opens nothing else.
- * A release that was withdrawn has no rows of images any more, so nobody pulls it.
  */
-export function createImagesOf(options: {
+export function createReleasesOf(options: {
   store: Store
   /** What the device shall run: pins, its group's channel, its assignment. */
   resolve: (device: Device) => Promise<ResolvedReleases>
   reportOf: (deviceId: string) => Promise<DeviceStatus | null>
-}): (deviceId: string) => Promise<PullableImage[]> {
+}): ReleasesOf {
   const { store, resolve, reportOf } = options
 
   async function noteGranted(deviceId: string, shall: ResolvedReleases): Promise<Granted> {
@@ -57,7 +59,7 @@ export function createImagesOf(options: {
 
   return async (deviceId) => {
     const device = await store.get(deviceKind, deviceId)
-    if (device === undefined) return []
+    if (device === undefined) return new Set()
     const shall = await resolve(device)
     const granted = await noteGranted(deviceId, shall)
     const report = await reportOf(deviceId)
@@ -72,8 +74,19 @@ export function createImagesOf(options: {
       const running = progress?.running ?? null
       if (running !== null && now !== null && (await isPlausible(running, now))) releaseIds.add(running)
     }
+    return releaseIds
+  }
+}
+
+/** Says which images a device may pull. A release that was withdrawn has no rows of images any more, so nobody pulls it. */
+export function createImagesOf(options: {
+  store: Store
+  releasesOf: ReleasesOf
+}): (deviceId: string) => Promise<PullableImage[]> {
+  const { store, releasesOf } = options
+  return async (deviceId) => {
     const images: PullableImage[] = []
-    for (const releaseId of releaseIds) {
+    for (const releaseId of await releasesOf(deviceId)) {
       for (const { data } of await store.all(releaseImageKind, { where: { releaseId } })) {
         images.push({ repository: data.repository, digest: data.digest })
       }

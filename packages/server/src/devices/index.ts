@@ -20,7 +20,7 @@ import type { FrequentMount } from '../http/mounts.ts'
 import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import type { RuntimeSettings } from '../settings/index.ts'
 import { completeDevices } from './complete.ts'
-import { isNodeToken } from './credentials.ts'
+import { deviceOfToken } from './credentials.ts'
 import { createDesiredKeeper } from './desired.ts'
 import { createEndpoints } from './endpoints.ts'
 import { createHeartbeats, type OnProgress } from './heartbeat.ts'
@@ -34,7 +34,7 @@ import { createStatusWriter } from './status-writer.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
 export type { OnProgress } from './heartbeat.ts'
-export { createImagesOf } from './images.ts'
+export { createImagesOf, createReleasesOf } from './images.ts'
 export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
 
 export interface DevicesNoun {
@@ -44,8 +44,8 @@ export interface DevicesNoun {
   reportOf(deviceId: string): Promise<DeviceStatus | null>
   /** What those devices shall be is computed anew with their next heartbeat; it costs memory now. */
   reconsider(affected: Affected): void
-  /** Whether this is the node token of a device that is let in. */
-  isNodeToken(token: string): Promise<boolean>
+  /** The id of the device that is let in and has this node token; null: there is none. */
+  deviceOfToken(token: string): Promise<string | null>
   /** Completes what older versions stored; to be awaited before anybody asks for devices. */
   prepare(): Promise<void>
   /** Begins to write and to watch. */
@@ -127,7 +127,7 @@ export function createDevicesNoun(options: {
     }),
     reportOf: (deviceId) => lastReportOf(store, presence, deviceId),
     reconsider: (affected) => desired.reconsider(affected, presence),
-    isNodeToken: (token) => isNodeToken(store, { token, now: now() }),
+    deviceOfToken: (token) => deviceOfToken(store, { token, now: now() }),
     prepare: () => completeDevices(store),
     start() {
       unsubscribe = store.onChange(follower.wake)

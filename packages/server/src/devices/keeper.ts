@@ -1,9 +1,10 @@
 import { type DeviceStatus, type DeviceSummary, deviceKind, deviceStatusSchema } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import { reportFact } from './heartbeat.ts'
-import { emptyTally, finestSpanMs, type Tally, withTally } from './history.ts'
+import { finestSpanMs, withTally } from './history.ts'
 import { shareOf, summaryOf } from './kind.ts'
-import type { Live, Presence } from './presence.ts'
+import type { ClosedSpan, Live } from './live.ts'
+import type { Presence } from './presence.ts'
 
 /** Devices whose history is written in one go. */
 const batchSize = 500
@@ -40,11 +41,11 @@ export function createKeeper(options: { store: Store; presence: Presence; now: (
     const facts = await store.facts.getMany(
       deviceKind,
       lives.map(({ id }) => id),
+      ['history'],
     )
     for (const live of lives) {
       const before = facts.get(live.id)?.history
-      const history = historyOf(typeof before === 'string' ? before : undefined, live.closed)
-      live.closed = []
+      const history = historyOf(typeof before === 'string' ? before : undefined, live.takeClosed())
       if (history !== undefined) store.facts.set(deviceKind, live.id, 'history', history)
       const body = presence.reportOf(live)
       if (body !== null) store.facts.set(deviceKind, live.id, 'report', reportFact(live, { atMs: live.lastAtMs, body }))
@@ -55,7 +56,7 @@ export function createKeeper(options: { store: Store; presence: Presence; now: (
     write,
     /** Writes all there is about a device that went away, and lets go of it. */
     async retire(lives: readonly Live[]): Promise<void> {
-      for (const live of lives) closeSpan(live)
+      for (const live of lives) live.closeSpan()
       await record(lives)
       for (const live of lives) presence.forget(live.id)
     },
@@ -65,7 +66,7 @@ export function createKeeper(options: { store: Store; presence: Presence; now: (
       const all = [...presence.all()]
       for (let at = 0; at < all.length && performance.now() < endMs; at += batchSize) {
         const batch = all.slice(at, at + batchSize)
-        for (const live of batch) closeSpan(live)
+        for (const live of batch) live.closeSpan()
         await record(batch)
         await store.facts.flush()
       }
@@ -76,8 +77,9 @@ export type Keeper = ReturnType<typeof createKeeper>
 
 /** Each device has its own moment within a span. */
 function isDue(live: Live, nowMs: number): boolean {
-  if (live.closed.length === 0) return false
-  return live.closed.length > 1 || nowMs % finestSpanMs >= momentOf(live.id)
+  const { closedSpans } = live
+  if (closedSpans === 0) return false
+  return closedSpans > 1 || nowMs % finestSpanMs >= momentOf(live.id)
 }
 
 /** Within the first nine tenths of a span. */
@@ -85,13 +87,7 @@ function momentOf(id: string): number {
   return shareOf(id) * finestSpanMs * 0.9
 }
 
-function closeSpan(live: Live): void {
-  if (live.tally.heartbeats === 0) return
-  live.closed.push({ tally: live.tally, atMs: live.span * finestSpanMs })
-  live.tally = emptyTally()
-}
-
-function historyOf(before: string | undefined, closed: readonly { tally: Tally; atMs: number }[]): string | undefined {
+function historyOf(before: string | undefined, closed: readonly ClosedSpan[]): string | undefined {
   let text = before
   for (const { tally, atMs } of closed) text = withTally(text, tally, atMs)
   return text

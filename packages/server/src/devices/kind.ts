@@ -46,6 +46,8 @@ export interface Boots {
   returning: { bootId: string; sequence: number; times: number } | null
 }
 const earlierKept = 4
+/** One for all the devices of which only one start was heard. */
+const noneEarlier: readonly string[] = []
 /** Requests of an earlier start that came late are not so many. */
 const returnsOfClones = 3
 
@@ -59,7 +61,7 @@ export function noteBoot(
   { bootId, sequence }: { bootId: string | null; sequence: number | null },
 ): { boots: Boots | undefined; verdict: 'same' | 'new' | 'straggler' | 'returned' } {
   if (bootId === null || bootId === '') return { boots, verdict: 'same' }
-  if (boots === undefined) return { boots: { current: bootId, earlier: [], returning: null }, verdict: 'new' }
+  if (boots === undefined) return { boots: { current: bootId, earlier: noneEarlier, returning: null }, verdict: 'new' }
   if (boots.current === bootId) return { boots, verdict: 'same' }
   const isEarlier = boots.earlier.includes(bootId)
   if (isEarlier) {

@@ -1,4 +1,4 @@
-import { deviceLimits, deviceNodeIdPattern } from '@freehold/contracts'
+import { cleanLines, cleanText, deviceLimits, deviceNodeIdPattern } from '@freehold/contracts'
 
 /**
  * Reads a heartbeat as `deviceHeartbeatRequestSchema` does, by hand: the schema takes longer than everything else of a
@@ -164,7 +164,7 @@ function progressOf(value: unknown): ReleaseProgress | null {
     releaseId,
     version: textOrNull(value.version),
     attempt,
-    state: clean(state),
+    state: cleanText(state),
     message: textOrNull(value.message) ?? '',
     downloadProgress: numberOrNull(value.downloadProgress),
     running: textOrNull(value.running),
@@ -175,17 +175,7 @@ function progressOf(value: unknown): ReleaseProgress | null {
 const releaseIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 function textOrNull(value: unknown): string | null {
-  return typeof value === 'string' ? clean(value) : null
-}
-
-/** A log keeps its line ends and tabs, as the contract says. */
-function cleanLines(text: string): string {
-  return text.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, ' ')
-}
-
-/** As the contract's schema has it: what every store and every terminal takes. */
-function clean(text: string): string {
-  return /[\p{Cc}\p{Cs}]/u.test(text) ? text.toWellFormed().replace(/\p{Cc}/gu, ' ') : text
+  return typeof value === 'string' ? cleanText(value) : null
 }
 
 function numberOrNull(value: unknown): number | null {

@@ -9,7 +9,8 @@ import { endCredentials } from './credentials.ts'
 import { readHistory } from './history.ts'
 import { type DeviceFacts, reportIn, snapshotOf } from './keeper.ts'
 import { connectionOf, type DeviceAction, openActions, readoptMs, summaryOf } from './kind.ts'
-import type { Live, Presence } from './presence.ts'
+import type { Live } from './live.ts'
+import type { Presence } from './presence.ts'
 
 const lateCursor = 'late:'
 /** Actions a device may have before it at once; the contract's bound. */

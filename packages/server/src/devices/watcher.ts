@@ -3,7 +3,8 @@ import type { Store, Stored } from '@freehold/store'
 import { updateFailureKey } from './failures.ts'
 import type { Keeper } from './keeper.ts'
 import { connectionOf } from './kind.ts'
-import type { Live, Presence } from './presence.ts'
+import type { Live } from './live.ts'
+import type { Presence } from './presence.ts'
 import type { StatusWriter } from './status-writer.ts'
 
 /** After a start, or a time in which nobody was heard, every device has this long to come back before it is judged. */
@@ -93,6 +94,8 @@ function isDeaf(presence: Presence, nowMs: number): boolean {
   let lastAtMs = 0
   let leastIntervalMs = Number.POSITIVE_INFINITY
   for (const live of presence.all()) {
+    // One is enough, and it is among the first.
+    if (nowMs - live.lastAtMs <= deafMs) return false
     lastAtMs = Math.max(lastAtMs, live.lastAtMs)
     leastIntervalMs = Math.min(leastIntervalMs, live.intervalMs)
   }

@@ -58,7 +58,7 @@ export function createEngine(options: EngineOptions) {
   const { store, assignments, membersOf, reconsider, now, elapsed, log } = options
   const lives = new Map<string, Live>()
   const settings = new Map<string, RolloutTerms>()
-  let reports = new Map<string, { deviceId: string; type: ReleaseType; progress: Progress; atMs: number }>()
+  let reports = newestReports()
   let turn: Promise<unknown> = Promise.resolve()
   let isLoaded = false
   const follower = createFollower({ store, membersOf, lives: () => [...lives.values()].filter(isOpen), now })
@@ -270,16 +270,16 @@ export function createEngine(options: EngineOptions) {
     },
     note(report: { deviceId: string; type: ReleaseType; progress: Progress }): void {
       if (isLoaded && lives.size === 0) return
-      reports.set(`${report.type}${report.deviceId}`, { ...report, atMs: now() })
+      reports[report.type].set(report.deviceId, { progress: report.progress, atMs: now() })
     },
     /** One round over everything under way. */
     async run(signal?: AbortSignal): Promise<{ againInMs: number }> {
       let againInMs = Number.POSITIVE_INFINITY
       await inTurn(async () => {
         const taken = reports
-        reports = new Map()
-        for (const report of taken.values()) {
-          for (const live of lives.values()) if (live.type === report.type) takeReport(live, report)
+        reports = newestReports()
+        for (const live of lives.values()) {
+          for (const [deviceId, report] of taken[live.type]) takeReport(live, { deviceId, ...report })
         }
         await follower.follow()
       })
@@ -307,6 +307,12 @@ export function createEngine(options: EngineOptions) {
   }
 }
 export type Engine = ReturnType<typeof createEngine>
+
+/** By device, what it said last since the loop took them. */
+const newestReports = (): Record<ReleaseType, Map<string, { progress: Progress; atMs: number }>> => ({
+  app: new Map(),
+  host: new Map(),
+})
 
 function isOpen({ resource }: Live): boolean {
   return isOpenRollout(resource.status)

@@ -196,7 +196,7 @@ async function supersede(transaction: Transaction, input: { channelId: string; b
   const open = await transaction.all(releaseRolloutKind, { where: { channelId: input.channelId, open: 'yes' } })
   for (const { id, status } of open) {
     if (id === input.by) continue
-    const message = `A newer rollout of the channel began: ${input.by}. Who has the release keeps it until then.`
+    const message = 'A newer rollout of the channel began. Who has this release keeps it until that one reaches them.'
     await transaction.setStatus(releaseRolloutKind, id, {
       ...status,
       state: 'superseded',

@@ -3,6 +3,7 @@ import type { Store } from '@freehold/store'
 import type { KeptAssignment, StoredAssignment } from './kind.ts'
 
 const factOf = { app: 'assignedApp', host: 'assignedHost' } as const
+const factNames = Object.values(factOf)
 /** Devices whose facts are read at once. */
 const batchSize = 500
 
@@ -50,14 +51,14 @@ export function createAssignments(options: {
   }
 
   async function keptOf(deviceId: string): Promise<Record<ReleaseType, KeptAssignment | undefined>> {
-    const facts = await store.facts.get(deviceKind, deviceId)
+    const facts = await store.facts.get(deviceKind, deviceId, factNames)
     return { app: readKept(facts, 'app'), host: readKept(facts, 'host') }
   }
 
   async function keptOfMany(deviceIds: readonly string[], type: ReleaseType): Promise<Map<string, KeptAssignment>> {
     const found = new Map<string, KeptAssignment>()
     for (let at = 0; at < deviceIds.length; at += batchSize) {
-      const facts = await store.facts.getMany(deviceKind, deviceIds.slice(at, at + batchSize))
+      const facts = await store.facts.getMany(deviceKind, deviceIds.slice(at, at + batchSize), [factOf[type]])
       for (const [id, values] of facts) {
         const kept = readKept(values, type)
         if (kept !== undefined) found.set(id, kept)

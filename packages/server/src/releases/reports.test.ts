@@ -105,6 +105,21 @@ describe.each(engines)('on %s', (_, open) => {
       expect(failures.filter((state, index) => state !== failures[index - 1])).toEqual([null, 'rolled-back', null])
     })
 
+    it('makes one entry, however often the device finds other words for it', async () => {
+      const device = await world.enrol(`chatty`)
+      await world.hear(device, report('failed', 1))
+      await eventually(async () => expect(await status(device)).toMatchObject({ message: 'disk full' }))
+      const entries = async () => (await store.audit({ kind: 'device', id: device.id })).length
+      const before = await entries()
+      for (let index = 0; index < 5; index += 1) {
+        world.pass(1000)
+        await world.hear(device, report('failed', 1, { message: `disk full: ${index} bytes are free` }))
+      }
+      await world.hear(device, report('succeeded', 1))
+      await eventually(async () => expect(await status(device)).toBeNull())
+      expect(await entries()).toBe(before + 1)
+    })
+
     it('is told again for a new attempt, and not for a control plane that hears the device for the first time', async () => {
       const device = await world.enrol(`again`)
       await world.hear(device, report('failed', 1))

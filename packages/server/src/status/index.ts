@@ -58,16 +58,18 @@ export function createStatusNoun(options: {
 }
 
 async function countAll(store: Store): Promise<StatusCounts> {
-  const [clusters, nodes, services, images, activeRollouts, devices, offlineDevices, openReleaseRollouts] =
-    await Promise.all([
-      store.count(clusterKind),
-      store.count(nodeKind),
-      store.count(serviceKind),
-      store.count(imageKind),
-      store.count(rolloutKind, { where: { active: 'yes' } }),
-      store.count(deviceKind),
-      store.count(deviceKind, { where: { state: 'offline' } }),
-      store.count(releaseRolloutKind, { where: { open: 'yes' } }),
-    ])
-  return { clusters, nodes, services, images, activeRollouts, devices, offlineDevices, openReleaseRollouts }
+  const counted = {
+    clusters: store.count(clusterKind),
+    nodes: store.count(nodeKind),
+    services: store.count(serviceKind),
+    images: store.count(imageKind),
+    activeRollouts: store.count(rolloutKind, { where: { active: 'yes' } }),
+    devices: store.count(deviceKind),
+    offlineDevices: store.count(deviceKind, { where: { state: 'offline' } }),
+    failedUpdateDevices: store.count(deviceKind, { where: { update: 'failed' } }),
+    openReleaseRollouts: store.count(releaseRolloutKind, { where: { open: 'yes' } }),
+    stoppedReleaseRollouts: store.count(releaseRolloutKind, { where: { state: 'stopped' } }),
+  }
+  const entries = Object.entries(counted).map(async ([name, count]) => [name, await count])
+  return Object.fromEntries(await Promise.all(entries)) as StatusCounts
 }

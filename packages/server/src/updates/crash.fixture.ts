@@ -17,7 +17,8 @@ const noun = createUpdatesNoun({
   clock: systemClock,
   random: systemRandom,
   log: pino({ level: 'silent' }),
-  authenticateDevice: async () => false,
+  authenticateDevice: async () => null,
+  releasesOf: async () => new Set(),
   authenticate: async () => {
     throw new Error('nobody reads here')
   },

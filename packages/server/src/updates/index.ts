@@ -34,7 +34,7 @@ import { createKeyring } from './keys.ts'
 import { lifeMs } from './metadata.ts'
 import { createRepository, nextDueMs, type OnPublished } from './repository.ts'
 import { createRoots } from './roots.ts'
-import { createServe } from './serve.ts'
+import { createServe, type Reader } from './serve.ts'
 import { readState } from './state.ts'
 import { addFile, type ReleaseFile, removeFiles } from './target-files.ts'
 
@@ -75,8 +75,10 @@ export function createUpdatesNoun(options: {
   clock: Clock
   random: Random
   log: Logger
-  /** Whether a token is the node token of a device that is let in. */
-  authenticateDevice: (token: string) => Promise<boolean>
+  /** The id of the device that is let in and has this node token; null: there is none. */
+  authenticateDevice: (token: string) => Promise<string | null>
+  /** The releases a device may have. */
+  releasesOf: (deviceId: string) => Promise<ReadonlySet<string>>
   authenticate: Authenticate
   /** Releases that are signed from now on; runs in the transaction that signs them. */
   onPublished: OnPublished
@@ -128,13 +130,17 @@ export function createUpdatesNoun(options: {
     return state
   }
 
-  async function admit(request: IncomingMessage): Promise<void> {
+  async function admit(request: IncomingMessage): Promise<Reader> {
     const token = /^Bearer +(fhn_[A-Za-z0-9_-]{8,200})$/i.exec(request.headers.authorization ?? '')?.[1]
     if (token === undefined) {
       authorize((await options.authenticate(request)).caller, 'releases:read', { noun: 'updates' })
-    } else if (!(await options.authenticateDevice(token))) {
+      return { mayRead: async () => true }
+    }
+    const deviceId = await options.authenticateDevice(token)
+    if (deviceId === null) {
       throw new FreeholdError('unauthenticated', 'This node token is not good, or not any more. Register again.')
     }
+    return { mayRead: async (releaseId) => (await options.releasesOf(deviceId)).has(releaseId) }
   }
 
   return {

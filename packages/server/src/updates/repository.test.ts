@@ -48,7 +48,7 @@ test('a client follows through many releases, and what is withdrawn is gone', as
   await client.read(path)
   await world.withdraw(ids[7] ?? '')
   await expect(client.read(path)).rejects.toThrow(/is no target/)
-  expect((await fetch(`${world.url}/updates/${path}`)).status).toBe(404)
+  expect((await world.get(path)).status).toBe(404)
   await client.read('baseos/generic-amd64/1.0.8/manifest.json')
   const rows = await world.store().all(updateMetadataKind)
   expect(rows.length).toBeLessThanOrEqual(1 + 5 + 5 + 1)

@@ -23,8 +23,11 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
+const good = { authorization: `Bearer ${goodToken}` }
 const get = (path: string, options: { method?: string; headers?: Record<string, string> } = {}) =>
-  fetch(`${world.url}/updates/${path}`, options)
+  fetch(`${world.url}/updates/${path}`, { ...options, headers: { ...good, ...options.headers } })
+/** Without saying who asks. */
+const nobody = (path: string) => fetch(`${world.url}/updates/${path}`)
 
 test.each([
   ['manifest.json', 'application/json; charset=utf-8'],
@@ -34,14 +37,14 @@ test.each([
   const answer = await get(`${folder}/${name}`)
   expect(answer.status).toBe(200)
   expect(answer.headers.get('content-type')).toBe(type)
-  expect(answer.headers.get('cache-control')).toBe('no-cache')
+  expect(answer.headers.get('cache-control')).toBe('private, no-cache')
   await answer.arrayBuffer()
 })
 
 test('a target is found by its hash too, and may be kept for ever there', async () => {
   const answer = await get(`${folder}/${manifest.sha256}.manifest.json`)
   expect(await answer.text()).toBe(manifest.text)
-  expect(answer.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
+  expect(answer.headers.get('cache-control')).toBe('private, max-age=31536000, immutable')
   expect((await get(`${folder}/${'0'.repeat(64)}.manifest.json`)).status).toBe(404)
   expect((await get(`${manifest.sha256}.${folder}/manifest.json`)).status).toBe(404)
 })
@@ -107,18 +110,44 @@ test('a broken address and another method are refused', async () => {
   expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
 })
 
-test('releases are for devices and readers only', async () => {
-  const path = 'releases/shop/1.0.0/manifest.json'
-  expect((await get(path)).status).toBe(401)
-  const wrong = `Bearer fhn_${'b'.repeat(43)}`
-  expect((await get(path, { headers: { authorization: wrong } })).status).toBe(401)
-  expect((await get('releases/none', { headers: { authorization: wrong } })).status).toBe(401)
-  const answer = await get(path, { headers: { authorization: `Bearer ${goodToken}` } })
-  expect(answer.status).toBe(200)
-  expect(answer.headers.get('cache-control')).toBe('private, no-cache')
-  expect(answer.headers.get('vary')).toBe('authorization, cookie')
-  const { sha256 } = textFile(path)
-  const byHash = `releases/shop/1.0.0/${sha256}.manifest.json`
-  expect((await get(byHash)).status).toBe(401)
-  expect((await get(byHash.replace('releases', 'release%73'))).status).toBe(401)
+test.each(['releases/shop/1.0.0/manifest.json', `${folder}/manifest.json`])(
+  '%s is for devices and readers only',
+  async (path) => {
+    expect((await nobody(path)).status).toBe(401)
+    const wrong = `Bearer fhn_${'b'.repeat(43)}`
+    expect((await get(path, { headers: { authorization: wrong } })).status).toBe(401)
+    expect((await get(`${path}x`, { headers: { authorization: wrong } })).status).toBe(401)
+    const answer = await get(path)
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('cache-control')).toBe('private, no-cache')
+    expect(answer.headers.get('vary')).toBe('authorization, cookie')
+    const { sha256 } = textFile(path)
+    const byHash = path.replace('manifest', `${sha256}.manifest`)
+    expect((await nobody(byHash)).status).toBe(401)
+    expect((await nobody(byHash.replace('/', '%2f'))).status).toBe(401)
+    expect((await nobody(byHash.replace('s', '%73'))).status).toBe(401)
+  },
+)
+
+test('what every device needs is public', async () => {
+  expect((await nobody('metadata/timestamp.json')).status).toBe(200)
+  expect((await nobody('keys/assignments.json')).status).toBe(200)
+})
+
+test('a device gets the files of the releases it may have, and of no other', async () => {
+  const id = newReleaseId()
+  const files = ['releases/shop/9.0.0/manifest.json', 'baseos/generic-amd64/9.0.0/checksums.txt'].map((path) =>
+    textFile(path),
+  )
+  await world.release(id, files)
+  for (const { path, sha256 } of files) {
+    const byHash = path.replace(/([^/]+)$/, `${sha256}.$1`)
+    for (const each of [path, byHash]) expect((await get(each)).status).toBe(200)
+    world.withheld.add(id)
+    for (const each of [path, byHash]) {
+      const refused = await get(each)
+      expect([refused.status, await refused.text()]).toEqual([403, expect.stringMatching(/neither runs nor is to run/)])
+    }
+    world.withheld.delete(id)
+  }
 })

@@ -23,8 +23,12 @@ interface File {
 export interface ServeOptions {
   store: Store
   blobs: Pick<BlobStore, 'send'>
-  /** Throws what is to be answered to who may not read releases. */
-  admit: (request: IncomingMessage) => Promise<void>
+  /** Throws what is to be answered to who may not read any release. */
+  admit: (request: IncomingMessage) => Promise<Reader>
+}
+/** Who reads what is not public: a device its own releases, people and their tokens all. */
+export interface Reader {
+  mayRead(releaseId: string): Promise<boolean>
 }
 
 const prefix = '/updates'
@@ -36,7 +40,8 @@ const contentTypes: Record<string, string> = {
 
 /**
  * What devices fetch: metadata below `metadata/`, targets by their path and by `<sha256>.<name>` in the same folder (TUF
- * 1.0.34 §6.2). Public but for `releases/`, whose manifests tell environments.
+ * 1.0.34 §6.2). Metadata and the keys of assignments are public; files of releases are for the devices that they are for, and
+ * for people who may read releases.
  */
 export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -45,10 +50,10 @@ export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
       throw new FreeholdError('method-not-allowed', 'What is signed here is read by GET and HEAD.')
     }
     const path = pathOf(request)
-    const isPublic = !path.startsWith('releases/')
-    if (!isPublic) await admit(request)
+    const isPublic = !/^(?:releases|baseos)\//.test(path)
+    const reader = isPublic ? null : await admit(request)
     const name = path.startsWith('metadata/') ? path.slice('metadata/'.length) : undefined
-    const file = name === undefined ? await targetFile(path, isPublic) : await metadataFile(name)
+    const file = name === undefined ? await targetFile(path, reader) : await metadataFile(name)
     if (file === undefined) throw notFound(path)
     await send(file, request, response)
   }
@@ -72,13 +77,28 @@ export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
     }
   }
 
-  async function targetFile(path: string, isPublic: boolean): Promise<File | undefined> {
+  /** `reader`: null where the path is public. */
+  async function targetFile(path: string, reader: Reader | null): Promise<File | undefined> {
     const exact = await signedTarget(path)
-    if (exact !== undefined) return fileOf(exact, { isGood: 'until-asked', isPublic })
+    if (exact !== undefined) return open(exact, { isGood: 'until-asked', reader })
     const match = /^(.*\/)?([0-9a-f]{64})\.([^/]+)$/.exec(path)
     const byHash = match === null ? undefined : await signedTarget(`${match[1] ?? ''}${match[3]}`)
     if (byHash === undefined || byHash.data.sha256 !== match?.[2]) return undefined
-    return fileOf(byHash, { isGood: 'forever', isPublic })
+    return open(byHash, { isGood: 'forever', reader })
+  }
+
+  async function open(
+    target: UpdateTarget,
+    { isGood, reader }: { isGood: File['isGood']; reader: Reader | null },
+  ): Promise<File> {
+    const { releaseId } = target.data
+    if (reader !== null && releaseId !== null && !(await reader.mayRead(releaseId))) {
+      throw new FreeholdError(
+        'forbidden',
+        'This is of a release that this device neither runs nor is to run. It asks again once it was assigned it.',
+      )
+    }
+    return fileOf(target, { isGood, isPublic: reader === null })
   }
 
   /** Nobody gets what is not signed yet, or was withdrawn. */

@@ -5,7 +5,14 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createFileBlobs } from '@freehold/blobs'
-import { FreeholdError, kinds, type SignedMetadata, type UpdateRole, type UpdatesState } from '@freehold/contracts'
+import {
+  FreeholdError,
+  kinds,
+  type SignedMetadata,
+  type UpdateRole,
+  type UpdatesState,
+  updateTargetKind,
+} from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { pino } from 'pino'
@@ -39,10 +46,11 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
       .catch((error: unknown) => response.destroy(error as Error))
   })
   const url = await listen(server)
+  const get = (path: string) => fetch(`${url}/updates/${path}`, { headers: { authorization: `Bearer ${goodToken}` } })
   let proxy = honest
   const middle = createServer((request, response) => {
     const text = async () => {
-      const answer = await fetch(`${url}${request.url}`)
+      const answer = await get((request.url ?? '').replace(/^\/updates\//, ''))
       return answer.ok ? Buffer.from(await answer.arrayBuffer()).toString('latin1') : null
     }
     proxy(request.url ?? '', text).then(
@@ -61,7 +69,11 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
       clock: systemClock,
       random: systemRandom,
       log: pino({ level: 'trace' }, { write: (line: string) => options.log?.(line) }),
-      authenticateDevice: async (token) => token === goodToken,
+      authenticateDevice: async (token) => (token === goodToken ? 'good' : null),
+      async releasesOf() {
+        const all = (await store.all(updateTargetKind)).map(({ data }) => data.releaseId)
+        return new Set(all.filter((id) => id !== null && !world.withheld.has(id)) as string[])
+      },
       authenticate: async () => {
         throw new FreeholdError('unauthenticated')
       },
@@ -75,6 +87,8 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
     proxyUrl,
     blobs,
     published,
+    /** Releases that the device with the good token may not have; it may have all others. */
+    withheld: new Set<string>(),
     store: () => store,
     noun: () => noun,
     intercept(next: Middleman): void {
@@ -130,6 +144,8 @@ export async function startWorld(options: { openStore?: () => Promise<Store>; lo
     release: (releaseId: string, files: readonly ReleaseFile[]) =>
       store.transaction(actor, (transaction) => noun.publish(transaction, { releaseId, files })),
     withdraw: (releaseId: string) => store.transaction(actor, (transaction) => noun.withdraw(transaction, releaseId)),
+    /** What lies below `/updates/`, as the device with the good token. */
+    get,
     /** A device that trusts this root from now on; it reads through the proxy. */
     async client(root?: string): Promise<TestClient> {
       clients += 1

@@ -53,7 +53,10 @@ export function createPostgresReader(runner: Runner): Reader {
       const where = conditions.join(' AND ')
       return all<LogEntry>(`SELECT * FROM change WHERE ${where} ORDER BY version DESC LIMIT $2`, values)
     },
-    facts: (kind, ids) =>
-      all<Omit<FactWrite, 'kind'>>('SELECT id, name, value FROM fact WHERE kind = $1 AND id = ANY ($2)', [kind, ids]),
+    facts: (kind, ids, names) =>
+      all<Omit<FactWrite, 'kind'>>(
+        `SELECT id, name, value FROM fact WHERE kind = $1 AND id = ANY ($2)${names === undefined ? '' : ' AND name = ANY ($3)'}`,
+        names === undefined ? [kind, ids] : [kind, ids, names],
+      ),
   }
 }

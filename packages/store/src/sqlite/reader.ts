@@ -90,15 +90,19 @@ export function createSqliteReader(database: DatabaseSync, directory: string): R
         const where = conditions.join(' AND ')
         return entries(statements.all(`SELECT * FROM change WHERE ${where} ORDER BY version DESC LIMIT ?2`, ...values))
       }),
-    facts: (kind, ids) =>
-      guard(
-        () =>
-          statements.all(
-            'SELECT id, name, value FROM fact WHERE kind = ? AND id IN (SELECT value FROM json_each(?))',
-            kind,
-            JSON.stringify(ids),
-          ) as unknown as Omit<FactWrite, 'kind'>[],
-      ),
+    facts: (kind, ids, names) =>
+      guard(() => {
+        // One id is asked for far more often than any other number, and found several times faster without a list.
+        const isOne = ids.length === 1
+        const ofIds = isOne ? 'id = ?2' : 'id IN (SELECT value FROM json_each(?2))'
+        const ofNames = names === undefined ? '' : ' AND name IN (SELECT value FROM json_each(?3))'
+        return statements.all(
+          `SELECT id, name, value FROM fact WHERE kind = ?1 AND ${ofIds}${ofNames}`,
+          kind,
+          isOne ? (ids[0] ?? '') : JSON.stringify(ids),
+          ...(names === undefined ? [] : [JSON.stringify(names)]),
+        ) as unknown as Omit<FactWrite, 'kind'>[]
+      }),
   }
 }
 

@@ -22,6 +22,29 @@ export function describeFacts(make: MakeTestBed): void {
       expect(await store.version()).toBe(1)
     })
 
+    it('are asked for by their names too, where others are large', async () => {
+      const store = await storeFor(make, { factFlushMs: 3_600_000 })
+      const one = await createService(store, { name: 'one' })
+      const other = await createService(store, { name: 'other' })
+      for (const { id } of [one, other]) {
+        for (const name of ['load', 'seen', 'report']) store.facts.set(service, id, name, `${name} of before`)
+      }
+      await store.facts.flush()
+      store.facts.set(service, one.id, 'load', 'load')
+      store.facts.set(service, one.id, 'report', 'report')
+      const names = ['load', 'seen', 'unknown']
+      const expected: Record<string, unknown> = { load: 'load', seen: 'seen of before' }
+      expect(await store.facts.get(service, one.id, names)).toEqual(expected)
+      expect(await store.facts.getMany(service, [one.id, other.id, 'nobody'], names)).toEqual(
+        new Map([
+          [one.id, expected],
+          [other.id, { load: 'load of before', seen: 'seen of before' }],
+          ['nobody', {}],
+        ]),
+      )
+      expect(await store.facts.get(service, one.id, [])).toEqual({})
+    })
+
     it('are on disk after close', async () => {
       const bed = await bedFor(make)
       const store = await bed.open({ factFlushMs: 3_600_000 })

@@ -29,7 +29,7 @@ function columnsOf(onChoose: Choose) {
       value: ({ data }) => data.name,
       cell: ({ data }) => (
         <span className="flex min-w-0 flex-col">
-          <span className="font-medium break-all">{data.name}</span>
+          <span className="font-medium wrap-anywhere">{data.name}</span>
           {data.description !== '' && <span className="text-xs text-muted">{data.description}</span>}
         </span>
       ),

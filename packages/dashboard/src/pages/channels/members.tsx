@@ -31,7 +31,7 @@ export function MembersDialog({ group, onClose }: { group: DeviceGroup; onClose:
           <ul className="flex flex-wrap gap-x-4 gap-y-1 text-sm">
             {members.data.devices.map(({ id, name }) => (
               <li key={id}>
-                <Link to="/devices/$id" params={{ id }} className="break-all hover:underline">
+                <Link to="/devices/$id" params={{ id }} className="wrap-anywhere hover:underline">
                   {name}
                 </Link>
               </li>

@@ -11,11 +11,12 @@ import { Confirm } from '../../components/confirm.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
 import { MoreIcon, WarnIcon } from '../../components/icons.tsx'
 import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
-import { Facts, Page, Quiet, Section, Skeleton } from '../../components/page.tsx'
+import { Facts, Page, Section, Skeleton } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { Ago } from '../../components/time.tsx'
 import { AskDialog } from './ask.tsx'
 import { AskedActions } from './asked.tsx'
+import { Containers } from './containers.tsx'
 import { EditDeviceDialog } from './edit.tsx'
 import { History } from './history.tsx'
 import { PinsDialog } from './pins.tsx'
@@ -52,7 +53,9 @@ function Loaded({ device }: { device: Device }) {
       title={data.name}
       parent={{ to: '/devices', label: 'Devices' }}
       mark={<State state={status.state} />}
-      lead={<p aria-live="polite">{status.message}</p>}
+      lead={
+        <p aria-live="polite">{status.state === 'online' ? <Heard at={status.lastHeartbeatAt} /> : status.message}</p>
+      }
       actions={
         mayWrite && (
           <>
@@ -98,6 +101,15 @@ function Loaded({ device }: { device: Device }) {
   )
 }
 
+function Heard({ at }: { at: string | null }) {
+  if (at === null) return null
+  return (
+    <>
+      Last heard <Ago at={at} />.
+    </>
+  )
+}
+
 function DeviceMenu({ revoked, onChoose }: { revoked: boolean; onChoose: (act: Act) => void }) {
   return (
     <Menu
@@ -135,7 +147,7 @@ function Notices({ device: { data, status }, action }: { device: Device; action:
       {status.claim !== null && (
         <Notice action={status.clone === null && action}>
           Somebody at {status.claim.address} registered as this device without proving to be it, and was refused (
-          {status.claim.attempts} times, last <Ago at={status.claim.at} />
+          {status.claim.attempts === 1 ? 'once' : `${status.claim.attempts} times`}, last <Ago at={status.claim.at} />
           ). If the device was wiped, let it come back.
         </Notice>
       )}
@@ -156,7 +168,7 @@ function Notice({ children, action }: { children: ReactNode; action?: ReactNode 
   )
 }
 
-function About({ device: { data, status, labels } }: { device: Device }) {
+function About({ device: { id, data, status, labels } }: { device: Device }) {
   const { summary } = status
   return (
     <Section title="About">
@@ -171,12 +183,8 @@ function About({ device: { data, status, labels } }: { device: Device }) {
           ['Last update', summary?.updateOutcome ?? 'none'],
           ['Problem', summary?.problem ?? 'none'],
           ['Enrolled', status.enrolledAt === null ? 'not yet' : <Ago key="enrolled" at={status.enrolledAt} />],
-          [
-            'Node id',
-            <code key="node" className="font-mono text-xs break-all">
-              {data.nodeId}
-            </code>,
-          ],
+          ['Node id, its own', <Mono key="node" text={data.nodeId} />],
+          ['Id, for the command line', <Mono key="id" text={id} />],
           [
             'Labels',
             Object.keys(labels).length === 0 ? (
@@ -196,28 +204,21 @@ function About({ device: { data, status, labels } }: { device: Device }) {
   )
 }
 
+function Mono({ text }: { text: string }) {
+  return <code className="font-mono text-xs break-all">{text}</code>
+}
+
 function Reported({ id }: { id: string }) {
   const report = useReport(id)
   if (report.data === undefined) {
     return report.error === null ? <Skeleton rows={3} /> : <ErrorNote error={report.error} />
   }
-  const containers = report.data.report?.apps?.containers ?? []
   return (
     <>
       <Section title="History" lead="The last day by quarters of an hour, the last month by six hours." flush>
         <History day={report.data.day} month={report.data.month} />
       </Section>
-      <Section title="Containers" flush={containers.length === 0}>
-        {containers.length === 0 ? (
-          <Quiet>It reported none.</Quiet>
-        ) : (
-          <Facts
-            facts={containers.flatMap((container) =>
-              container === null ? [] : [[container.serviceName ?? 'unnamed', container.status ?? 'unknown'] as const],
-            )}
-          />
-        )}
-      </Section>
+      <Containers containers={report.data.report?.apps?.containers ?? []} />
     </>
   )
 }

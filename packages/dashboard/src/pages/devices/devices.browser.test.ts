@@ -57,7 +57,8 @@ test('a device enrols with a join token made here, appears by itself, and is loo
   await page.getByRole('link', { name: 'till-1' }).click()
   await page.getByRole('heading', { name: 'till-1', level: 1 }).waitFor()
   await page.getByText('balenaOS 6.1.24').waitFor()
-  await page.getByText('Running').waitFor()
+  await page.getByRole('region', { name: 'Containers' }).getByText('Running').waitFor()
+  await page.getByText('Last heard').waitFor()
   expect(await faultsOf(page)).toEqual([])
 
   await page.getByRole('button', { name: 'More actions' }).click()
@@ -88,5 +89,33 @@ test('a device that waits is found and approved', async () => {
   await page.getByRole('button', { name: 'Approve' }).click()
   await page.getByText('Approved; it gets its token').waitFor()
   expect(await faultsOf(page)).toEqual([])
+  expect(dashboard.complaints).toEqual([])
+})
+
+test('devices of one name are told apart, what a device calls itself turns no line around, and a strange filter is none', async () => {
+  await dashboard.client.settings.update({ body: { baseosApproval: 'automatic' } })
+  const { joinToken } = await dashboard.client.joinTokens.create({ body: { data: { name: 'twins', uses: 3 } } })
+  for (const nodeId of ['twin-1', 'twin-2']) {
+    await post(deviceRegisterPath, { nodeId, deviceSecret: `secret-of-${nodeId}`, status: status('twin') }, joinToken)
+  }
+  const turned = { nodeId: 'turned', deviceSecret: 'secret-of-turned', status: status('photo\u202egpj.exe') }
+  await post(deviceRegisterPath, turned, joinToken)
+  const { items } = await dashboard.client.devices.list({ query: { search: 'twin' } })
+  expect(items).toHaveLength(2)
+  const page = await dashboard.open('/devices?attention=nonsense&state=nonsense')
+  const table = page.getByRole('table', { name: 'Devices' })
+  for (const { id } of items) await table.getByText(id.slice(-8)).waitFor()
+  await table.getByRole('link', { name: 'photo gpj.exe' }).waitFor()
+  expect(await page.getByRole('main').textContent()).not.toMatch(/\p{Bidi_C}/u)
+  expect(await faultsOf(page)).toEqual([])
+  await table
+    .getByRole('row')
+    .filter({ hasText: items[1]?.id.slice(-8) ?? '' })
+    .getByRole('link')
+    .click()
+  await page
+    .getByRole('region', { name: 'About' })
+    .getByText(items[1]?.id ?? '')
+    .waitFor()
   expect(dashboard.complaints).toEqual([])
 })

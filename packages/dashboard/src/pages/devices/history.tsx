@@ -24,8 +24,8 @@ export function History({ day, month }: { day: DeviceSpan[]; month: DeviceSpan[]
             {line.name}
             <span className="font-medium text-ink">{newest(day.at(-1) ?? month.at(-1), line)}</span>
           </figcaption>
-          <Graph spans={day} line={line} rangeMs={dayMs} stepMs={dayMs / 96} label={`${line.name}, last day`} />
-          <Graph spans={month} line={line} rangeMs={30 * dayMs} stepMs={dayMs / 4} label={`${line.name}, last month`} />
+          <Graph spans={day} line={line} rangeMs={dayMs} stepMs={dayMs / 96} over="last day" />
+          <Graph spans={month} line={line} rangeMs={30 * dayMs} stepMs={dayMs / 4} over="last month" />
         </figure>
       ))}
     </div>
@@ -36,11 +36,11 @@ type Line = (typeof lines)[number]
 
 function newest(span: DeviceSpan | undefined, line: Line): string {
   const value = span === undefined ? null : line.valueOf(span)
-  return value === null ? '–' : `${value}${line.unit}`
+  return value === null ? '–' : `${rounded(value)}${line.unit}`
 }
 
-function Graph(props: { spans: DeviceSpan[]; line: Line; rangeMs: number; stepMs: number; label: string }) {
-  const { spans, line, rangeMs, stepMs, label } = props
+function Graph(props: { spans: DeviceSpan[]; line: Line; rangeMs: number; stepMs: number; over: string }) {
+  const { spans, line, rangeMs, stepMs, over } = props
   const points = spans.flatMap((span) => {
     const value = line.valueOf(span)
     return value === null ? [] : [{ atMs: Date.parse(span.at), value }]
@@ -49,32 +49,49 @@ function Graph(props: { spans: DeviceSpan[]; line: Line; rangeMs: number; stepMs
   const endMs = Math.max(Date.now(), ...points.map(({ atMs }) => atMs + stepMs))
   const x = (atMs: number) => width - ((endMs - atMs) / rangeMs) * width
   const y = (value: number) => height - 2 - (Math.max(0, value) / most) * (height - 4)
-  const text = points.length === 0 ? 'nothing heard' : `from ${points[0]?.value} to ${points.at(-1)?.value}${line.unit}`
+  const values = points.map(({ value }) => value)
+  const reach = values.length === 0 ? 'nothing heard' : reachOf(values, line.unit)
   return (
-    <svg
-      viewBox={`0 0 ${width} ${height}`}
-      preserveAspectRatio="none"
-      role="img"
-      aria-label={`${label}: ${text}`}
-      className="h-10 w-full rounded bg-sunken"
-    >
-      {points.map(({ atMs, value }, index) => {
-        const before = points[index - 1]
-        const joins = before !== undefined && atMs - before.atMs <= stepMs
-        const to = x(Math.min(endMs, atMs + (joins ? 0 : stepMs)))
-        return (
-          <line
-            key={atMs}
-            x1={joins ? x(before.atMs) : x(atMs)}
-            y1={y(joins ? before.value : value)}
-            x2={to}
-            y2={y(value)}
-            vectorEffect="non-scaling-stroke"
-            className="stroke-accent"
-            strokeWidth="1.5"
-          />
-        )
-      })}
-    </svg>
+    <div className="flex flex-col gap-0.5">
+      <p aria-hidden="true" className="flex justify-between gap-2 text-2xs text-muted">
+        <span>{over}</span>
+        <span>{reach}</span>
+      </p>
+      <svg
+        viewBox={`0 0 ${width} ${height}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={`${line.name}, ${over}: ${reach}`}
+        className="h-10 w-full rounded bg-sunken"
+      >
+        {points.map(({ atMs, value }, index) => {
+          const before = points[index - 1]
+          const joins = before !== undefined && atMs - before.atMs <= stepMs
+          const to = x(Math.min(endMs, atMs + (joins ? 0 : stepMs)))
+          return (
+            <line
+              key={atMs}
+              x1={joins ? x(before.atMs) : x(atMs)}
+              y1={y(joins ? before.value : value)}
+              x2={to}
+              y2={y(value)}
+              vectorEffect="non-scaling-stroke"
+              className="stroke-accent"
+              strokeWidth="1.5"
+            />
+          )
+        })}
+      </svg>
+    </div>
   )
+}
+
+/** `40 to 61 %`; one number where nothing changed. */
+function reachOf(values: readonly number[], unit: string): string {
+  const [least, most] = [rounded(Math.min(...values)), rounded(Math.max(...values))]
+  return least === most ? `${least}${unit}` : `${least} to ${most}${unit}`
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 10) / 10
 }

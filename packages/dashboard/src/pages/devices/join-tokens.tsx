@@ -13,7 +13,7 @@ import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { LinesField, SelectField, TextField } from '../../components/field.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
 import { Empty, Page, Skeleton } from '../../components/page.tsx'
-import { State } from '../../components/state.tsx'
+import { State, Tag } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago, useNowMs } from '../../components/time.tsx'
 import { labelsOf } from './labels.ts'
@@ -71,15 +71,34 @@ function tokenColumns(onChoose: ((token: JoinToken) => void) | null) {
       value: ({ data }) => data.name,
       cell: ({ data }) => (
         <span className="flex min-w-0 flex-col">
-          <span className="font-medium break-all">{data.name}</span>
+          <span className="font-medium wrap-anywhere">{data.name}</span>
           <code className="font-mono text-xs text-muted">{data.prefix}…</code>
+          {Object.keys(data.deviceLabels).length > 0 && (
+            <span className="mt-1 flex flex-wrap gap-1">
+              {Object.entries(data.deviceLabels).map(([key, value]) => (
+                <Tag key={key}>{`${key}=${value}`}</Tag>
+              ))}
+            </span>
+          )}
         </span>
       ),
     },
-    { id: 'state', header: 'State', cell: (token) => <TokenState token={token} /> },
+    {
+      id: 'state',
+      header: 'State',
+      cell: (token) => (
+        <span className="flex flex-col items-start gap-0.5">
+          <TokenState token={token} />
+          <span className="text-xs text-muted sm:hidden">
+            {token.status.used} of {token.data.uses ?? 'any number'}
+          </span>
+        </span>
+      ),
+    },
     {
       id: 'used',
       header: 'Devices',
+      from: 'sm',
       align: 'right',
       value: ({ status }) => status.used,
       cell: ({ data, status }) => (

@@ -19,7 +19,8 @@ import { useHeartbeatRefresh } from './refresh.ts'
 
 const route = getRouteApi('/shell/devices')
 
-const columnsOf = (names: ReadonlyMap<string, string>) =>
+/** `names` of releases by id; `doubles` are names that more than one of these devices has. */
+const columnsOf = (names: ReadonlyMap<string, string>, doubles: ReadonlySet<string>) =>
   defineColumns<Device>([
     {
       id: 'name',
@@ -27,14 +28,28 @@ const columnsOf = (names: ReadonlyMap<string, string>) =>
       value: ({ data }) => data.name,
       cell: (device) => (
         <span className="flex min-w-0 flex-wrap items-center gap-x-2 gap-y-0.5">
-          <Link to="/devices/$id" params={{ id: device.id }} className="font-medium break-all hover:underline">
+          <Link to="/devices/$id" params={{ id: device.id }} className="font-medium wrap-anywhere hover:underline">
             {device.data.name}
           </Link>
+          {doubles.has(device.data.name) && (
+            <code className="font-mono text-xs text-muted" title={device.id}>
+              {device.id.slice(-8)}
+            </code>
+          )}
           {marksOf(device).map((mark) => (
             <Tag key={mark} tone="warn">
               {mark}
             </Tag>
           ))}
+          {device.status.updateFailure !== null && (
+            <span
+              className="flex basis-full items-center gap-1 text-xs text-bad"
+              title={device.status.updateFailure.message}
+            >
+              <BadIcon width="12" height="12" className="shrink-0" />
+              could not take {device.status.updateFailure.version}
+            </span>
+          )}
         </span>
       ),
     },
@@ -66,17 +81,7 @@ const columnsOf = (names: ReadonlyMap<string, string>) =>
     {
       id: 'release',
       header: 'Release',
-      cell: ({ status: { summary, updateFailure } }) => (
-        <span className="flex flex-col items-start">
-          <Running release={summary?.release ?? null} names={names} />
-          {updateFailure !== null && (
-            <span className="flex items-center gap-1 text-xs text-bad" title={updateFailure.message}>
-              <BadIcon width="12" height="12" />
-              could not take {updateFailure.version}
-            </span>
-          )}
-        </span>
-      ),
+      cell: ({ status: { summary } }) => <Running release={summary?.release ?? null} names={names} />,
     },
     {
       id: 'labels',
@@ -95,26 +100,31 @@ const columnsOf = (names: ReadonlyMap<string, string>) =>
 const states = ['waiting', 'enrolled', 'online', 'late', 'offline', 'revoked']
 const updateFailed = 'update-failed'
 const attentions = [
-  { value: updateFailed, label: 'an update failed' },
-  { value: 'approve', label: 'waiting for approval' },
-  { value: 'claim', label: 'claimed by another' },
-  { value: 'clone', label: 'two devices in one' },
+  { value: updateFailed, label: 'update failed' },
+  { value: 'approve', label: 'to be approved' },
+  { value: 'claim', label: 'claimed' },
+  { value: 'clone', label: 'two devices' },
 ]
 
 /** A page of a hundred at a time; the server searches and filters, so that the size of the fleet plays no part. */
 export function DevicesPage() {
-  const { state, attention, update } = route.useSearch()
+  const search = route.useSearch()
+  const state = states.find((each) => each === search.state)
+  const attention = attentions.find(({ value }) => value === search.attention)?.value
+  const update = search.update === 'failed' ? 'failed' : undefined
   const navigate = route.useNavigate()
   const may = useMay()
-  const [search, setSearch] = useState('')
-  const wanted = useDeferredValue(search.trim())
+  const [text, setText] = useState('')
+  const wanted = useDeferredValue(text.trim())
   const filters = { state, attention, update, search: wanted === '' ? undefined : wanted }
   const devices = useList('devices', filters)
   const releases = useList('releases', { limit: wholePage }, { enabled: may('releases:read') })
-  const columns = useMemo(
-    () => columnsOf(new Map(releases.items.map((release) => [release.id, nameOfRelease(release)]))),
-    [releases.items],
-  )
+  // As a text, so that the columns stay the same ones while only heartbeats come in.
+  const doubles = JSON.stringify(doublesIn(devices.items))
+  const columns = useMemo(() => {
+    const names = new Map(releases.items.map((release) => [release.id, nameOfRelease(release)]))
+    return columnsOf(names, new Set(JSON.parse(doubles) as string[]))
+  }, [releases.items, doubles])
   useHeartbeatRefresh(['devices', 'list'])
   const rowId = useMemo(() => (device: Device) => device.id, [])
   const isFiltered = Object.values(filters).some((value) => value !== undefined)
@@ -126,7 +136,7 @@ export function DevicesPage() {
   return (
     <Page title="Devices" places={<DevicePlaces />}>
       <search className="flex flex-wrap items-center gap-2">
-        <SearchField label="Search devices" value={search} onChange={setSearch} />
+        <SearchField label="Search devices" value={text} onChange={setText} />
         <Filter
           label="State"
           all="All states"
@@ -181,10 +191,17 @@ export function DevicesPage() {
   )
 }
 
+function doublesIn(devices: readonly Device[]): string[] {
+  const seen = new Set<string>()
+  const doubles = new Set<string>()
+  for (const { data } of devices) (seen.has(data.name) ? doubles : seen).add(data.name)
+  return [...doubles]
+}
+
 /** Our release by its name; what only the Supervisor names, by the beginning of its commit. */
 function Running({ release, names }: { release: string | null; names: ReadonlyMap<string, string> }) {
   if (release === null) return <span className="text-muted">–</span>
   const name = names.get(release)
-  if (name !== undefined) return <span className="break-all">{name}</span>
+  if (name !== undefined) return <span className="wrap-break-word">{name}</span>
   return <code className="font-mono text-xs">{release.slice(0, 12)}</code>
 }

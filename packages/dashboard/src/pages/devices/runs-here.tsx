@@ -123,7 +123,6 @@ function Told({ told, isOther }: { told: Progress; isOther: boolean }) {
         <span>
           {isOther ? 'It last spoke of ' : ''}
           {told.version ?? ''}
-          {told.attempt !== null && told.attempt > 1 && <span className="text-muted">, attempt {told.attempt}</span>}
         </span>
       </div>
       {percent !== null && (

@@ -2,10 +2,15 @@ import type { Device } from '@freehold/contracts'
 import { BadIcon } from '../../components/icons.tsx'
 import { Ago } from '../../components/time.tsx'
 import { ReleaseLink } from '../releases/names.tsx'
+import { useReport } from './report.ts'
 
 /** What the device could not take, where nobody can miss it. */
-export function UpdateFailure({ device: { status } }: { device: Device }) {
+export function UpdateFailure({ device: { id, status } }: { device: Device }) {
   const failure = status.updateFailure
+  const releases = useReport(id).data?.report?.releases
+  const hasLog = [releases?.app?.log, releases?.host?.log].some(
+    (log) => log !== null && log !== undefined && log !== '',
+  )
   if (failure === null) return null
   return (
     <div role="alert" className="flex gap-2 rounded-md border border-bad/40 bg-bad-soft px-3 py-2 text-sm">
@@ -17,7 +22,7 @@ export function UpdateFailure({ device: { status } }: { device: Device }) {
         </p>
         <p className="[overflow-wrap:anywhere]">{failure.message || 'It did not say why.'}</p>
         <p className="text-xs text-muted">
-          <Ago at={failure.at} />. The last lines of its log stand below, under what it runs.
+          <Ago at={failure.at} />.{hasLog && ' The last lines of its log stand below, under what it runs.'}
         </p>
       </div>
     </div>

@@ -1,13 +1,14 @@
 interface Situation {
-  counts: { clusters: number; nodes: number; services: number }
+  counts: { clusters: number; nodes: number; services: number; devices: number }
   mayMakeClusters: boolean
+  mayMakeJoinTokens: boolean
   mayMakeServices: boolean
   /** Services without an image, at most a few. */
   waiting: readonly { id: string; name: string }[]
 }
 
 interface Target {
-  to: '/clusters' | '/services/new' | '/services/$id'
+  to: '/clusters' | '/join-tokens' | '/services/new' | '/services/$id'
   params?: { id: string }
 }
 
@@ -22,16 +23,25 @@ export interface NextStep {
 
 /** What stands between this control plane and something that runs, the next step first. Empty: nothing does. */
 export function nextSteps(situation: Situation): NextStep[] {
-  const { counts, waiting, mayMakeClusters, mayMakeServices } = situation
+  const { counts, waiting, mayMakeClusters, mayMakeJoinTokens, mayMakeServices } = situation
   const steps: Omit<NextStep, 'isFirst'>[] = []
-  if (counts.clusters === 0) {
+  // Whoever has devices alone needs no cluster.
+  if (counts.clusters === 0 && counts.devices === 0) {
     steps.push({
       title: 'Create a cluster',
       why: mayMakeClusters ? 'A cluster is the set of machines your services run on.' : 'Ask an administrator for one.',
       action: 'Create cluster',
       to: mayMakeClusters ? { to: '/clusters' } : null,
     })
-  } else if (counts.nodes === 0) {
+    steps.push({
+      title: 'Or enrol a device',
+      why: mayMakeJoinTokens
+        ? 'A device is a machine outside of clusters, such as a Raspberry Pi in a shop.'
+        : 'Ask an administrator for a join token.',
+      action: 'Make join token',
+      to: mayMakeJoinTokens ? { to: '/join-tokens' } : null,
+    })
+  } else if (counts.clusters > 0 && counts.nodes === 0) {
     steps.push({
       title: 'Add a node',
       why: mayMakeClusters

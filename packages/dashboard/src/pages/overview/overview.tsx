@@ -28,7 +28,11 @@ function Overview({ status }: { status: Status }) {
   return (
     <>
       <Counts counts={status.counts} />
-      <Problems problems={status.problems} isEmpty={status.counts.services + status.counts.clusters === 0} />
+      {status.counts.devices > 0 && <DeviceCounts counts={status.counts} />}
+      <Problems
+        problems={status.problems}
+        isEmpty={status.counts.services + status.counts.clusters + status.counts.devices === 0}
+      />
       <NextSteps status={status} />
       <UnderWay />
       <p className="text-xs text-muted">
@@ -48,26 +52,78 @@ function Glance({ problems }: { problems: Status['problems'] }) {
 }
 
 function Counts({ counts }: { counts: Status['counts'] }) {
-  const tiles = [
-    { label: 'Services', value: counts.services, to: '/services' },
-    { label: 'Clusters', value: counts.clusters, to: '/clusters' },
-    { label: 'Nodes', value: counts.nodes, to: '/clusters' },
-    { label: 'Images', value: counts.images, to: '/images' },
-  ] as const
+  return (
+    <Tiles label="How much there is">
+      <Tile label="Services" value={counts.services} to="/services" />
+      <Tile label="Clusters" value={counts.clusters} to="/clusters" />
+      <Tile label="Nodes" value={counts.nodes} to="/clusters" />
+      <Tile label="Images" value={counts.images} to="/images" />
+    </Tiles>
+  )
+}
+
+function DeviceCounts({ counts }: { counts: Status['counts'] }) {
+  const { devices, offlineDevices, failedUpdateDevices, openReleaseRollouts, stoppedReleaseRollouts } = counts
+  return (
+    <Tiles label="Devices and their rollouts">
+      <Tile label="Devices" value={devices} to="/devices" />
+      <Tile label="Offline" value={offlineDevices} to="/devices" search={{ state: 'offline' }} />
+      <Tile
+        label="Failed an update"
+        value={failedUpdateDevices}
+        to="/devices"
+        search={{ update: 'failed' }}
+        isBad={failedUpdateDevices > 0}
+      />
+      <Tile
+        label="Open rollouts to devices"
+        value={openReleaseRollouts}
+        to="/release-rollouts"
+        isBad={stoppedReleaseRollouts > 0}
+        note={stoppedReleaseRollouts > 0 ? `${stoppedReleaseRollouts} stopped` : undefined}
+      />
+    </Tiles>
+  )
+}
+
+function Tiles({ label, children }: { label: string; children: React.ReactNode }) {
   return (
     <ul
-      aria-label="How much there is"
+      aria-label={label}
       className="grid grid-cols-2 gap-px overflow-hidden rounded-lg border border-line bg-line sm:grid-cols-4"
     >
-      {tiles.map(({ label, value, to }) => (
-        <li key={label} className="bg-surface">
-          <Link to={to} className="flex flex-col px-4 py-3 hover:bg-sunken focus-visible:-outline-offset-2">
-            <span className="text-xs text-muted">{label}</span>
-            <span className="text-xl font-semibold">{value.toLocaleString('en')}</span>
-          </Link>
-        </li>
-      ))}
+      {children}
     </ul>
+  )
+}
+
+function Tile(props: {
+  label: string
+  value: number
+  to: '/services' | '/clusters' | '/images' | '/devices' | '/release-rollouts'
+  search?: { state?: string; update?: string }
+  isBad?: boolean
+  note?: string | undefined
+}) {
+  const { label, value, to, search, isBad = false, note } = props
+  return (
+    <li className="bg-surface">
+      <Link
+        to={to}
+        search={search ?? {}}
+        className="flex h-full flex-col px-4 py-3 hover:bg-sunken focus-visible:-outline-offset-2"
+      >
+        <span className="text-xs text-muted">{label}</span>{' '}
+        <span className="flex flex-wrap items-baseline gap-x-2">
+          <span className={`text-xl font-semibold ${isBad && note === undefined ? 'text-bad' : ''}`}>
+            {value.toLocaleString('en')}
+          </span>
+          {note !== undefined && (
+            <span className={`text-xs font-medium ${isBad ? 'text-bad' : 'text-muted'}`}>{note}</span>
+          )}
+        </span>
+      </Link>
+    </li>
   )
 }
 
@@ -104,27 +160,53 @@ function Problem({ problem }: { problem: Status['problems'][number] }) {
       <Icon className={`mt-0.5 ${isError ? 'text-bad' : 'text-warn'}`} />
       <span className="sr-only">{isError ? 'Error' : 'Warning'}: </span>
       <span className="min-w-0 flex-1">
-        <span className="font-medium">{problem.name}</span> <span className="text-xs text-muted">{problem.kind}</span>
-        <span className="block text-sm text-muted">{problem.message}</span>
+        <span className="font-medium wrap-anywhere">{nameOf(problem)}</span>{' '}
+        <span className="text-xs text-muted">{kindWords[problem.kind] ?? problem.kind}</span>
+        <span className="block text-sm text-muted">{messageOf(problem)}</span>
       </span>
     </>
   )
   const className = 'flex items-start gap-2.5 px-4 py-2.5'
-  const to = problem.kind === 'service' ? '/services/$id' : problem.kind === 'cluster' ? '/clusters/$id' : null
-  if (problem.id === null || to === null) {
-    if (problem.kind === 'node' && problem.id !== null) return <NodeProblem id={problem.id}>{text}</NodeProblem>
-    return <div className={className}>{text}</div>
+  const linkClassName = `${className} hover:bg-sunken focus-visible:-outline-offset-2`
+  const to = pages[problem.kind]
+  if (problem.id !== null && problem.kind === 'node') return <NodeProblem id={problem.id}>{text}</NodeProblem>
+  if (problem.id !== null && to !== undefined) {
+    return (
+      <Link to={to} params={{ id: problem.id }} className={linkClassName}>
+        {text}
+        <ChevronIcon className="mt-1 text-muted" />
+      </Link>
+    )
   }
-  return (
-    <Link
-      to={to}
-      params={{ id: problem.id }}
-      className={`${className} hover:bg-sunken focus-visible:-outline-offset-2`}
-    >
-      {text}
-      <ChevronIcon className="mt-1 text-muted" />
-    </Link>
-  )
+  if (problem.kind === 'device') {
+    return (
+      <Link to="/devices" search={{ attention: problem.name }} className={linkClassName}>
+        {text}
+        <ChevronIcon className="mt-1 text-muted" />
+      </Link>
+    )
+  }
+  return <div className={className}>{text}</div>
+}
+
+type OneProblem = Status['problems'][number]
+
+const pages: Record<string, '/services/$id' | '/clusters/$id' | '/devices/$id' | '/release-rollouts/$id'> = {
+  service: '/services/$id',
+  cluster: '/clusters/$id',
+  device: '/devices/$id',
+  'release-rollout': '/release-rollouts/$id',
+}
+const kindWords: Record<string, string> = { 'release-rollout': 'rollout to devices' }
+
+/** Several devices are one problem, which is named after its cause. */
+function nameOf({ kind, id, name }: OneProblem): string {
+  return kind === 'device' && id === null ? 'Devices' : name
+}
+
+/** The command that shows the devices stands here as a link. */
+function messageOf({ kind, message }: OneProblem): string {
+  return kind === 'device' ? message.replace(/ `freehold [^`]*` shows (?:it|them)\.$/, '') : message
 }
 
 /** A node is shown on the page of its cluster. */
@@ -154,6 +236,7 @@ function NextSteps({ status }: { status: Status }) {
   const steps = nextSteps({
     counts: status.counts,
     mayMakeClusters: may('clusters:write'),
+    mayMakeJoinTokens: may('join-tokens:write'),
     mayMakeServices: may('services:write'),
     waiting: waiting.items
       .filter(({ data }) => isPushedHere(data.imageId))

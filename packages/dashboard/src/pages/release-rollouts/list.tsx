@@ -22,7 +22,7 @@ const columns = defineColumns<ReleaseRollout>([
     header: 'Rollout',
     cell: ({ id, data }) => (
       <span className="flex flex-col">
-        <Link to="/release-rollouts/$id" params={{ id }} className="font-medium break-all hover:underline">
+        <Link to="/release-rollouts/$id" params={{ id }} className="font-medium wrap-anywhere hover:underline">
           To <ChannelName id={data.channelId} />
         </Link>
         <span className="text-xs text-muted">
@@ -35,7 +35,15 @@ const columns = defineColumns<ReleaseRollout>([
     id: 'state',
     header: 'State',
     value: ({ status }) => status.state,
-    cell: ({ status }) => <RolloutState status={status} />,
+    cell: ({ data, status }) => (
+      <span className="flex flex-col items-start gap-0.5">
+        <RolloutState status={status} />
+        <span className="text-xs text-muted sm:hidden">
+          {status.counts.succeeded.toLocaleString('en')} of {data.memberCount.toLocaleString('en')}
+          {failedText(status.counts)}
+        </span>
+      </span>
+    ),
   },
   {
     id: 'progress',

@@ -22,7 +22,7 @@ const columns = defineColumns<Member>([
     header: 'Device',
     value: ({ name }) => name,
     cell: ({ deviceId, name }) => (
-      <Link to="/devices/$id" params={{ id: deviceId }} className="font-medium break-all hover:underline">
+      <Link to="/devices/$id" params={{ id: deviceId }} className="font-medium wrap-anywhere hover:underline">
         {name}
       </Link>
     ),

@@ -69,6 +69,11 @@ function Loaded({ rollout }: { rollout: ReleaseRollout }) {
   )
 }
 
+function retriedWords(times: number): string {
+  if (times === 0) return 'never'
+  return times === 1 ? 'once' : `${times} times`
+}
+
 function About({ rollout: { data, status, createdAt } }: { rollout: ReleaseRollout }) {
   return (
     <Section title="About" flush>
@@ -89,7 +94,7 @@ function About({ rollout: { data, status, createdAt } }: { rollout: ReleaseRollo
             ['Time window', windowText(data.window)],
             ['A device watches it for', `${data.soakSeconds} s`],
             ['Update locks', data.force ? 'are gone over' : 'are respected'],
-            ['Attempt', data.attempt],
+            ['Retried', retriedWords(data.attempt - 1)],
             ...(data.aborted === null
               ? []
               : [['Aborted', data.aborted === 'keep' ? 'those that have it keep it' : 'all go back'] as const]),

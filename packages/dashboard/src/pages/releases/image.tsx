@@ -18,7 +18,7 @@ export function ImageOfRelease({ image }: { image: Release['data']['services'][n
   })
   const text = (
     <>
-      <span className="break-all">{repository}</span>{' '}
+      <span className="wrap-anywhere">{repository}</span>{' '}
       <code className="font-mono text-xs" title={digest}>
         {shortDigest(digest)}
       </code>

@@ -29,7 +29,7 @@ const columns = defineColumns<Row>([
     header: 'Release',
     value: ({ release }) => nameOfRelease(release),
     cell: ({ release }) => (
-      <Link to="/releases/$id" params={{ id: release.id }} className="font-medium break-all hover:underline">
+      <Link to="/releases/$id" params={{ id: release.id }} className="font-medium wrap-anywhere hover:underline">
         {nameOfRelease(release)}
       </Link>
     ),

@@ -11,9 +11,9 @@ export function nameOfRelease({ data }: Pick<Release, 'data'>): string {
 export function ReleaseLink({ id, fallback }: { id: string; fallback?: string }) {
   const release = useOne('releases', id)
   const name = release.data ? nameOfRelease(release.data) : (fallback ?? id.slice(0, 8))
-  if (release.data === null || release.error !== null) return <span className="break-all">{name}</span>
+  if (release.data === null || release.error !== null) return <span className="wrap-anywhere">{name}</span>
   return (
-    <Link to="/releases/$id" params={{ id }} className="break-all hover:underline">
+    <Link to="/releases/$id" params={{ id }} className="wrap-anywhere hover:underline">
       {name}
     </Link>
   )

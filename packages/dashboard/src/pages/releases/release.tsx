@@ -111,6 +111,12 @@ function ReleaseMenu({ withdrawn, onChoose }: { withdrawn: boolean; onChoose: (a
   )
 }
 
+/** A host is for one type of device; an application for those it names, or for any. */
+function typesOf({ host, deviceTypes }: Release['data']): string {
+  if (host !== null) return host.deviceType
+  return deviceTypes.length === 0 ? 'any type of device' : deviceTypes.join(', ')
+}
+
 function About({ release: { data, status, createdAt, labels } }: { release: Release }) {
   const { target } = status
   return (
@@ -120,7 +126,7 @@ function About({ release: { data, status, createdAt, labels } }: { release: Rele
           ['Product', data.product],
           ['Version', data.version],
           ['Type', typeWords[data.type]],
-          ['Runs on', data.deviceTypes.length === 0 ? 'any type of device' : data.deviceTypes.join(', ')],
+          ['Runs on', typesOf(data)],
           ['Made', <Ago key="made" at={createdAt} />],
           ...Object.entries(labels).map(([key, value]) => [key, value] as const),
         ]}

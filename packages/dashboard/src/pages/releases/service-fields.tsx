@@ -30,7 +30,7 @@ export function ServiceFields(props: {
   return (
     <fieldset className="flex min-w-0 flex-col gap-3 rounded-lg border border-line p-4 pt-3">
       <legend className="float-left flex w-full items-center justify-between text-sm font-semibold">
-        <span className="break-all">{title}</span>
+        <span className="wrap-anywhere">{title}</span>
         {onRemove !== null && (
           <IconButton label={`Remove ${title}`} onClick={onRemove}>
             <TrashIcon />

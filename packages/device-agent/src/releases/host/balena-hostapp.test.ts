@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { createFakeClock } from '@freehold/reconcile'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '../../secret.ts'
-import { DriverLocked } from '../driver.ts'
+import { DriverLocked, NoWayBack } from '../driver.ts'
 import { type BalenaHostappOptions, createBalenaHostappDriver } from './balena-hostapp.ts'
 import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import { hostAccess } from './host-access.ts'
 import type { HostHealth } from './host-health.ts'
 import type { HostLocks } from './host-locks.ts'
-import { runProgram } from './programs.ts'
+import { type RunProgram, runProgram } from './programs.ts'
 
 const image = rootImage('6.1.0')
 const manifest = hostManifest({ version: '6.1.0', digest: image.digest })
@@ -198,6 +198,33 @@ describe('a played balenaOS host', () => {
     expect((await called()).map((line) => line.split(' ')[0])).toEqual(['hostapp-update', 'systemctl', 'systemctl'])
   })
 
+  test('goes on with an update that was done when the agent died, before that was on record', async () => {
+    await plan({ reboot: 'fails' })
+    await expect(apply()).rejects.toThrow('cannot be restarted')
+    await plan({})
+    const path = join(root, 'host-update.json')
+    const record = JSON.parse(await readFile(path, 'utf8'))
+    await writeFile(path, JSON.stringify({ ...record, asked: { ...record.asked, isStaged: false } }))
+    expect(await apply()).toBe('restarting')
+    await boot()
+    expect(await driver().running(signal)).toBe(manifest.releaseId)
+  })
+
+  test('comes up in an update that was being taken back when the power went; from a flashed root there is no way back', async () => {
+    await plan({ reboot: 'fails' })
+    await expect(apply()).rejects.toThrow('cannot be restarted')
+    await boot()
+    expect(await driver().running(signal)).toBe(manifest.releaseId)
+    const refused: unknown = await driver()
+      .rollBack(signal)
+      .catch((error: unknown) => error)
+    expect(refused).not.toBeInstanceOf(NoWayBack)
+    expect(String(refused)).toContain('by its own checks alone')
+    await endChecks()
+    await expect(driver().rollBack(signal)).rejects.toBeInstanceOf(NoWayBack)
+    expect(await driver().running(signal), 'what runs is said as it is').toBe(manifest.releaseId)
+  })
+
   test('takes an update back that it has not booted', async () => {
     await apply()
     expect(await driver().rollBack(signal)).toBe('returned')
@@ -270,6 +297,78 @@ describe('a played balenaOS host', () => {
     await expect.poll(async () => (await called()).length).toBe(1)
     stopping.abort()
     await refused
+  })
+})
+
+class PowerCut extends Error {}
+
+/** Runs the played programs; the power goes before or after the call that `at` says, counted by halves. */
+function cutting(at: number): { run: RunProgram; moments: () => number } {
+  let moments = 0
+  const moment = () => {
+    moments += 1
+    if (moments > at) throw new PowerCut()
+  }
+  const run: RunProgram = async (argv, limits) => {
+    moment()
+    const ended = await runProgram(argv, limits)
+    moment()
+    return ended
+  }
+  return { run, moments: () => moments }
+}
+
+describe('a cut around any program of an update', () => {
+  const calls = 4
+
+  test('is counted by what an update calls', async () => {
+    const whole = cutting(Number.POSITIVE_INFINITY)
+    await apply({ run: whole.run })
+    expect(whole.moments()).toBe(calls)
+  })
+
+  test.each(Array.from({ length: calls }, (_, at) => at))(
+    'number %i: where the agent alone died it goes on',
+    async (at) => {
+      await expect(apply({ run: cutting(at).run })).rejects.toThrow(PowerCut)
+      expect(await driver().running(signal)).toBeNull()
+      expect(await apply()).toBe('restarting')
+      await boot()
+      expect(await driver().running(signal)).toBe(manifest.releaseId)
+    },
+  )
+
+  test.each(Array.from({ length: calls }, (_, at) => at))(
+    'number %i: where the power went it comes up in a root it knows',
+    async (at) => {
+      await expect(apply({ run: cutting(at).run })).rejects.toThrow(PowerCut)
+      await boot()
+      const isThere = (await driver().running(signal)) !== null
+      expect(isThere).toBe(at >= 1)
+      if (!isThere) {
+        expect(await apply()).toBe('restarting')
+        await boot()
+      }
+      expect(await driver().running(signal)).toBe(manifest.releaseId)
+      await endChecks()
+      await driver().commit(manifest, signal)
+    },
+  )
+
+  test.each([0, 1])('number %i of taking back what was not booted ends in a root it knows', async (at) => {
+    await plan({ reboot: 'fails' })
+    await expect(apply()).rejects.toThrow('cannot be restarted')
+    await plan({})
+    await expect(driver({ run: cutting(at).run }).rollBack(signal)).rejects.toThrow(PowerCut)
+    await boot()
+    if (at === 1) {
+      expect(await driver().running(signal)).toBeNull()
+      expect(await driver().rollBack(signal)).toBe('returned')
+    } else {
+      expect(await driver().running(signal)).toBe(manifest.releaseId)
+      await endChecks()
+      await expect(driver().rollBack(signal)).rejects.toBeInstanceOf(NoWayBack)
+    }
   })
 })
 

@@ -5,7 +5,7 @@ import type { Clock } from '@freehold/reconcile'
 import { mkdir, readFile, rm, statfs, writeFile } from '../../builtin.ts'
 import { fieldsOf, flagOf, isFields, parseJson, textOf } from '../../parse.ts'
 import type { Secret } from '../../secret.ts'
-import { HostUpdateFailed, type ReleaseDriver } from '../driver.ts'
+import { HostUpdateFailed, NoWayBack, type ReleaseDriver } from '../driver.ts'
 import { createDisk, readSmall } from './disk.ts'
 import { type HostAccess, hasFile, missingAccess } from './host-access.ts'
 import type { HostHealth } from './host-health.ts'
@@ -136,8 +136,10 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
     if ((await activeDigest()) === digest) return 'applied'
     const state = await read()
     const present = await bootId()
-    const wasStaged = state.asked?.digest === digest && state.asked.isStaged && state.asked.bootId === present
-    if (!wasStaged && (await readMarks(access)).isChecking) {
+    // In this boot the checks to come are those of this update, which was cut off before it was told that it is done.
+    const wasAsked = state.asked?.digest === digest && state.asked.bootId === present
+    const wasStaged = wasAsked && state.asked?.isStaged === true
+    if (!wasAsked && (await readMarks(access)).isChecking) {
       throw new FreeholdError('conflict', 'The host still checks its last update; another one begins after that.')
     }
     await locks.take({ force })
@@ -203,10 +205,10 @@ export function createBalenaHostappDriver(options: BalenaHostappOptions): Releas
     }
     const { before } = asked
     if (before === null || digestIn(before) === null || !before.startsWith(`${registry.host}/`)) {
-      throw new FreeholdError(
-        'conflict',
-        'The host cannot be told to return: its root before is from no image of this registry. It returns by its own checks alone.',
-      )
+      const message =
+        'The host cannot be told to return: its root before is from no image of this registry. It returns by its own checks alone.'
+      if ((await readMarks(access)).isChecking) throw new FreeholdError('conflict', message)
+      throw new NoWayBack(`${message} It has passed them.`)
     }
     // What was asked stays on record: until it is down, that is what runs.
     await update(before, signal)

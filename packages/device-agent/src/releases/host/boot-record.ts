@@ -28,6 +28,8 @@ export interface BootRecord {
   trial: Trial | null
   /** The last one that was left again. */
   returned: Returned | null
+  /** A root that the agent left and that runs until the host is down: the link leads elsewhere already. */
+  left: Left | null
   /** What this agent does not know. */
   rest: Record<string, unknown>
 }
@@ -39,6 +41,12 @@ export interface Trial {
   attempts: number
   /** Boots that it has to be confirmed in. */
   attemptLimit: number
+}
+
+export interface Left {
+  root: RootName
+  /** Of the kernel: in another boot it runs no longer, also where the boot program is older than this field. */
+  bootId: string
 }
 
 export interface Returned {
@@ -104,13 +112,19 @@ export function decideBoot(layout: Layout): BootDecision | null {
   if (current === previous && canReturn) {
     if (attempts > 0) return bootPrevious(layout, trial)
     const message = `Root ${previous} boots: the switch to ${root} was not finished.`
-    return { root: previous, relink: false, record: { ...record, trial: null }, otherwise: previous, message }
+    return {
+      root: previous,
+      relink: false,
+      record: { ...record, trial: null, left: null },
+      otherwise: previous,
+      message,
+    }
   }
   if (roots[root].isBootable && (attempts < attemptLimit || !canReturn)) {
     return {
       root,
       relink: current !== root,
-      record: { ...record, trial: { ...trial, attempts: attempts + 1 } },
+      record: { ...record, trial: { ...trial, attempts: attempts + 1 }, left: null },
       otherwise: canReturn ? previous : root,
       message: `Root ${root} boots on trial: ${attempts + 1} of ${attemptLimit}.`,
     }
@@ -126,7 +140,14 @@ function bootWithoutTrial({ record, current, roots }: Layout): BootDecision | nu
   if (root === undefined) return null
   const why = isNewer ? 'a newer agent keeps the record, which is left alone' : 'nothing is on trial'
   const message = `Root ${root} boots: ${why}.`
-  return { root, relink: root !== current && !isNewer, record: null, otherwise: root, message }
+  const isLeft = record.left !== null && !isNewer
+  return {
+    root,
+    relink: root !== current && !isNewer,
+    record: isLeft ? { ...record, left: null } : null,
+    otherwise: root,
+    message,
+  }
 }
 
 function bootPrevious({ record, current, roots }: Layout, { root, previous, attempts }: Trial): BootDecision {
@@ -135,7 +156,7 @@ function bootPrevious({ record, current, roots }: Layout, { root, previous, atte
   return {
     root: previous,
     relink: current !== previous,
-    record: { ...record, trial: null, returned: { releaseId: content?.releaseId ?? null, reason } },
+    record: { ...record, trial: null, left: null, returned: { releaseId: content?.releaseId ?? null, reason } },
     otherwise: previous,
     message: `Root ${previous} boots again. ${reason}`,
   }
@@ -166,13 +187,14 @@ async function kindOf(path: string): Promise<'directory' | 'other' | null> {
 }
 
 function parseRecord(text: string | null): BootRecord {
-  const { formatVersion, trial, returned, ...rest } = fieldsOf(parseJson(text ?? ''))
+  const { formatVersion, trial, returned, left, ...rest } = fieldsOf(parseJson(text ?? ''))
   return {
     formatVersion: numberOf(formatVersion) ?? bootFormat,
     trial: parseTrial(trial),
     returned: isFields(returned)
       ? { releaseId: textOf(returned.releaseId, 64), reason: textOf(returned.reason, 500) ?? '' }
       : null,
+    left: parseLeft(left),
     rest,
   }
 }
@@ -187,6 +209,12 @@ function parseTrial(value: unknown): Trial | null {
     attempts: countOf(attempts) ?? 0,
     attemptLimit: countOf(attemptLimit) ?? 1,
   }
+}
+
+function parseLeft(value: unknown): Left | null {
+  const { root, bootId } = fieldsOf(value)
+  const [name, boot] = [rootNames.find((candidate) => candidate === root), textOf(bootId, 64)]
+  return name === undefined || boot === null ? null : { root: name, bootId: boot }
 }
 
 function countOf(value: unknown): number | null {

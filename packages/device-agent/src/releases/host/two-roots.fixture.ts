@@ -1,4 +1,6 @@
 /** Updates a host with two roots again and again, to be killed at any moment: `two-roots.fixture.ts FOLDER`. */
+import { carryOutBoot, decideBoot, readLayout } from './boot-record.ts'
+import { createDisk } from './disk.ts'
 import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import { createTwoRootsDriver } from './two-roots.ts'
 
@@ -19,15 +21,17 @@ for (;;) {
   const running = await driver.running(signal)
   const next = manifests.find(({ releaseId }) => releaseId !== running)
   if (!next) throw new Error('There is no other release.')
-  await driver.rollBack(signal)
+  if ((await driver.rollBack(signal)) === 'restarting') await boot()
   await driver.download(next, { signal, onProgress: () => {} })
   await driver.apply(next, { force: true, signal })
-  // What the boot program would do, in this process: it counts the boot.
-  const { carryOutBoot, decideBoot, readLayout } = await import('./boot-record.ts')
-  const { createDisk } = await import('./disk.ts')
+  await boot()
+  await driver.commit(next, signal)
+  process.stdout.write(`${next.version}\n`)
+}
+
+/** What the boot program would do, in this process: it counts the boot. */
+async function boot(): Promise<void> {
   const decision = decideBoot(await readLayout(directory))
   if (!decision) throw new Error('No root can boot.')
   await carryOutBoot(directory, decision, createDisk())
-  await driver.commit(next, signal)
-  process.stdout.write(`${next.version}\n`)
 }

@@ -8,7 +8,7 @@ import { carryOutBoot, decideBoot, readLayout } from './boot-record.ts'
 import { createDisk, type Disk, type DiskStep } from './disk.ts'
 import { hostManifest, noLocks, rootImage, sourceOf } from './host.testing.ts'
 import type { HostHealth } from './host-health.ts'
-import { createTwoRootsDriver, layOutTwoRoots } from './two-roots.ts'
+import { createTwoRootsDriver, layOutTwoRoots, type TwoRootsOptions } from './two-roots.ts'
 
 const images = { one: rootImage('1.0.0'), two: rootImage('2.0.0'), three: rootImage('3.0.0') }
 const one = hostManifest({ version: '1.0.0', digest: images.one.digest })
@@ -29,7 +29,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-const driverOn = (directory: string, disk: Disk = createDisk()) =>
+const driverOn = (directory: string, disk: Disk = createDisk(), more: Partial<TwoRootsOptions> = {}) =>
   createTwoRootsDriver({
     directory,
     disk,
@@ -40,6 +40,7 @@ const driverOn = (directory: string, disk: Disk = createDisk()) =>
     checkHealth: async () => health,
     locks: noLocks,
     attemptLimit: 2,
+    ...more,
   })
 const driver = () => driverOn(folder)
 const download = (manifest: typeof one) => driver().download(manifest, { signal, onProgress: () => {} })
@@ -215,6 +216,12 @@ describe('a host with two roots', () => {
 
 class PowerCut extends Error {}
 
+async function copyOf(name: string, from = folder): Promise<string> {
+  const place = `${folder}-${name}`
+  await cp(from, place, { recursive: true, verbatimSymlinks: true })
+  return place
+}
+
 /** A disk whose power goes before its step number `at`. */
 function cutDisk(at: number): { disk: Disk; steps: DiskStep[] } {
   const steps: DiskStep[] = []
@@ -226,6 +233,65 @@ function cutDisk(at: number): { disk: Disk; steps: DiskStep[] } {
   })
   return { disk, steps }
 }
+
+describe('a return', () => {
+  const restart = async () => {
+    throw new Error('The host cannot be restarted.')
+  }
+  const brokenDriver = () => driverOn(folder, createDisk(), { restart })
+  beforeEach(async () => {
+    await download(two)
+    await apply(two)
+    await boot()
+  })
+
+  test('whose restart fails is no return yet: the root that runs is said, kept, and left at the next try', async () => {
+    await expect(brokenDriver().rollBack(signal)).rejects.toThrow('cannot be restarted')
+    expect(await driver().running(signal)).toBe(two.releaseId)
+    await expect(download(one)).rejects.toThrow('still runs')
+    await expect(apply(two)).rejects.toThrow('still runs')
+    expect(await versionOf(join(folder, 'b'))).toBe('2.0.0')
+    expect(await driver().rollBack(signal)).toBe('restarting')
+    expect(await versionBooted()).toBe('1.5.0')
+    expect(await driver().running(signal)).toBeNull()
+    expect(await driver().rollBack(signal)).toBe('returned')
+    await download(one)
+  })
+
+  test('is over in the next boot, also where its boot program knows nothing of it', async () => {
+    await expect(brokenDriver().rollBack(signal)).rejects.toThrow('cannot be restarted')
+    const later = driverOn(folder, createDisk(), { bootId: async () => 'another boot' })
+    expect(await later.running(signal)).toBeNull()
+    expect(await later.rollBack(signal)).toBe('returned')
+  })
+
+  test('cut off before any of its steps ends in the root before, whether the agent alone dies or the power goes', async () => {
+    const whole = cutDisk(Number.POSITIVE_INFINITY)
+    const copied = await copyOf('whole')
+    await driverOn(copied, whole.disk).rollBack(signal)
+    await rm(copied, { recursive: true })
+    expect(whole.steps.length).toBeGreaterThan(8)
+    for (let at = 0; at < whole.steps.length; at += 1) {
+      const place = await copyOf(`cut-${at}`)
+      await expect(driverOn(place, cutDisk(at).disk).rollBack(signal)).rejects.toThrow(PowerCut)
+      const powerless = await copyOf(`power-${at}`, place)
+      expect(await driverOn(place).running(signal), `the agent died at ${at}`).toBe(two.releaseId)
+      await expect(driverOn(place).download(one, { signal, onProgress: () => {} })).rejects.toThrow(/still runs|trial/)
+      expect(await driverOn(place).rollBack(signal), `the agent died at ${at}`).toBe('restarting')
+      expect(await versionBooted(place), `the agent died at ${at}`).toBe('1.5.0')
+      expect(await driverOn(place).rollBack(signal)).toBe('returned')
+
+      // The loop has it on record that the release is being left, and asks again.
+      const version = await versionBooted(powerless)
+      expect(['1.5.0', '2.0.0'], `the power went at ${at}`).toContain(version)
+      expect(await driverOn(powerless).running(signal)).toBe(version === '2.0.0' ? two.releaseId : null)
+      expect(await driverOn(powerless).rollBack(signal)).toBe(version === '2.0.0' ? 'restarting' : 'returned')
+      expect(await versionBooted(powerless), `the power went at ${at}`).toBe('1.5.0')
+      await rm(place, { recursive: true })
+      await rm(powerless, { recursive: true })
+    }
+  })
+})
 
 describe('a power cut before any step of an update', () => {
   const story = async (directory: string, disk: Disk) => {
@@ -299,11 +365,6 @@ describe('a power cut before any step of an update', () => {
     ).toBe(true)
   })
 
-  const copyOf = async (name: string) => {
-    const place = `${folder}-${name}`
-    await cp(folder, place, { recursive: true, verbatimSymlinks: true })
-    return place
-  }
   /** As the boot program does, without its process. */
   const versionBootedIn = async (place: string) => {
     const decision = decideBoot(await readLayout(place))

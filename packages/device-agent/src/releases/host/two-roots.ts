@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { ReleaseManifest } from '@freehold/contracts'
 import { FreeholdError } from '@freehold/contracts/lean'
 import { mkdir, rm, writeFile } from '../../builtin.ts'
+import { kernelBootId } from '../../machine.ts'
 import type { ReleaseDriver } from '../driver.ts'
 import { bootFormat, type Layout, otherRoot, type RootName, readLayout, writeRecord } from './boot-record.ts'
 import { createDisk, type Disk } from './disk.ts'
@@ -28,6 +29,8 @@ export interface TwoRootsOptions {
   attemptLimit?: number
   limits?: UnpackLimits
   disk?: Disk
+  /** Changes with every boot; the kernel's unless a test says otherwise. */
+  bootId?: () => Promise<string | null>
 }
 
 /**
@@ -36,11 +39,18 @@ export interface TwoRootsOptions {
  */
 export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
   const { directory, source, restart, checkHealth, locks, attemptLimit = 3, limits, disk = createDisk() } = options
+  const { bootId = kernelBootId } = options
 
   const layout = async () => {
     const found = await readLayout(directory)
     if (found.record.formatVersion > bootFormat) throw newerRecord(found.record.formatVersion)
-    return found
+    return present(found)
+  }
+  /** What was left in an earlier boot is over. */
+  const present = async (found: Layout): Promise<Layout> => {
+    const { left } = found.record
+    if (left === null || left.bootId === ((await bootId()) ?? '')) return found
+    return { ...found, record: { ...found.record, left: null } }
   }
   const runningContent = (found: Layout) => {
     const root = runningRoot(found)
@@ -54,7 +64,7 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
   }
 
   const unsupported: ReleaseDriver['unsupported'] = async (manifest, _signal, asked) => {
-    const found = await readLayout(directory)
+    const found = await present(await readLayout(directory))
     if (found.record.formatVersion > bootFormat) return newerRecord(found.record.formatVersion).message
     if (manifest.host === null) return 'The release holds no host.'
     if (found.current === null || !found.roots[found.current].isBootable) {
@@ -71,6 +81,7 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
   const download: ReleaseDriver['download'] = async (manifest, { signal, onProgress }) => {
     const host = hostOf(manifest)
     const found = await layout()
+    if (found.record.left !== null) throw stillRuns(found.record.left.root)
     if (found.record.trial !== null) {
       throw new FreeholdError('conflict', 'A root is on trial: the one before it stays until the trial is over.')
     }
@@ -135,7 +146,8 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
     manifest: ReleaseManifest,
     asked: { force: boolean; signal: AbortSignal },
   ) => {
-    const { trial } = found.record
+    const { trial, left } = found.record
+    if (left !== null) throw stillRuns(left.root)
     const isBooted = trial !== null && trial.attempts > 0
     if (isHeld(found, currentOf(found), manifest) && (trial === null || isBooted)) return null
     if (isBooted) throw new FreeholdError('conflict', 'Another root is on trial; it is confirmed or left first.')
@@ -194,21 +206,33 @@ export function createTwoRootsDriver(options: TwoRootsOptions): ReleaseDriver {
     await rm(join(directory, 'downloads'), { recursive: true, force: true })
   }
 
+  /**
+   * The link leads to the root before as soon as it can; the root that is left runs on until the host is down. That is on
+   * record first: an agent that is cut off in between, or cannot restart the host, would take the root it stands on for
+   * the free one.
+   */
   const rollBack: ReleaseDriver['rollBack'] = async () => {
     const found = await layout()
     const { trial } = found.record
-    if (trial === null) return 'returned'
-    const { releaseId = null } = found.roots[trial.root].content ?? {}
-    const isBooted = trial.attempts > 0 && found.current === trial.root
-    if (found.current !== trial.previous) await disk.pointLink(join(directory, 'current'), trial.previous)
-    const returned = { releaseId, reason: 'The agent returned to the root before.' }
-    await writeRecord(directory, { ...found.record, trial: null, returned }, disk)
-    if (!isBooted) {
+    const left = found.record.left ?? (await leaving(found))
+    if (trial !== null) {
+      const { releaseId = null } = found.roots[trial.root].content ?? {}
+      if (left !== found.record.left) await writeRecord(directory, { ...found.record, left }, disk)
+      if (found.current !== trial.previous) await disk.pointLink(join(directory, 'current'), trial.previous)
+      const returned = { releaseId, reason: 'The agent returned to the root before.' }
+      await writeRecord(directory, { ...found.record, trial: null, returned, left }, disk)
+    }
+    if (left === null) {
       await locks.release()
       return 'returned'
     }
     await restart()
     return 'restarting'
+  }
+  /** Null: the root on trial was never booted, so there is none to go down from. */
+  const leaving = async ({ record: { trial }, current }: Layout) => {
+    if (trial === null || trial.attempts === 0 || current !== trial.root) return null
+    return { root: trial.root, bootId: (await bootId()) ?? '' }
   }
 
   return {
@@ -229,13 +253,14 @@ export async function layOutTwoRoots(directory: string, disk: Disk = createDisk(
   if (current !== null) return
   await writeFile(
     join(directory, 'boot.json'),
-    `${JSON.stringify({ formatVersion: bootFormat, trial: null, returned: null })}\n`,
+    `${JSON.stringify({ formatVersion: bootFormat, trial: null, returned: null, left: null })}\n`,
   )
   await disk.pointLink(join(directory, 'current'), 'a')
 }
 
 /** A switch that was not booted yet has not changed what runs. */
-function runningRoot({ record: { trial }, current }: Layout): RootName | null {
+function runningRoot({ record: { trial, left }, current }: Layout): RootName | null {
+  if (left !== null) return left.root
   return trial !== null && trial.attempts === 0 && current === trial.root ? trial.previous : current
 }
 
@@ -256,6 +281,10 @@ function hostOf(manifest: ReleaseManifest): NonNullable<ReleaseManifest['host']>
 
 function percentOf(done: number, all: number, of: number): number {
   return all === 0 ? of : Math.floor((done / all) * of)
+}
+
+function stillRuns(root: RootName): FreeholdError {
+  return new FreeholdError('conflict', `Root ${root} was left and still runs: the host has to restart first.`)
 }
 
 function newerRecord(formatVersion: number): FreeholdError {
