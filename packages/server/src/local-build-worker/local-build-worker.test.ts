@@ -36,13 +36,12 @@ server.listen(Number(env.COREBUILD_PORT), env.COREBUILD_HOST, () => {
 process.on('SIGTERM', () => process.exit(0))
 `
 
-async function create(program: string, change: { isOn?: boolean; idleMs?: number } = {}): Promise<LocalBuildWorker> {
+async function create(program: string, change: { idleMs?: number } = {}): Promise<LocalBuildWorker> {
   const entry = join(directory, 'worker.mjs')
   await writeFile(entry, program)
   worker = createLocalBuildWorker({
     entry,
     directory,
-    isOn: true,
     log: pino({ level: 'silent' }),
     passOn: (line) => lines.push(line),
     ...change,
@@ -150,10 +149,4 @@ test('stopping ends it, and no other is started', async () => {
   await worker.stop()
   expect(isAlive(pid)).toBe(false)
   await expect(worker.acquire()).rejects.toMatchObject({ code: 'unavailable' })
-})
-
-test('turned off, it says by which setting', async () => {
-  await create(listens, { isOn: false })
-  expect(worker.state().state).toBe('off')
-  await expect(worker.acquire()).rejects.toThrow('FREEHOLD_LOCAL_BUILD_WORKER=off')
 })

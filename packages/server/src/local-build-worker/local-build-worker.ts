@@ -12,8 +12,6 @@ export interface LocalBuildWorkerOptions {
   entry: string
   /** Its workspaces and its cache of base images. */
   directory: string
-  /** False: `acquire` throws, and says why. */
-  isOn: boolean
   log: Pick<Logger, 'info' | 'warn'>
   /** A line the worker wrote. */
   passOn: (line: string) => void
@@ -22,8 +20,8 @@ export interface LocalBuildWorkerOptions {
 }
 
 export interface LocalBuildWorkerState {
-  /** `off`: by its setting. `stopped`: nobody needs it now, or the control plane is stopping. */
-  state: 'off' | 'stopped' | 'starting' | 'running'
+  /** `stopped`: nobody needs it now, or the control plane is stopping. */
+  state: 'stopped' | 'starting' | 'running'
   /** A sentence for people. */
   message: string
   /** How many have it now. */
@@ -39,7 +37,7 @@ export interface LocalBuildWorkerLease {
 }
 
 export interface LocalBuildWorker {
-  /** Starts the worker where it does not run. Throws `unavailable` where it is off, stopping, or does not start. */
+  /** Starts the worker where it does not run. Throws `unavailable` where it does not start, or the control plane is stopping. */
   acquire(): Promise<LocalBuildWorkerLease>
   state(): LocalBuildWorkerState
   /** Ends it, and starts none any more. */
@@ -60,7 +58,7 @@ interface Life {
  * had it for five minutes. One that died is replaced when it is acquired the next time.
  */
 export function createLocalBuildWorker(options: LocalBuildWorkerOptions): LocalBuildWorker {
-  const { log, isOn } = options
+  const { log } = options
   let life: Life | undefined
   let idle: NodeJS.Timeout | undefined
   let lastEnd: string | undefined
@@ -104,7 +102,6 @@ export function createLocalBuildWorker(options: LocalBuildWorkerOptions): LocalB
 
   return {
     async acquire() {
-      if (!isOn) throw new FreeholdError('unavailable', offMessage)
       const mine = await living()
       mine.leases += 1
       let isReleased = false
@@ -119,7 +116,7 @@ export function createLocalBuildWorker(options: LocalBuildWorkerOptions): LocalB
         throw error
       }
     },
-    state: () => stateOf({ isOn, life, lastEnd }),
+    state: () => stateOf({ life, lastEnd }),
     async stop() {
       isStopping = true
       clearTimeout(idle)
@@ -129,17 +126,8 @@ export function createLocalBuildWorker(options: LocalBuildWorkerOptions): LocalB
   }
 }
 
-const offMessage =
-  'The build worker of this machine is off (FREEHOLD_LOCAL_BUILD_WORKER=off): set it to auto, or configure another build worker.'
-
-function stateOf(options: {
-  isOn: boolean
-  life: Life | undefined
-  lastEnd: string | undefined
-}): LocalBuildWorkerState {
-  const { isOn, life, lastEnd } = options
+function stateOf({ life, lastEnd }: { life: Life | undefined; lastEnd: string | undefined }): LocalBuildWorkerState {
   const leases = life?.leases ?? 0
-  if (!isOn) return { state: 'off', message: offMessage, leases }
   if (life === undefined || life.end.signal.aborted) {
     const before = lastEnd === undefined ? '' : ` It ended by itself the last time (${lastEnd}).`
     return { state: 'stopped', message: `It is started when there is a build for it.${before}`, leases }
