@@ -14,7 +14,6 @@ import {
   createPullCredentials,
 } from './clusters/index.ts'
 import { createTypedRequests } from './compat/index.ts'
-import type { DeviceAgentArchive } from './device-agent-archive/index.ts'
 import {
   createExternalRegistryHandlers,
   createPullBook,
@@ -26,7 +25,6 @@ import type { AllHandlers } from './http/handler.ts'
 import type { FrequentMount, RawMount, UpgradeMount } from './http/mounts.ts'
 import type { IdentityNoun } from './identity/index.ts'
 import { countStore, createImageHandlers } from './images/index.ts'
-import type { LocalBuildWorker } from './local-build-worker/index.ts'
 import { createLogHandlers } from './logs/index.ts'
 import { createPlanHandlers } from './plan/index.ts'
 import { createReconcilers, type Reconcilers } from './reconcilers/index.ts'
@@ -78,9 +76,6 @@ export interface NounOptions {
   registryRetention: Retention | null
   version: string
   startedAt: string
-  deviceAgentArchive: DeviceAgentArchive
-  /** Null: switched off. */
-  localBuildWorker: LocalBuildWorker | null
   /** Known from the moment the port is taken. */
   publicUrl: () => string
   isServing: () => boolean
@@ -193,7 +188,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
 
   return {
     handlers,
-    raw: [registry.mount, typedRequests, fleet.mount, options.deviceAgentArchive.mount],
+    raw: [registry.mount, typedRequests, fleet.mount],
     frequent: fleet.endpoints,
     upgrades: [links],
     registryStorage: registry.storage,
