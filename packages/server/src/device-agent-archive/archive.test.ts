@@ -133,9 +133,21 @@ describe('the archive for this machine', () => {
     expect(await make(join(folder, 'other-cache')).archiveFor(own)).toEqual(made)
   }, 120_000)
 
-  test('is made again where it is damaged or gone', async () => {
+  test('is made again where a disk damaged it', async () => {
+    const path = fileOf('cache', made.sha256)
+    const bytes = await readFile(path)
+    bytes.writeUInt8(bytes.readUInt8(1_000_000) ^ 1, 1_000_000)
+    await writeFile(path, bytes)
+    expect(await make(join(folder, 'cache')).archiveFor(own)).toEqual(made)
+    expect(
+      createHash('sha256')
+        .update(await readFile(path))
+        .digest('hex'),
+    ).toBe(made.sha256)
+  }, 120_000)
+
+  test('is made again where a power cut left half a record', async () => {
     await writeFile(join(folder, 'cache', `${own}.json`), '{"fingerprint":"x')
-    await rm(fileOf('cache', made.sha256))
     expect(await make(join(folder, 'cache')).archiveFor(own)).toEqual(made)
   }, 120_000)
 

@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { FreeholdError } from '@freehold/contracts'
 import type { Logger } from 'pino'
 import type { RawMount } from '../http/mounts.ts'
@@ -53,6 +56,8 @@ export function createDeviceAgentArchive(options: DeviceAgentArchiveOptions): De
   const { installation, cacheFolder, publicUrl, log } = options
   const closing = new AbortController()
   const running = new Map<AgentArchitecture, Promise<Kept>>()
+  /** Hashes of archives that this process made, or read. */
+  const sound = new Set<string>()
 
   async function current(architecture: AgentArchitecture): Promise<Kept> {
     await mkdir(cacheFolder, { recursive: true, mode: 0o700 })
@@ -67,7 +72,7 @@ export function createDeviceAgentArchive(options: DeviceAgentArchiveOptions): De
       { path: 'bin/node', mode: 0o755, bytes: Buffer.from(node.identity) },
     ])
     const kept = await readKept(cacheFolder, architecture)
-    if (kept?.fingerprint === fingerprint && (await isThere(cacheFolder, kept))) return kept
+    if (kept?.fingerprint === fingerprint && (await isSound(kept))) return kept
 
     const startedAt = performance.now()
     const { writeArchive } = await import('./write.ts')
@@ -85,12 +90,30 @@ export function createDeviceAgentArchive(options: DeviceAgentArchiveOptions): De
       const now: Kept = { fingerprint, ...made }
       await writeFile(join(unfinished, 'kept'), JSON.stringify(now))
       await rename(join(unfinished, 'kept'), join(cacheFolder, `${architecture}.json`))
+      sound.add(made.sha256)
       const milliseconds = Math.round(performance.now() - startedAt)
       log.info({ architecture, ...made, milliseconds }, 'the archive of the device agent was made')
       return now
     } finally {
       await rm(unfinished, { recursive: true, force: true })
     }
+  }
+
+  /** It is there, and was read whole since the start: what a disk damaged is made again. */
+  async function isSound({ sha256, sizeBytes }: Kept): Promise<boolean> {
+    const path = join(cacheFolder, `${sha256}.tar.gz`)
+    try {
+      if ((await stat(path)).size !== sizeBytes) return false
+      if (sound.has(sha256)) return true
+      const hash = createHash('sha256')
+      await pipeline(createReadStream(path), hash, { signal: closing.signal })
+      if (hash.digest('hex') !== sha256) return false
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+      throw error
+    }
+    sound.add(sha256)
+    return true
   }
 
   /** One making at a time for each architecture; who asks meanwhile gets the same. */
@@ -145,15 +168,6 @@ async function readKept(cacheFolder: string, architecture: AgentArchitecture): P
   } catch (error) {
     // Nothing was made yet, or a power cut left half a file: it is made again.
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-async function isThere(cacheFolder: string, kept: Kept): Promise<boolean> {
-  try {
-    return (await stat(join(cacheFolder, `${kept.sha256}.tar.gz`))).size === kept.sizeBytes
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
     throw error
   }
 }
