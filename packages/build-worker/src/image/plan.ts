@@ -1,6 +1,7 @@
 import { type CorebuildJob, type CorebuildS3, FreeholdError } from '@freehold/contracts'
 import { type ImageConfig, parseConfig } from '@freehold/image-tool'
 import type { AgentInstall } from '../config.ts'
+import { endpointOf } from '../sinks/s3.ts'
 import {
   archivePath,
   artifactScriptOf,
@@ -145,6 +146,7 @@ function destinationOf(job: CorebuildJob): Destination {
   if (!/^[a-z0-9][a-z0-9.-]+[a-z0-9]$/.test(s3Descriptor.bucketName)) {
     throw wrong('s3Descriptor.bucketName', 'must be small letters, digits, hyphens and dots')
   }
+  endpointOf(s3Descriptor)
   return { kind: 's3', descriptor: s3Descriptor, key: artifactKey }
 }
 

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { lstat, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type CorebuildArtifact, type CorebuildJob, FreeholdError } from '@freehold/contracts'
+import { type CorebuildArtifact, type CorebuildJob, type CorebuildS3, FreeholdError } from '@freehold/contracts'
 import { buildImage, type FetchBase, freeBytesOf, type Progress } from '@freehold/image-tool'
 import type { WorkerConfig } from '../config.ts'
 import { fetchAgent } from '../image/agent-archive.ts'
@@ -9,7 +9,7 @@ import { agentSource, type JobPlan } from '../image/plan.ts'
 import { findUbuntu } from '../image/ubuntu.ts'
 import { type AddressRule, createAddressRule } from '../net/addresses.ts'
 import { type Client, createClient } from '../net/client.ts'
-import { createS3Sink } from '../sinks/s3.ts'
+import { createS3Sink, endpointOf } from '../sinks/s3.ts'
 import { type Patience, type Sink, type Stored, usualPatience } from '../sinks/sink.ts'
 import { createUploadSink } from '../sinks/upload.ts'
 import { runExternalTool } from '../tool/external.ts'
@@ -196,12 +196,19 @@ class Run {
     }
   }
 
+  /** Stores often stand at private addresses. Who has the worker's token chose this one; without a token anybody may have. */
+  #storeRule(descriptor: CorebuildS3): AddressRule {
+    const { config } = this.#parts.surroundings
+    const homes = config.token === null ? [] : [endpointOf(descriptor).host]
+    return createAddressRule({ homes, allowsPrivate: config.allowsPrivateAddresses })
+  }
+
   #sink(): Sink {
-    const { plan, events, client, rule } = this.#parts
+    const { plan, events, client } = this.#parts
     const { destination } = plan
     const common = { signal: events.signal, log: events.log, patience: this.#patience }
     return destination.kind === 's3'
-      ? createS3Sink({ ...destination, ...common, rule })
+      ? createS3Sink({ ...destination, ...common, rule: this.#storeRule(destination.descriptor) })
       : createUploadSink({ ...destination, ...common, client })
   }
 }
