@@ -6,7 +6,6 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Client, createClient } from '@freehold/client'
 import {
-  type Build,
   baseImageContentPath,
   partialUploadType,
   reprDigestHeader,
@@ -31,6 +30,8 @@ import {
 } from './lab/index.ts'
 
 /** From a click to a device that is enrolled, with all parts real but the flashing and the installer. */
+type Build = Awaited<ReturnType<Client['builds']['get']>>
+
 const buildLimitMs = 240_000
 const wifi = { ssid: 'shop floor', passphrase: 'a passphrase of the lab' }
 const sshPublicKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1nqJ9Xz0L8cRfUu1m1pYb0Zz6b0q0sW9bqgkq5T2dR operator@lab'
