@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { lstat, mkdir, open, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, open, readFile, readlink, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -18,10 +18,12 @@ import { makeDiskImage, makeUbuntuShapedIso, runProgram, whyNoBaseImages } from 
 import {
   type Freehold,
   labAdministrator,
+  type Machine,
   type Program,
   requireIsolation,
   run,
   startFreehold,
+  startMachine,
   startProgram,
   startService,
   type TemporaryFolder,
@@ -89,10 +91,10 @@ test('an installer of Ubuntu: the agent and the token in it enrol one device, an
     '../baseos-baserunner.service',
   )
 
-  await asInstalled(root)
-  await run(['chroot', root, '/bin/sh', '/var/lib/freehold-install-script'])
+  await using machine = await installedMachine(root)
+  await machine.run(['chroot', root, '/bin/sh', '/var/lib/freehold-install-script'])
   const inside = (extra: Record<string, string> = {}) =>
-    startProgram(['chroot', root, ...start.split(' ')], { env: { ...environment, ...extra } })
+    startProgram(machine.inside(['chroot', root, ...start.split(' ')]), { env: { ...environment, ...extra } })
   const first = await inside()
   try {
     const device = await onlineDevice({ labels: { site: 'lab', role: 'till' }, program: first })
@@ -235,14 +237,18 @@ async function download(build: Build): Promise<string> {
   return target
 }
 
-/** Gives what was unpacked the programs of this machine, as the installer's target has programs of its own. */
-async function asInstalled(root: string): Promise<void> {
+/**
+ * A machine that gives what was unpacked the programs of this one, as the installer's target has programs of its own. Its
+ * mounts are seen in it alone and go with it, as does everything that runs in it.
+ */
+async function installedMachine(root: string): Promise<Machine & AsyncDisposable> {
   for (const name of ['usr', 'proc', 'dev', 'tmp', 'var/lib/baseos']) await mkdir(join(root, name), { recursive: true })
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) await symlink(`usr/${name}`, join(root, name))
-  await run(['mount', '--bind', '-o', 'ro', '/usr', join(root, 'usr')])
-  await run(['mount', '--bind', '/dev', join(root, 'dev')])
-  await run(['mount', '-t', 'proc', 'proc', join(root, 'proc')])
-  await writeFile(join(root, 'etc/hostname'), 'till-7\n')
+  const machine = await startMachine({ network: 'shared' })
+  await machine.run(['mount', '--bind', '-o', 'ro', '/usr', join(root, 'usr')])
+  await machine.run(['mount', '--bind', '-o', 'ro', '/dev', join(root, 'dev')])
+  await machine.run(['mount', '-t', 'proc', 'proc', join(root, 'proc')])
+  return { ...machine, [Symbol.asyncDispose]: () => machine.powerOff() }
 }
 
 async function onlineDevice({ labels, program }: { labels: Record<string, string>; program: Pick<Program, 'output'> }) {

@@ -62,7 +62,7 @@ export async function bootGuest(
     firmware,
     medium,
     until,
-    timeoutMs = 170_000,
+    timeoutMs = 400_000,
   }: { firmware: Firmware; medium: Medium; until?: RegExp; timeoutMs?: number },
 ): Promise<string> {
   const drive = {
