@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 const stopLimitMs = 10_000
 const longestLine = 8_192
 
-export interface ChildProgram {
+interface ChildProgram {
   /** The program to run with this process's own Node. */
   entry: string
   /** All of its environment. */

@@ -11,7 +11,7 @@ import { archivePrefix, createArchiveMount } from './mount.ts'
 /** As Debian names them. */
 export type AgentArchitecture = 'amd64' | 'arm64'
 
-export interface AgentArchive {
+interface AgentArchive {
   url: string
   /** Lower-case hexadecimal. */
   sha256: string

@@ -3,9 +3,4 @@
  * Linux machine installs. Addressed by its hash, so that whoever was told the hash needs to trust nobody on the way.
  * It is no release: devices on hosts with containers get the agent as one.
  */
-export {
-  type AgentArchitecture,
-  type AgentArchive,
-  createDeviceAgentArchive,
-  type DeviceAgentArchive,
-} from './archive.ts'
+export { createDeviceAgentArchive, type DeviceAgentArchive } from './archive.ts'

@@ -19,7 +19,7 @@ export interface LocalBuildWorkerOptions {
   idleMs?: number
 }
 
-export interface LocalBuildWorkerState {
+interface LocalBuildWorkerState {
   /** `stopped`: nobody needs it now, or the control plane is stopping. */
   state: 'stopped' | 'starting' | 'running'
   /** A sentence for people. */
@@ -29,7 +29,7 @@ export interface LocalBuildWorkerState {
 }
 
 /** The worker for as long as one needs it. A worker that dies meanwhile is gone: release it, and acquire another. */
-export interface LocalBuildWorkerLease {
+interface LocalBuildWorkerLease {
   url: string
   token: string
   /** May be called again, which does nothing. */
