@@ -216,6 +216,11 @@ describe('the archive for this machine', () => {
       await changed.body?.cancel()
     })
 
+    test('by the name of its architecture, which leads to it', async () => {
+      const response = await fetch(`${url}/baseos/v1/device-agent/${own}.tar.gz`, { redirect: 'manual' })
+      expect([response.status, response.headers.get('location')]).toEqual([307, path()])
+    })
+
     test.each([
       ['GET', '/baseos/v1/device-agent/', 404],
       ['GET', `/baseos/v1/device-agent/${'0'.repeat(64)}.tar.gz`, 404],

@@ -24,7 +24,7 @@ export interface DeviceAgentArchive {
    * `unavailable` with what to do where a part of it cannot be had, and what storing it throws.
    */
   archiveFor(architecture: AgentArchitecture): Promise<AgentArchive>
-  /** Serves archives to everybody, by their hash. */
+  /** Serves archives to everybody, by their hash, and leads to the present one by its architecture. */
   mount: RawMount
   /** Ends what is being made. */
   close(): Promise<void>
@@ -130,13 +130,15 @@ export function createDeviceAgentArchive(options: DeviceAgentArchiveOptions): De
     return begun
   }
 
+  async function archiveFor(architecture: AgentArchitecture): Promise<AgentArchive> {
+    closing.signal.throwIfAborted()
+    const { sha256, sizeBytes } = await once(architecture)
+    return { url: `${publicUrl()}${archivePrefix}/${sha256}.tar.gz`, sha256, sizeBytes }
+  }
+
   return {
-    async archiveFor(architecture) {
-      closing.signal.throwIfAborted()
-      const { sha256, sizeBytes } = await once(architecture)
-      return { url: `${publicUrl()}${archivePrefix}/${sha256}.tar.gz`, sha256, sizeBytes }
-    },
-    mount: createArchiveMount({ cacheFolder }),
+    archiveFor,
+    mount: createArchiveMount({ cacheFolder, archiveFor }),
     async close() {
       closing.abort(new FreeholdError('unavailable', 'The control plane is stopping.'))
       await Promise.allSettled(running.values())

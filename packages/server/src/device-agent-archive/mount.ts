@@ -7,23 +7,56 @@ import { mapError } from '../http/errors.ts'
 import type { RawMount } from '../http/mounts.ts'
 import { sendError } from '../http/response.ts'
 import { parseRange } from '../registry/index.ts'
+import type { AgentArchitecture } from './archive.ts'
 
 export const archivePrefix = '/baseos/v1/device-agent'
 
-/** `GET` and `HEAD` of `<sha256>.tar.gz`, ranges included (RFC 9110 §14). The hash says what is there for ever. */
-export function createArchiveMount({ cacheFolder }: { cacheFolder: string }): RawMount {
+/** After a failure nobody from outside makes us try again for so long. */
+const failureKeptMs = 60_000
+
+/**
+ * `GET` and `HEAD` of `<sha256>.tar.gz`, ranges included (RFC 9110 §14): the hash says what is there for ever. And of
+ * `<architecture>.tar.gz`, which leads to the present one.
+ */
+export function createArchiveMount({
+  cacheFolder,
+  archiveFor,
+}: {
+  cacheFolder: string
+  archiveFor: (architecture: AgentArchitecture) => Promise<{ sha256: string }>
+}): RawMount {
+  const failures = new Map<AgentArchitecture, { error: unknown; untilMs: number }>()
+
+  /** Whoever asks: a making that failed costs more than one that is done. */
+  async function present(architecture: AgentArchitecture): Promise<string> {
+    const failure = failures.get(architecture)
+    if (failure !== undefined && failure.untilMs > performance.now()) throw failure.error
+    try {
+      return (await archiveFor(architecture)).sha256
+    } catch (error) {
+      failures.set(architecture, { error, untilMs: performance.now() + failureKeptMs })
+      throw error
+    }
+  }
+
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD')
       throw new FreeholdError('method-not-allowed', 'Archives of the device agent are read by GET and HEAD.')
     }
     const path = (request.url ?? '').split('?')[0] ?? ''
+    const architecture = /^\/(amd64|arm64)\.tar\.gz$/.exec(path.slice(archivePrefix.length))?.[1]
+    if (architecture === 'amd64' || architecture === 'arm64') {
+      const location = `${archivePrefix}/${await present(architecture)}.tar.gz`
+      response.writeHead(307, { location, 'cache-control': 'no-cache', 'content-length': 0 }).end()
+      return
+    }
     const sha256 = /^\/([0-9a-f]{64})\.tar\.gz$/.exec(path.slice(archivePrefix.length))?.[1]
     const file = sha256 === undefined ? undefined : await openIfThere(join(cacheFolder, `${sha256}.tar.gz`))
     if (file === undefined || sha256 === undefined) {
       throw new FreeholdError(
         'not-found',
-        'There is no such archive. Its address is told by a build for ubuntu-iso; one of an older installation is kept for a day.',
+        `There is no such archive; one of an older installation is kept for a day. ${archivePrefix}/amd64.tar.gz and ${archivePrefix}/arm64.tar.gz lead to the present ones.`,
       )
     }
     try {
