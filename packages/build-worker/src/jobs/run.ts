@@ -83,6 +83,7 @@ class Run {
     const tool = config.toolCommand?.[0] ?? 'the image tool'
     events.log(`Starting ${tool} for ${job.architecture} ${job.imageKind}`)
     events.progress({ phase: 'prepare', doneBytes: 0, totalBytes: null })
+    await this.#requireDestination()
     const base = await this.#findBase()
     const freeBytes = surroundings.freeBytes ?? freeBytesOf
     const cacheFolder = foldersOf(config).cache
@@ -108,6 +109,14 @@ class Run {
       sha256: sent.sha256,
       createdAt: Date.now(),
     }
+  }
+
+  /** What will be refused at the end is refused before anything is fetched. */
+  #requireDestination(): Promise<void> {
+    const { plan, rule } = this.#parts
+    const { destination } = plan
+    if (destination.kind === 'upload') return requireDialable(destination.url, rule)
+    return requireDialable(endpointOf(destination.descriptor).href, this.#storeRule(destination.descriptor))
   }
 
   get #patience(): Patience {

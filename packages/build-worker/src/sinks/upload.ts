@@ -87,7 +87,7 @@ class Upload {
       ...this.#options.patience,
       patienceMs: dropMs,
       signal,
-      isTransient: () => true,
+      isTransient: (error) => !(error instanceof FreeholdError),
     }).catch(() => this.#options.log('What was sent of the image could not be removed; the control plane forgets it.'))
   }
 
