@@ -137,7 +137,8 @@ class Run {
   async #buildHere(base: { url: string; sha256: string | undefined }): Promise<Stored & { contentType: string }> {
     const { plan, events, surroundings, workspace, client } = this.#parts
     const { config, freeBytes } = surroundings
-    const fetchBase: FetchBase = (url, { headers, signal }) => client.send(url, { headers, signal, follow: true })
+    const fetchBase: FetchBase = (url, { headers, signal }) =>
+      client.send(url, { headers, signal, follow: true, isPassing: true })
     let sent: Stored | undefined
     const built = await buildImage({
       config: plan.configFor(base),
