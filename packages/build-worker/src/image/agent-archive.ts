@@ -37,7 +37,12 @@ async function download(
   path: string,
   { client, signal }: { client: Client; signal: AbortSignal },
 ): Promise<string> {
-  const answer = await client.send(url, { headers: { 'accept-encoding': 'identity' }, signal, follow: true })
+  const answer = await client.send(url, {
+    headers: { 'accept-encoding': 'identity' },
+    signal,
+    follow: true,
+    isPassing: true,
+  })
   if (answer.status !== 200 || answer.body === null) {
     await answer.body?.cancel()
     const sentence = `${nameOf(url)} answered ${answer.status}`

@@ -83,6 +83,7 @@ class Run {
     const tool = config.toolCommand?.[0] ?? 'the image tool'
     events.log(`Starting ${tool} for ${job.architecture} ${job.imageKind}`)
     events.progress({ phase: 'prepare', doneBytes: 0, totalBytes: null })
+    await this.#requireDestination()
     const base = await this.#findBase()
     const freeBytes = surroundings.freeBytes ?? freeBytesOf
     const cacheFolder = foldersOf(config).cache
@@ -110,6 +111,14 @@ class Run {
     }
   }
 
+  /** What will be refused at the end is refused before anything is fetched. */
+  #requireDestination(): Promise<void> {
+    const { plan, rule } = this.#parts
+    const { destination } = plan
+    if (destination.kind === 'upload') return requireDialable(destination.url, rule)
+    return requireDialable(endpointOf(destination.descriptor).href, this.#storeRule(destination.descriptor))
+  }
+
   get #patience(): Patience {
     return this.#parts.surroundings.patience ?? usualPatience
   }
@@ -128,7 +137,8 @@ class Run {
   async #buildHere(base: { url: string; sha256: string | undefined }): Promise<Stored & { contentType: string }> {
     const { plan, events, surroundings, workspace, client } = this.#parts
     const { config, freeBytes } = surroundings
-    const fetchBase: FetchBase = (url, { headers, signal }) => client.send(url, { headers, signal, follow: true })
+    const fetchBase: FetchBase = (url, { headers, signal }) =>
+      client.send(url, { headers, signal, follow: true, isPassing: true })
     let sent: Stored | undefined
     const built = await buildImage({
       config: plan.configFor(base),

@@ -1,6 +1,5 @@
 import http from 'node:http'
 import https from 'node:https'
-import { Readable } from 'node:stream'
 import { FreeholdError } from '@freehold/contracts'
 import type { AddressRule } from './addresses.ts'
 
@@ -13,6 +12,8 @@ export interface ClientRequest {
   idleMs?: number
   /** Whether redirects are followed; not where a secret goes along. */
   follow?: boolean
+  /** The reader is done with each chunk of the body when it asks for the next: its memory is given back at once then. */
+  isPassing?: boolean
 }
 
 /** HTTP of one job, by its rule of addresses. Its connections are its own: what one job may dial, another may not. */
@@ -54,7 +55,7 @@ export function createClient(rule: AddressRule): Client {
       for (let followed = 0; ; followed += 1) {
         const answer = await once(url, request)
         const location = redirects.has(answer.statusCode ?? 0) && request.follow ? answer.headers.location : undefined
-        if (location === undefined) return responseOf(answer)
+        if (location === undefined) return responseOf(answer, request.isPassing === true)
         answer.destroy()
         const next = URL.canParse(location, url) ? new URL(location, url) : undefined
         const downgrades = url.protocol === 'https:' && next?.protocol !== 'https:'
@@ -71,7 +72,7 @@ export function createClient(rule: AddressRule): Client {
   }
 }
 
-function responseOf(answer: http.IncomingMessage): Response {
+function responseOf(answer: http.IncomingMessage, isPassing: boolean): Response {
   const status = answer.statusCode ?? 0
   const headers = new Headers()
   for (const [name, value] of Object.entries(answer.headers)) {
@@ -79,7 +80,33 @@ function responseOf(answer: http.IncomingMessage): Response {
   }
   const isBare = status === 204 || status === 205 || status === 304
   if (isBare) answer.resume()
-  return new Response(isBare ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>), { status, headers })
+  return new Response(isBare ? null : bodyOf(answer, isPassing), { status, headers })
+}
+
+/** What is read of a socket at once; smaller buffers may be shared, and are not worth it. */
+const ownBufferBytes = 16 * 1024
+
+/**
+ * The body as a stream without a queue of its own. Each read of a socket has a buffer of its own, which V8 would keep until
+ * 64 MiB of them are garbage. Chunks of a chunked transfer share one, so those are left alone.
+ */
+function bodyOf(answer: http.IncomingMessage, isPassing: boolean): ReadableStream<Uint8Array> {
+  const chunks = (answer as AsyncIterable<Buffer<ArrayBuffer>>)[Symbol.asyncIterator]()
+  const gives = isPassing && answer.headers['transfer-encoding'] === undefined
+  let last: Buffer<ArrayBuffer> | undefined
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        if (gives && last !== undefined && last.length >= ownBufferBytes) last.buffer.transfer(0)
+        const { done, value } = await chunks.next()
+        last = done ? undefined : value
+        if (last === undefined) controller.close()
+        else controller.enqueue(last)
+      },
+      cancel: () => void answer.destroy(),
+    },
+    { highWaterMark: 0 },
+  )
 }
 
 /** An address without what may be secret in it: user, password and query. */

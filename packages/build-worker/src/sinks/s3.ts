@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { LookupFunction } from 'node:net'
-import { S3 } from '@aws-sdk/client-s3'
+import type { S3 } from '@aws-sdk/client-s3'
 import { type CorebuildS3, FreeholdError } from '@freehold/contracts'
 import type { AddressRule } from '../net/addresses.ts'
 import { partsOf } from './parts.ts'
@@ -28,7 +27,7 @@ export interface S3SinkOptions {
 export function createS3Sink(options: S3SinkOptions): Sink {
   return {
     async store(bytes, contentType) {
-      const multipart = new Multipart(options)
+      const multipart = new Multipart(options, await clientOf(options))
       try {
         return await multipart.run(bytes, contentType)
       } catch (error) {
@@ -65,14 +64,12 @@ class Multipart {
   /** Whether the store was asked to join the parts: from then on the object may be there. */
   #isJoining = false
 
-  constructor(options: S3SinkOptions) {
-    const { descriptor, rule } = options
-    const endpoint = endpointOf(descriptor)
-    rule.check(endpoint)
+  constructor(options: S3SinkOptions, client: S3) {
+    const { descriptor, key } = options
     this.#options = options
-    this.#host = endpoint.host
-    this.#place = { Bucket: descriptor.bucketName, Key: options.key }
-    this.#client = clientOf(descriptor, { endpoint, lookup: rule.lookupFor(endpoint) })
+    this.#host = endpointOf(descriptor).host
+    this.#place = { Bucket: descriptor.bucketName, Key: key }
+    this.#client = client
   }
 
   async run(bytes: AsyncIterable<Buffer>, contentType: string): Promise<Stored> {
@@ -205,8 +202,12 @@ class Multipart {
   }
 }
 
-function clientOf(descriptor: CorebuildS3, { endpoint, lookup }: { endpoint: URL; lookup: LookupFunction }): S3 {
-  const agent = { keepAlive: true, maxSockets: 8, lookup }
+/** The SDK is loaded for jobs that need it: it takes memory that others are better without. */
+async function clientOf({ descriptor, rule }: S3SinkOptions): Promise<S3> {
+  const endpoint = endpointOf(descriptor)
+  rule.check(endpoint)
+  const { S3 } = await import('@aws-sdk/client-s3')
+  const agent = { keepAlive: true, maxSockets: 8, lookup: rule.lookupFor(endpoint) }
   return new S3({
     endpoint: endpoint.origin,
     region: descriptor.region ?? 'us-east-1',

@@ -11,7 +11,7 @@ import { type Client, nameOf } from '../net/client.ts'
 import { partsOf } from './parts.ts'
 import { type Patience, type Sink, type Stored, withPatience } from './sink.ts'
 
-const partBytes = 16 * 1024 * 1024
+const partBytes = 8 * 1024 * 1024
 /** One is filled while the other is sent. */
 const buffers = 2
 /** Longest silence of the control plane; at the end it may have to read what it has. */
@@ -28,7 +28,7 @@ export interface UploadSinkOptions {
   patience: Patience
 }
 
-/** Sends an image to the control plane in requests of 16 MiB, each taken up at the offset that is kept there. */
+/** Sends an image to the control plane in requests of 8 MiB, each taken up at the offset that is kept there. */
 export function createUploadSink(options: UploadSinkOptions): Sink {
   return {
     async store(bytes) {
@@ -87,7 +87,7 @@ class Upload {
       ...this.#options.patience,
       patienceMs: dropMs,
       signal,
-      isTransient: () => true,
+      isTransient: (error) => !(error instanceof FreeholdError),
     }).catch(() => this.#options.log('What was sent of the image could not be removed; the control plane forgets it.'))
   }
 

@@ -80,7 +80,7 @@ async function attempt(options: DownloadOptions, state: DownloadState): Promise<
     try {
       for await (const piece of body) {
         clearTimeout(timer)
-        const chunk = Buffer.from(piece)
+        const chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
         if (state.sizeBytes + chunk.length > options.largestBytes) throw tooLarge(options)
         await writeAll(file, chunk)
         state.hash.update(chunk)

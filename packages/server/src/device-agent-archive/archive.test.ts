@@ -13,7 +13,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -174,21 +174,13 @@ describe('the archive for this machine', () => {
   }, 120_000)
 
   describe('is served', () => {
-    let server: Server
+    let served: Awaited<ReturnType<typeof serve>>
     let url = ''
     beforeEach(async () => {
-      server = createServer((request, response) => {
-        archive.mount
-          .handle(request, response, { client: { address: '127.0.0.1', isSecure: false } as never, requestId: 'one' })
-          .catch(() => response.destroy())
-      })
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      served = await serve(archive.mount)
+      url = served.url
     })
-    afterEach(async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    })
+    afterEach(() => served[Symbol.asyncDispose]())
     const path = () => new URL(made.url).pathname
 
     test('to everybody, whole, for ever', async () => {
@@ -275,6 +267,21 @@ describe('Node for the other architecture', () => {
     expect((await readdir(cache)).toSorted()).toEqual(['npm.mjs', `${other}-libatomic.so.1`].toSorted())
   })
 
+  test('that cannot be had is no reason to try for everybody who asks, nor told to them', async () => {
+    await npmIs(`
+      import { appendFileSync } from 'node:fs'
+      appendFileSync(${JSON.stringify(join(cache, 'tries'))}, 'x')
+      process.exit(1)`)
+    const { mount } = make(cache)
+    await using served = await serve(mount)
+    for (const _ of [1, 2, 3]) {
+      const response = await fetch(`${served.url}/baseos/v1/device-agent/${other}.tar.gz`)
+      expect(response.status).toBe(503)
+      expect(await response.text()).not.toContain(cache)
+    }
+    expect(await readFile(join(cache, 'tries'), 'utf8')).toBe('x')
+  })
+
   test('that is not the pinned one is refused', async () => {
     await npmIs(`
       import { writeFileSync } from 'node:fs'
@@ -316,6 +323,21 @@ test('the pinned Node is that of package.json: after a change run `node tools/pi
   expect(nodePin.version).toBe(devDependencies.node)
   expect(process.versions.node).toBe(nodePin.version)
 })
+
+async function serve({ handle }: DeviceAgentArchive['mount']) {
+  const client = { address: '127.0.0.1', userAgent: '' } as never
+  const server = createServer((request, response) => {
+    handle(request, response, { client, requestId: 'one' }).catch(() => response.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
 
 function isAlive(pid: number): boolean {
   try {

@@ -138,7 +138,7 @@ export function createDeviceAgentArchive(options: DeviceAgentArchiveOptions): De
 
   return {
     archiveFor,
-    mount: createArchiveMount({ cacheFolder, archiveFor }),
+    mount: createArchiveMount({ cacheFolder, archiveFor, log }),
     async close() {
       closing.abort(new FreeholdError('unavailable', 'The control plane is stopping.'))
       await Promise.allSettled(running.values())

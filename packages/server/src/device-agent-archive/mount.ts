@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { FreeholdError } from '@freehold/contracts'
+import type { Logger } from 'pino'
 import { mapError } from '../http/errors.ts'
 import type { RawMount } from '../http/mounts.ts'
 import { sendError } from '../http/response.ts'
@@ -21,22 +22,28 @@ const failureKeptMs = 60_000
 export function createArchiveMount({
   cacheFolder,
   archiveFor,
+  log,
 }: {
   cacheFolder: string
   archiveFor: (architecture: AgentArchitecture) => Promise<{ sha256: string }>
+  log: Pick<Logger, 'warn'>
 }): RawMount {
-  const failures = new Map<AgentArchitecture, { error: unknown; untilMs: number }>()
+  const failedUntilMs = new Map<AgentArchitecture, number>()
 
-  /** Whoever asks: a making that failed costs more than one that is done. */
+  /** Anybody may ask, so a failure is told to the operator alone, and not tried again for each who asks. */
   async function present(architecture: AgentArchitecture): Promise<string> {
-    const failure = failures.get(architecture)
-    if (failure !== undefined && failure.untilMs > performance.now()) throw failure.error
-    try {
-      return (await archiveFor(architecture)).sha256
-    } catch (error) {
-      failures.set(architecture, { error, untilMs: performance.now() + failureKeptMs })
-      throw error
+    if ((failedUntilMs.get(architecture) ?? 0) <= performance.now()) {
+      try {
+        return (await archiveFor(architecture)).sha256
+      } catch (error) {
+        log.warn({ err: error, architecture }, 'the archive of the device agent cannot be made')
+        failedUntilMs.set(architecture, performance.now() + failureKeptMs)
+      }
     }
+    throw new FreeholdError(
+      'unavailable',
+      `The device agent for ${architecture} cannot be packed now; the log of the control plane says why and what to do.`,
+    )
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
