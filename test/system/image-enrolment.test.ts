@@ -155,6 +155,41 @@ test('an image of a disk: what lies on its boot partition enrols one device', { 
   }
 })
 
+test('where the programs that make images are missing, the build says what to install', {
+  timeout: 240_000,
+}, async () => {
+  const bare = await startFreehold({ env: { PATH: folder.path } })
+  try {
+    const session = await createClient({ url: bare.url }).auth.login({ body: labAdministrator() })
+    const there = createClient({ url: bare.url, token: session.token })
+    const { id } = await there.baseImages.create({
+      body: {
+        data: {
+          name: 'elsewhere',
+          imageKind: 'ubuntu-iso',
+          architecture: 'amd64',
+          url: `${bare.url}/base.iso`,
+          sha256: '0'.repeat(64),
+        },
+      },
+    })
+    const build = await there.builds.create({
+      body: { data: { imageKind: 'ubuntu-iso', architecture: 'amd64', baseImageId: id } },
+    })
+    await waitFor(
+      async () => {
+        const { status } = await there.builds.get({ params: { id: build.id } })
+        return status.message.includes('apt-get install --no-install-recommends xorriso')
+      },
+      { what: `the build to say so\n${bare.logs().slice(-2_000)}`, timeoutMs: 60_000 },
+    ).catch(async (error) => {
+      throw new Error(`${error} ${JSON.stringify((await there.builds.get({ params: { id: build.id } })).status)}`)
+    })
+  } finally {
+    await bare.stop()
+  }
+})
+
 /** Uploads a base image and has one built from it, as the dashboard does it; answers the build that succeeded. */
 async function builtFrom(
   file: string,
