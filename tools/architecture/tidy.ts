@@ -10,6 +10,7 @@ const startsPrograms: readonly { folder: string; why: string }[] = [
   { folder: 'packages/device-agent/src/releases/host/', why: 'a host is updated and restarted by its own programs' },
   { folder: 'packages/server/src/local-agent/', why: 'the local cluster agent is a process of its own' },
   { folder: 'packages/device-agent/src/builtin.ts', why: 'the device agent verifies updates in a process of its own' },
+  { folder: 'packages/build-worker/src/tool/', why: 'another image tool may be configured, which is a program' },
   { folder: 'packages/image-tool/src/tools/', why: 'images are made by programs that know their formats' },
   { folder: 'packages/server/src/run.test.ts', why: 'the process is tested from its start to its end' },
 ]
