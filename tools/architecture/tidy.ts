@@ -14,6 +14,7 @@ const startsPrograms: readonly { folder: string; why: string }[] = [
   },
   { folder: 'packages/server/src/device-agent-archive/', why: 'npm fetches Node for the other architecture' },
   { folder: 'packages/device-agent/src/builtin.ts', why: 'the device agent verifies updates in a process of its own' },
+  { folder: 'packages/build-worker/src/tool/', why: 'another image tool may be configured, which is a program' },
   { folder: 'packages/image-tool/src/tools/', why: 'images are made by programs that know their formats' },
   { folder: 'packages/server/src/run.test.ts', why: 'the process is tested from its start to its end' },
 ]

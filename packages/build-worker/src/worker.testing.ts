@@ -67,7 +67,7 @@ async function sendFile(file: string | Buffer, request: IncomingMessage, respons
 }
 
 /** The append operation of resumable uploads, as contracts' `resumable-uploads.ts` has it. */
-export async function takeUpload(
+async function takeUpload(
   upload: PlayedControlPlane['upload'],
   request: IncomingMessage,
   response: ServerResponse,
