@@ -8,6 +8,8 @@ const longestLine = 8_192
 interface ChildProgram {
   /** The program to run with this process's own Node. */
   entry: string
+  /** Flags of Node before it. */
+  flags?: readonly string[]
   /** All of its environment. */
   environment: Record<string, string>
   /** A line it wrote to its output, and to its error stream; one that is too long is cut. */
@@ -20,12 +22,13 @@ interface ChildProgram {
 /** Runs the program once and says in a few words how it ended; throws where it cannot be started. */
 export async function runChildProgram({
   entry,
+  flags = [],
   environment,
   onLine,
   onErrorLine,
   signal,
 }: ChildProgram): Promise<string> {
-  const child = spawn(process.execPath, [entry], {
+  const child = spawn(process.execPath, [...flags, entry], {
     // The channel carries nothing: its end tells the program that we are gone, even by kill -9.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: environment,
