@@ -23,6 +23,9 @@ echo "LINK $(readlink /target/etc/systemd/system/multi-user.target.wants/baseos-
 `
 const environment = 'BASEOS_CLOUDLY_URL=https://cloud.example.com\nBASEOS_JOIN_TOKEN=it\'s "$one" `time`\n'
 
+/** An emulated machine that shares its processor is slow. */
+const bootLimitMs = 420_000
+
 let bench: Workbench
 let image = ''
 const hashes = new Map<string, string>()
@@ -64,6 +67,7 @@ test.each([
   ['uefi', 'disk'],
 ] as const)(
   'an image boots unattended by %s from %s, and the guest finds what was put in',
+  { timeout: bootLimitMs },
   async (firmware, medium) => {
     const said = await bootGuest(image, { firmware, medium })
     expect(said).toMatch(/CMDLINE .*\bautoinstall ds=nocloud;s=\/cdrom\/nocloud\/ --- console=ttyS0,115200/)
@@ -76,7 +80,7 @@ test.each([
   },
 )
 
-test('an image of somebody else boots from CD and disk after files were put in', async () => {
+test('an image of somebody else boots from CD and disk after files were put in', { timeout: bootLimitMs }, async () => {
   const target = join(bench.folder, 'foreign.iso')
   const menu = 'serial --unit=0\nterminal_output serial\necho FOREIGN-BEGIN\ncat /added.txt\necho FOREIGN-END\nhalt\n'
   const added = 'a line that was added\n'

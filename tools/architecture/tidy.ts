@@ -8,8 +8,13 @@ const startsPrograms: readonly { folder: string; why: string }[] = [
   { folder: 'test/system/', why: 'stories start the real parts' },
   { folder: 'packages/cli/bin/', why: 'the command starts itself on the pinned Node' },
   { folder: 'packages/device-agent/src/releases/host/', why: 'a host is updated and restarted by its own programs' },
-  { folder: 'packages/server/src/local-agent/', why: 'the local cluster agent is a process of its own' },
+  {
+    folder: 'packages/server/src/child-program/',
+    why: 'the local cluster agent and the local build worker are processes of their own',
+  },
+  { folder: 'packages/server/src/device-agent-archive/', why: 'npm fetches Node for the other architecture' },
   { folder: 'packages/device-agent/src/builtin.ts', why: 'the device agent verifies updates in a process of its own' },
+  { folder: 'packages/build-worker/src/tool/', why: 'another image tool may be configured, which is a program' },
   { folder: 'packages/image-tool/src/tools/', why: 'images are made by programs that know their formats' },
   { folder: 'packages/server/src/run.test.ts', why: 'the process is tested from its start to its end' },
 ]

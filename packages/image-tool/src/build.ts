@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path'
 import { FreeholdError } from '@freehold/contracts'
 import { obtainBase } from './base/cache.ts'
 import type { ImageConfig } from './config/schema.ts'
-import { type BuildContext, defaultLimits, type Limits, type Progress } from './context.ts'
+import { type BuildContext, defaultLimits, type FetchBase, type Limits, type Progress } from './context.ts'
 import { buildUbuntuIso } from './iso/index.ts'
 import { createMeter, fileSink, type ImageHead, type ImageSink, storageErrorOf } from './output.ts'
 import { buildBalenaRaw } from './raw/index.ts'
@@ -25,6 +25,8 @@ export interface BuildOptions {
   limits?: Partial<Limits>
   /** Where programs are looked for; without it PATH and the folders of system programs. */
   searchPath?: string
+  /** Fetches base images, where a caller has rules for addresses; without it the system's own `fetch`. */
+  fetch?: FetchBase
   /** Tells how much may be written to a folder's file system; without it the system is asked. */
   freeBytes?: (folder: string) => Promise<number>
 }
@@ -83,6 +85,7 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
         timeoutMs: limits.toolTimeoutMs,
         stallMs: limits.stallMs,
       },
+      fetch: options.fetch ?? fetch,
       freeBytes: options.freeBytes ?? freeBytesOf,
       progress: progressOf(options.onProgress),
       log: options.onLog ?? (() => undefined),

@@ -28,6 +28,12 @@ export const defaultLimits: Limits = {
   cacheBytes: 32 * 1024 ** 3,
 }
 
+/** What a download asks of `fetch`, which follows redirects. */
+export type FetchBase = (
+  url: string,
+  init: { headers: Record<string, string>; signal: AbortSignal },
+) => Promise<Response>
+
 /** What every part of one build works with. */
 export interface BuildContext {
   /** The configuration's folder. */
@@ -39,6 +45,8 @@ export interface BuildContext {
   tools: ToolSetting
   signal: AbortSignal
   limits: Limits
+  /** Fetches base images. */
+  fetch: FetchBase
   /** Bytes that may still be written to the file system of a folder. */
   freeBytes: (folder: string) => Promise<number>
   progress: (progress: Progress) => void

@@ -13,6 +13,7 @@ export {
   imageConfig,
   type UbuntuIsoConfig,
 } from './config/schema.ts'
-export type { BuildPhase, Limits, Progress } from './context.ts'
+export type { BuildPhase, FetchBase, Limits, Progress } from './context.ts'
 export { fileSink, type ImageHead, type ImageSink } from './output.ts'
 export { type Program, packageOfProgram } from './tools/programs.ts'
+export { freeBytesOf } from './workspace.ts'

@@ -6,6 +6,7 @@ import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import { createFeed } from './changes/index.ts'
 import { type Config, publicUrlOf, retentionOf } from './config/index.ts'
+import { createDeviceAgentArchive } from './device-agent-archive/index.ts'
 import { implement } from './http/api.ts'
 import { createClientReader } from './http/client-address.ts'
 import { createDoor } from './http/door.ts'
@@ -14,6 +15,7 @@ import { metricsMount } from './http/metrics-mount.ts'
 import { createPages, serverVersion } from './http/pages.ts'
 import { createIdentityNoun } from './identity/index.ts'
 import { createLocalAgent, createLocalEnrolment } from './local-agent/index.ts'
+import { createLocalBuildWorker, type LocalBuildWorker } from './local-build-worker/index.ts'
 import { createNouns } from './nouns.ts'
 import { openBlobs } from './open-blobs.ts'
 import { openStore } from './open-store.ts'
@@ -22,7 +24,9 @@ import { checkServerSecret, openServerSecret } from './secrets/index.ts'
 const hourMs = 3_600_000
 const closeLimitMs = 10_000
 const dashboardDirectory = fileURLToPath(new URL('../../dashboard/dist', import.meta.url))
+const installation = fileURLToPath(new URL('../../..', import.meta.url))
 const agentEntry = fileURLToPath(new URL('../../cluster-agent/src/main.ts', import.meta.url))
+const buildWorkerEntry = fileURLToPath(new URL('../../build-worker/src/main.ts', import.meta.url))
 
 export interface RunningServer {
   /** Where people and agents reach it. */
@@ -39,7 +43,7 @@ export interface ServerOptions {
   log: Logger
   /** A sentence for the person at the terminal. */
   say: (sentence: string) => void
-  /** A line of the local agent's log. */
+  /** A line of the log of the local agent, or of the local build worker. */
   passOn: (line: string) => void
 }
 
@@ -73,6 +77,16 @@ export async function createServer(config: Config, options: ServerOptions): Prom
   await feed.onKinds(['user', 'session', 'token'], identity.invalidate)
   if (config.adminAccount !== undefined) await identity.bootstrap(config.adminAccount)
 
+  const deviceAgentArchive = createDeviceAgentArchive({
+    installation,
+    cacheFolder: join(config.dataDirectory, 'device-agent'),
+    publicUrl: () => publicUrlOf(config, port),
+    log,
+  })
+  starting.defer(() => deviceAgentArchive.close())
+  const localBuildWorker = config.localBuildWorker ? createBuildWorker(config, options) : null
+  starting.defer(() => localBuildWorker?.stop())
+
   const nouns = await createNouns({
     store,
     feed,
@@ -83,9 +97,14 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     registryScrub: { bytesPerSecond: config.registryScrubBytesPerSecond, periodMs: config.registryScrubPeriodMs },
     registryQuotaBytes: config.registryQuotaBytes ?? null,
     registryRetention: retentionOf(config),
+    imageCleanupPeriodMs: config.imageCleanupPeriodMs,
+    s3ForWorkers: null,
     version,
     startedAt,
+    localBuildWorker,
+    agentArchive: deviceAgentArchive.archiveFor,
     publicUrl: () => publicUrlOf(config, port),
+    localUrl: () => localUrlOf(config, port),
     isServing: () => isServing,
     log,
   })
@@ -100,7 +119,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
       log,
     }),
     pages: createPages({ dashboardDirectory, version }),
-    raw: [...nouns.raw, metricsMount({ metrics, authenticate: identity.authenticate })],
+    raw: [...nouns.raw, deviceAgentArchive.mount, metricsMount({ metrics, authenticate: identity.authenticate })],
     frequent: nouns.frequent,
     upgrades: nouns.upgrades,
     clientOf: createClientReader(config.trustedProxies),
@@ -127,14 +146,10 @@ export async function createServer(config: Config, options: ServerOptions): Prom
 /** Returns the way to stop it. */
 function startLocalAgent(options: ServerOptions & { config: Config; port: number; store: Store }): () => Promise<void> {
   const { config, port, store } = options
-  const everywhere = config.bind === '0.0.0.0' || config.bind === '::'
   const agent = createLocalAgent({
     entry: agentEntry,
     dockerHost: config.dockerHost,
-    controlPlaneUrl: publicUrlOf(
-      { bind: everywhere ? '127.0.0.1' : config.bind, hostname: undefined, sslMode: 'none' },
-      port,
-    ),
+    controlPlaneUrl: localUrlOf(config, port),
     directory: join(config.dataDirectory, 'agent'),
     logLevel: config.logLevel,
     enrol: createLocalEnrolment({ store, now: Date.now }),
@@ -142,6 +157,21 @@ function startLocalAgent(options: ServerOptions & { config: Config; port: number
     passOn: options.passOn,
   })
   return () => agent.stop()
+}
+
+function createBuildWorker(config: Config, { log, passOn }: ServerOptions): LocalBuildWorker {
+  return createLocalBuildWorker({
+    entry: buildWorkerEntry,
+    directory: join(config.dataDirectory, 'build-worker'),
+    log,
+    passOn,
+  })
+}
+
+/** Where processes of this machine reach us, whatever stands in front of us for others. */
+function localUrlOf({ bind }: Config, port: number): string {
+  const everywhere = bind === '0.0.0.0' || bind === '::'
+  return publicUrlOf({ bind: everywhere ? '127.0.0.1' : bind, hostname: undefined, sslMode: 'none' }, port)
 }
 
 async function makeDirectory(path: string): Promise<void> {

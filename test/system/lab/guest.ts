@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { existsSync, readdirSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { runProgram } from '../../../tools/base-images.ts'
 import { findPart, requireParts } from './parts.ts'
@@ -12,7 +12,6 @@ const files = {
   '/usr/lib/grub/x86_64-efi/normal.mod': 'grub-efi-amd64-bin',
   '/usr/share/ovmf/OVMF.fd': 'ovmf',
   '/usr/share/seabios/bios-256k.bin': 'seabios',
-  '/usr/share/doc/linux-image-cloud-amd64': 'linux-image-cloud-amd64',
   [rescueIso()]: 'grub-rescue-pc',
 } as const
 
@@ -21,13 +20,30 @@ export function rescueIso(): string {
   return '/usr/lib/grub-rescue/grub-rescue-cdrom.iso'
 }
 
+/** Where the kernel's package was unpacked with its modules listed; the machine's own root unless the environment says so. */
+function kernelRoot(): string {
+  return process.env.FREEHOLD_LAB_KERNEL || '/'
+}
+
+/** The newest kernel of linux-image-cloud-amd64, or undefined. */
+function findKernel(): string | undefined {
+  const boot = join(kernelRoot(), 'boot')
+  if (!existsSync(boot)) return undefined
+  return readdirSync(boot)
+    .filter((name) => /^vmlinuz-.*-cloud-amd64$/.test(name))
+    .toSorted()
+    .at(-1)
+}
+
 /** Throws, naming the packages, unless guests can be booted here. */
 export function requireGuests(): void {
   requireParts(['qemu-system-x86_64', 'grub-mkimage', 'xorriso', 'mcopy', 'mkfs.vfat', 'busybox'])
-  const missing = Object.entries(files).filter(([path]) => !existsSync(path))
+  const missing = Object.entries(files).flatMap(([path, name]) => (existsSync(path) ? [] : [name as string]))
+  if (findKernel() === undefined) missing.push('linux-image-cloud-amd64')
   if (missing.length === 0) return
-  const packages = missing.map(([, name]) => name).join(' ')
-  throw new Error(`This test needs: apt-get install --no-install-recommends -y ${packages}`)
+  throw new Error(
+    `This test needs: apt-get install --no-install-recommends -y ${missing.join(' ')} (a kernel may also be unpacked elsewhere, as .ci/run does: FREEHOLD_LAB_KERNEL)`,
+  )
 }
 
 export type Firmware = 'bios' | 'uefi'
@@ -46,7 +62,7 @@ export async function bootGuest(
     firmware,
     medium,
     until,
-    timeoutMs = 170_000,
+    timeoutMs = 400_000,
   }: { firmware: Firmware; medium: Medium; until?: RegExp; timeoutMs?: number },
 ): Promise<string> {
   const drive = {
@@ -103,11 +119,8 @@ export async function makeBootFiles(
   folder: string,
   { script }: { script: string },
 ): Promise<{ kernel: string; initrd: string; bios: string; efi: string; mbr: string }> {
-  const kernel = (await readdir('/boot'))
-    .filter((name) => /^vmlinuz-.*-cloud-amd64$/.test(name))
-    .toSorted()
-    .at(-1)
-  if (kernel === undefined) throw new Error('There is no kernel of linux-image-cloud-amd64 in /boot.')
+  const kernel = findKernel()
+  if (kernel === undefined) throw new Error('There is no kernel of linux-image-cloud-amd64.')
   const initrd = join(folder, 'initrd')
   await makeInitialFiles(initrd, { release: kernel.slice('vmlinuz-'.length), script })
   const early = join(folder, 'early.cfg')
@@ -145,7 +158,7 @@ export async function makeBootFiles(
     ])
   await make('i386-pc-eltorito', bios, ['biosdisk'])
   await make('x86_64-efi', efi, ['efi_gop', 'all_video'])
-  return { kernel: join('/boot', kernel), initrd, bios, efi, mbr: '/usr/lib/grub/i386-pc/boot_hybrid.img' }
+  return { kernel: join(kernelRoot(), 'boot', kernel), initrd, bios, efi, mbr: '/usr/lib/grub/i386-pc/boot_hybrid.img' }
 }
 
 async function makeInitialFiles(
@@ -174,7 +187,7 @@ async function makeInitialFiles(
     newcEntry('bin/busybox', 0o100755, await readFile(findPart('busybox') ?? '')),
     ...(await Promise.all(
       paths.map(async (path) =>
-        newcEntry(`modules/${basename(path)}`, 0o100644, await readFile(join('/lib/modules', release, path))),
+        newcEntry(`modules/${basename(path)}`, 0o100644, await readFile(join(modulesOf(release), path))),
       ),
     )),
   ]
@@ -189,9 +202,13 @@ function newcEntry(name: string, mode: number, bytes = Buffer.alloc(0)): Buffer 
   return Buffer.concat([padded(Buffer.from(header)), padded(bytes)])
 }
 
+function modulesOf(release: string): string {
+  return join(kernelRoot(), 'lib/modules', release)
+}
+
 /** The modules with those they need before them, as paths below the kernel's folder of modules. */
 async function modulePaths(release: string): Promise<string[]> {
-  const lines = (await readFile(join('/lib/modules', release, 'modules.dep'), 'utf8')).split('\n')
+  const lines = (await readFile(join(modulesOf(release), 'modules.dep'), 'utf8')).split('\n')
   const needs = new Map(
     lines.flatMap((line) => {
       const [path = '', rest = ''] = line.split(':')

@@ -72,6 +72,7 @@ async function contextOf(change: Partial<BuildContext> = {}): Promise<BuildConte
     tools: { folder: workspace, searchPath: '', epochSeconds: 0, signal, timeoutMs: 1000, stallMs: 1000 },
     signal,
     limits: defaultLimits,
+    fetch,
     freeBytes: freeBytesOf,
     progress: () => undefined,
     log: () => undefined,

@@ -105,6 +105,7 @@ function downloadTo(path: string, url: string, context: BuildContext) {
     largestBytes: context.limits.baseBytes,
     stallMs: context.limits.stallMs,
     signal: context.signal,
+    fetch: context.fetch,
     requireRoom: (sizeBytes) =>
       requireSpace([{ folder: join(path, '..'), sizeBytes, what: 'the base image' }], context.freeBytes),
     progress: (doneBytes, totalBytes) => context.progress({ phase: 'download', doneBytes, totalBytes }),

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { open, stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contracts'
+import type { FetchBase } from '../context.ts'
 import { readFileStream, storageErrorOf, writeAll } from '../output.ts'
 
 export interface DownloadOptions {
@@ -11,6 +12,7 @@ export interface DownloadOptions {
   largestBytes: number
   stallMs: number
   signal: AbortSignal
+  fetch: FetchBase
   /** Asked once, as soon as the size is known; throws where there is no room. */
   requireRoom: (missingBytes: number) => Promise<void>
   progress: (doneBytes: number, totalBytes: number | null) => void
@@ -67,7 +69,7 @@ async function attempt(options: DownloadOptions, state: DownloadState): Promise<
   const watch = () => setTimeout(() => stalled.abort(new Error('the server sends nothing')), options.stallMs)
   let timer = watch()
   try {
-    const response = await fetch(options.url, { headers: headersOf(state), signal })
+    const response = await options.fetch(options.url, { headers: headersOf(state), signal })
     if (response.status === 416 && isComplete(response, state)) return
     const body = await bodyOf(response, options, state)
     const totalBytes = totalOf(response, state)
@@ -78,7 +80,7 @@ async function attempt(options: DownloadOptions, state: DownloadState): Promise<
     try {
       for await (const piece of body) {
         clearTimeout(timer)
-        const chunk = Buffer.from(piece)
+        const chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
         if (state.sizeBytes + chunk.length > options.largestBytes) throw tooLarge(options)
         await writeAll(file, chunk)
         state.hash.update(chunk)

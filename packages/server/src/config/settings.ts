@@ -198,6 +198,17 @@ export const settings = {
       .regex(/^(unix:\/\/\/.+|(tcp|http):\/\/[^/]+\/?)$/, 'must be unix:///path or tcp://host:port')
       .default('unix:///var/run/docker.sock'),
   }),
+  localBuildWorker: setting({
+    variable: 'FREEHOLD_LOCAL_BUILD_WORKER',
+    meaning:
+      'Whether images for devices are built on this machine too. `auto`: by a build worker that is started along when there is a build for it, and ended when it was idle for five minutes; it needs the programs that README.md names. `off`: by other build workers only.',
+    default: 'auto',
+    unit: 'auto | off',
+    schema: z
+      .enum(['auto', 'off'], { error: 'must be auto or off' })
+      .transform((value) => value === 'auto')
+      .default(true),
+  }),
   registryGarbageGraceMs: setting({
     variable: 'FREEHOLD_REGISTRY_GC_GRACE_HOURS',
     meaning:
@@ -356,6 +367,13 @@ export const settings = {
     default: 'redirect',
     unit: 'redirect | proxy',
     schema: z.enum(['redirect', 'proxy'], { error: 'must be redirect or proxy' }).default('redirect'),
+  }),
+  imageCleanupPeriodMs: setting({
+    variable: 'CLOUDLY_BASEOS_IMAGE_CLEANUP_INTERVAL_MS',
+    meaning: 'How often images of builds that were to be kept no longer are removed.',
+    default: '43200000',
+    unit: 'milliseconds, 1000 to 999999999; the default is 12 hours',
+    schema: wholeNumber({ from: 1000, to: 999_999_999 }).default(12 * 3_600_000),
   }),
   logLevel: setting({
     variable: 'FREEHOLD_LOG_LEVEL',

@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contracts'
+import { inheritedEnvironment, runChildProgram } from '../child-program/index.ts'
 import { engineAnswers } from './engine.ts'
 
 const lookAgainMs = 30_000
@@ -12,8 +10,6 @@ const firstBackoffMs = 1_000
 const longestBackoffMs = 60_000
 /** An agent that ran this long was well: its end starts the backoff anew. */
 const wellAfterMs = 60_000
-const stopLimitMs = 10_000
-const longestLine = 8_192
 
 export interface LocalAgentOptions {
   /** The program to run with this process's own Node. */
@@ -90,12 +86,13 @@ async function runOnce(options: LocalAgentOptions, signal: AbortSignal): Promise
   try {
     const jumpCode = (await hasJoined(options.directory)) ? undefined : (await options.enrol()).jumpCode
     if (signal.aborted) return 'stopped'
-    const child = spawn(process.execPath, [options.entry], {
-      // The channel carries nothing: its end tells the agent that we are gone, even by kill -9.
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: environmentOf(options, jumpCode),
+    return await runChildProgram({
+      entry: options.entry,
+      environment: environmentOf(options, jumpCode),
+      onLine: options.passOn,
+      onErrorLine: options.passOn,
+      signal,
     })
-    return await supervise(child, options, signal)
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
@@ -115,60 +112,9 @@ async function hasJoined(directory: string): Promise<boolean> {
   }
 }
 
-async function supervise(child: ChildProcess, options: LocalAgentOptions, signal: AbortSignal): Promise<string> {
-  for (const stream of [child.stdout, child.stderr]) if (stream !== null) passLines(stream, options.passOn)
-  let cutOff: NodeJS.Timeout | undefined
-  const stop = () => {
-    child.kill('SIGTERM')
-    cutOff = setTimeout(() => child.kill('SIGKILL'), stopLimitMs)
-  }
-  signal.addEventListener('abort', stop, { once: true })
-  if (signal.aborted) stop()
-  try {
-    const [code, killedBy] = await once(child, 'exit')
-    return killedBy === null ? `exit code ${code}` : `signal ${killedBy}`
-  } finally {
-    clearTimeout(cutOff)
-    signal.removeEventListener('abort', stop)
-  }
-}
-
-/** A line that grows too long is passed on as far as it goes at once; the rest of it is dropped. */
-function passLines(stream: Readable, passOn: (line: string) => void): void {
-  let line = ''
-  let isCut = false
-  const extend = (piece: string): void => {
-    if (isCut) return
-    line += piece
-    if (line.length < longestLine) return
-    passOn(line.slice(0, longestLine))
-    isCut = true
-  }
-  const finish = (): void => {
-    if (!isCut) passOn(line.replace(/\r$/, ''))
-    line = ''
-    isCut = false
-  }
-  stream.setEncoding('utf8')
-  stream.on('data', (chunk: string) => {
-    const [first = '', ...others] = chunk.split('\n')
-    extend(first)
-    for (const piece of others) {
-      finish()
-      extend(piece)
-    }
-  })
-  stream.on('end', () => {
-    if (line !== '') finish()
-  })
-}
-
 function environmentOf(options: LocalAgentOptions, jumpCode: string | undefined): Record<string, string> {
-  const inherited = ['PATH', 'HOME', 'TZ', 'LANG', 'DOCKER_CERT_PATH', 'DOCKER_TLS_VERIFY', 'NODE_EXTRA_CA_CERTS']
   return {
-    ...Object.fromEntries(
-      inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-    ),
+    ...inheritedEnvironment(['DOCKER_CERT_PATH', 'DOCKER_TLS_VERIFY']),
     CLOUDLY_URL: options.controlPlaneUrl,
     ...(jumpCode === undefined ? {} : { JUMPCODE: jumpCode }),
     DOCKER_HOST: options.dockerHost,

@@ -1,0 +1,90 @@
+import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
+import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { FreeholdError } from '@freehold/contracts'
+
+/**
+ * Which addresses a job may make this worker dial. Whoever writes a job chooses them, and must not reach through the worker
+ * into the network it stands in: private and loopback addresses are refused but for `homes`, link-local ones always
+ * (cloud metadata lives there).
+ */
+export interface AddressRule {
+  /** Throws `invalid-input` for an address that is written out and may not be dialled. */
+  check(url: URL): void
+  /** For sockets: the addresses of a name, refused where one of them may not be dialled. */
+  lookupFor(url: URL): LookupFunction
+}
+
+const linkLocal = blockList([
+  ['169.254.0.0', 16],
+  ['fe80::', 10],
+  ['fd00:ec2::254', 128],
+])
+const notPublic = blockList([
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['224.0.0.0', 3],
+  ['::', 128],
+  ['::1', 128],
+  ['64:ff9b:1::', 48],
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['ff00::', 8],
+])
+
+/** `homes`: hosts with their ports, as URLs have them. */
+export function createAddressRule({
+  homes,
+  allowsPrivate,
+}: {
+  homes: readonly string[]
+  allowsPrivate: boolean
+}): AddressRule {
+  const refuse = (address: string, url: URL): void => {
+    if (allowsPrivate || !contains(notPublic, address)) return
+    if (homes.includes(url.host) && !contains(linkLocal, address)) return
+    throw new FreeholdError(
+      'invalid-input',
+      `${url.host} has an address inside a private network, which this build worker does not dial. Its operator may allow it: COREBUILD_ALLOW_PRIVATE_SOURCES=on.`,
+    )
+  }
+  return {
+    check(url) {
+      const host = url.hostname.replace(/^\[|\]$/g, '')
+      if (isIP(host) !== 0) refuse(host, url)
+    },
+    lookupFor: (url) => (hostname, options, callback) => {
+      addressesOf(hostname, options)
+        .then((found) => {
+          for (const { address } of found) refuse(address, url)
+          const [first] = found
+          if (options.all === true) callback(null, found)
+          else callback(null, first?.address ?? '', first?.family)
+        })
+        .catch((error: NodeJS.ErrnoException) => callback(error, []))
+    },
+  }
+}
+
+function addressesOf(hostname: string, options: LookupOptions): Promise<LookupAddress[]> {
+  return new Promise((resolve, reject) => {
+    lookup(hostname, { ...options, all: true }, (error, found) => (error ? reject(error) : resolve(found)))
+  })
+}
+
+/** IPv4 addresses mapped into IPv6 are those of IPv4 here: `BlockList` sees to it. */
+function contains(list: BlockList, address: string): boolean {
+  return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+}
+
+function blockList(subnets: readonly (readonly [string, number])[]): BlockList {
+  const list = new BlockList()
+  for (const [address, prefix] of subnets) list.addSubnet(address, prefix, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  return list
+}

@@ -1,0 +1,264 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { makeDiskImage, makeUbuntuShapedIso, whyNoBaseImages } from '../../../tools/base-images.ts'
+import {
+  follow,
+  type PlayedControlPlane,
+  playControlPlane,
+  post,
+  sha256Of,
+  sha256OfFile,
+  uploadToken,
+} from './worker.testing.ts'
+
+const why = whyNoBaseImages()
+let bases = ''
+let folder = ''
+let cloud: PlayedControlPlane
+const started: ChildProcess[] = []
+beforeAll(async () => {
+  bases = await mkdtemp(join(tmpdir(), 'build-worker-bases-'))
+  if (why === undefined) await makeUbuntuShapedIso(join(bases, 'ubuntu.iso'), { payloadBytes: 2 * 1024 * 1024 })
+})
+afterAll(() => rm(bases, { recursive: true, force: true }))
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'build-worker-process-'))
+  cloud = await playControlPlane()
+  cloud.files.set('/ubuntu.iso', join(bases, 'ubuntu.iso'))
+  cloud.files.set('/agent.tar.gz', Buffer.from('agent'))
+})
+afterEach(async () => {
+  for (const child of started.splice(0)) {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+  }
+  await cloud[Symbol.asyncDispose]()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** The worker's own process, as it is started in earnest. */
+async function startProcess(environment: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], {
+    env: {
+      PATH: process.env.PATH,
+      COREBUILD_PORT: '0',
+      COREBUILD_HOST: '127.0.0.1',
+      COREBUILD_WORKDIR: folder,
+      COREBUILD_ALLOW_PRIVATE_SOURCES: 'on',
+      ...environment,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  started.push(child)
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+  })
+  const lines = createInterface({ input: child.stdout })
+  const [line] = (await Promise.race([
+    once(lines, 'line'),
+    once(child, 'exit').then(() => Promise.reject(new Error(`It ended: ${said}`))),
+  ])) as [string]
+  const { listening } = JSON.parse(line) as { listening: { port: number } }
+  return { child, url: `http://127.0.0.1:${listening.port}`, said: () => said }
+}
+
+const job = async (change: Record<string, unknown> = {}) => ({
+  id: 'build-123',
+  architecture: 'amd64',
+  imageKind: 'ubuntu-iso',
+  cloudlyUrl: cloud.url,
+  provisioningToken: 'one-time-baseos-token',
+  sourceImageUrl: `${cloud.url}/ubuntu.iso`,
+  sourceImageSha256: await sha256OfFile(join(bases, 'ubuntu.iso')),
+  agent: { url: `${cloud.url}/agent.tar.gz`, sha256: sha256Of('agent') },
+  upload: { url: `${cloud.url}/upload`, token: uploadToken },
+  ...change,
+})
+const workspaces = () => readdir(join(folder, 'jobs'))
+
+/** A program in place of the image tool; `$config` is its configuration. */
+async function program(script: string): Promise<string> {
+  const path = join(folder, 'isocreator')
+  await writeFile(
+    path,
+    `#!/bin/sh\n[ "$1" = --fast ] && [ "$2" = build ] && [ "$3" = --config ] || exit 9\nconfig=$4\n${script}\n`,
+  )
+  await chmod(path, 0o755)
+  return `'${path}' --fast`
+}
+
+describe.skipIf(why !== undefined)('a worker that is killed', () => {
+  test.each(['agent', 'ubuntu', 'upload'])('while it waits for %s begins anew with nothing left', async (phase) => {
+    const first = await startProcess()
+    const { promise: reached, resolve } = Promise.withResolvers<void>()
+    cloud.intercept = (request) => {
+      const isHeld = (request.url ?? '').startsWith(`/${phase}`) && request.headers.range !== 'bytes=0-0'
+      if (isHeld) resolve()
+      return isHeld
+    }
+    const lost = await follow(first.url, { job: await job() })
+    await reached
+    first.child.kill('SIGKILL')
+    await expect(lost.result).rejects.toThrow()
+    expect(await workspaces()).toHaveLength(1)
+
+    cloud.intercept = () => false
+    const second = await startProcess()
+    expect(await workspaces()).toEqual([])
+    expect(second.said()).toContain('The workspaces of 1 jobs that were broken off are removed.')
+    expect((await post(second.url, { job: await job() })).result).toMatchObject({ success: true })
+    second.child.kill('SIGTERM')
+    expect(await once(second.child, 'exit')).toEqual([0, null])
+  })
+
+  test('while another tool works ends that too', async () => {
+    const pids = join(folder, 'pids')
+    const command = await program(`sleep 3600 >/dev/null 2>&1 </dev/null & echo $! $$ > ${pids}\nwait`)
+    const first = await startProcess({ ISO_CREATOR_COMMAND: command })
+    const lost = await follow(first.url, { job: await job() })
+    const running = async () => (await readFile(pids, 'utf8').catch(() => '')).split(/\s+/).filter((pid) => pid !== '')
+    await expect.poll(running).toHaveLength(2)
+    // The worker has written down whose group it is.
+    const [workspace = ''] = await workspaces()
+    await expect
+      .poll(() => readFile(join(folder, 'jobs', workspace, 'process-group'), 'utf8').catch(() => ''))
+      .toMatch(/\d/)
+    const isRunning = async (pid: string) =>
+      /^State:\s+[^ZX]/m.test(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''))
+    first.child.kill('SIGKILL')
+    await expect(lost.result).rejects.toThrow()
+    await startProcess()
+    expect(await workspaces()).toEqual([])
+    for (const pid of await running()) await expect.poll(() => isRunning(pid)).toBe(false)
+  })
+})
+
+describe.skipIf(why !== undefined)('another image tool', () => {
+  const out = `mkdir -p "$(dirname "$config")/output"`
+
+  test('gets the configuration, and what it wrote is sent', async () => {
+    const command = await program(
+      `${out}; echo "building"; echo "a token: one-time-baseos-token" >&2; cp "$config" ${folder}/seen.json; env > ${folder}/env; printf image > "$(dirname "$config")/output/baseos-amd64.iso"`,
+    )
+    const worker = await startProcess({ ISO_CREATOR_COMMAND: command, COREBUILD_TOKEN: 'the-worker-token' })
+    const { status, result } = await post(worker.url, { apiToken: 'the-worker-token', job: await job() })
+    expect([status, result]).toMatchObject([
+      200,
+      {
+        artifact: {
+          filename: 'baseos-amd64.iso',
+          contentType: 'application/x-iso9660-image',
+          size: 5,
+          sha256: sha256Of('image'),
+        },
+      },
+    ])
+    expect(Buffer.concat(cloud.upload.bytes).toString()).toBe('image')
+    expect(result.logs).toContain('building')
+    expect(result.logs).toContain('a token: [redacted]')
+    expect(JSON.parse(await readFile(join(folder, 'seen.json'), 'utf8'))).toMatchObject({
+      version: 1,
+      kind: 'ubuntu-iso',
+      output: { path: 'output/baseos-amd64.iso' },
+      base: { url: `${cloud.url}/ubuntu.iso` },
+    })
+    expect(await readFile(join(folder, 'env'), 'utf8')).not.toMatch(/COREBUILD_|the-worker-token/)
+    expect(await workspaces()).toEqual([])
+  })
+
+  test('may be the one of this repository', async () => {
+    const tool = join(import.meta.dirname, '../../image-tool/src/main.ts')
+    const worker = await startProcess({ ISO_CREATOR_COMMAND: `"${process.execPath}" '${tool}'` })
+    const { result } = await post(worker.url, { job: await job() })
+    expect(result).toMatchObject({
+      success: true,
+      artifact: { sha256: cloud.upload.sha256, size: cloud.upload.sizeBytes },
+    })
+    expect(cloud.upload.sizeBytes).toBeGreaterThan(2 * 1024 * 1024)
+    expect(await workspaces()).toEqual([])
+  })
+
+  test.each([
+    ['that fails', 'echo broken >&2; exit 3', 409, /failed \(3\)/],
+    ['that writes nothing', 'exit 0', 409, /wrote no image/],
+    [
+      'that writes a link',
+      `${out}; ln -s /etc/passwd "$(dirname "$config")/output/baseos-amd64.iso"`,
+      409,
+      /wrote no image/,
+    ],
+    ['that hangs', 'sleep 3600', 504, /took longer than 2 s/],
+    ['that leaves a process that holds its output', 'sleep 3600 & exit 4', 409, /failed \(4\)/],
+    ['that prints without end', 'yes "one-time-baseos-token and much more"', 409, /prints without end/],
+    ['that prints megabytes in one line', `head -c 9000000 /dev/zero | tr '\\0' x; exit 5`, 409, /failed \(5\)/],
+  ])('%s is told so, and nothing stays', async (_, script, status, message) => {
+    const isTimed = script === 'sleep 3600'
+    const worker = await startProcess({
+      ISO_CREATOR_COMMAND: await program(script),
+      ...(isTimed ? { COREBUILD_JOB_TIMEOUT_MS: '2000' } : {}),
+    })
+    const answer = await post(worker.url, { job: await job() })
+    expect([answer.status, answer.result]).toMatchObject([
+      status,
+      { success: false, error: expect.stringMatching(message) },
+    ])
+    expect(answer.result.logs.length).toBeLessThanOrEqual(2000)
+    expect(JSON.stringify(answer.result)).not.toContain('one-time-baseos-token')
+    expect(await workspaces()).toEqual([])
+  })
+
+  test('that is not there is told so', async () => {
+    const worker = await startProcess({ ISO_CREATOR_COMMAND: '/nowhere/isocreator' })
+    const { status, result } = await post(worker.url, { job: await job() })
+    expect([status, result]).toMatchObject([
+      503,
+      { error: expect.stringMatching(/not installed.*ISO_CREATOR_COMMAND/) },
+    ])
+  })
+})
+
+test.skipIf(why !== undefined)('the worker holds less than 200 MB, whatever the size of the image', async () => {
+  const payloadBytes = 320 * 1024 * 1024
+  const base = join(folder, 'large.img')
+  await makeDiskImage(base, { table: 'gpt', dataBytes: payloadBytes })
+  cloud.files.set('/large.img', base)
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  cloud.intercept = async (request, response) => {
+    if (request.url !== '/upload' || request.method !== 'PATCH') return false
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+    }
+    Object.assign(cloud.upload, { sizeBytes, isComplete: request.headers['upload-complete'] === '?1' })
+    response.writeHead(204, { 'upload-offset': sizeBytes }).end()
+    return true
+  }
+  const worker = await startProcess()
+  const change = {
+    imageKind: 'balena-raw',
+    compression: 'none',
+    sourceImageUrl: `${cloud.url}/large.img`,
+    sourceImageSha256: undefined,
+  }
+  const { result } = await post(worker.url, { job: await job({ ...change, agent: undefined }) })
+  expect(result).toMatchObject({ success: true, artifact: { size: sizeBytes, sha256: hash.digest('hex') } })
+  expect(sizeBytes).toBeGreaterThan(payloadBytes)
+  const peak = /^VmHWM:\s+(\d+) kB/m.exec(await readFile(`/proc/${worker.child.pid}/status`, 'utf8'))?.[1]
+  expect(Number(peak) / 1024).toBeLessThan(200)
+})
+
+test('a wrong setting ends the start with what is wrong', async () => {
+  await expect(startProcess({ COREBUILD_PORT: 'http', COREBUILD_TOKEN: 'not a token' })).rejects.toThrow(
+    /COREBUILD_PORT: a whole number.*COREBUILD_TOKEN/s,
+  )
+})
