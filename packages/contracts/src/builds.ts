@@ -187,6 +187,7 @@ export const buildLogLineSchema = z.object({
   attempt: z.int(),
   text: z.string(),
 })
+export type BuildLogLine = z.output<typeof buildLogLineSchema>
 
 /** A worker as the control plane sees it now. */
 export const buildWorkerSchema = z.object({
@@ -202,6 +203,7 @@ export const buildWorkerSchema = z.object({
   memoryGb: z.number().nullable(),
   runningJobs: z.int(),
 })
+export type BuildWorker = z.output<typeof buildWorkerSchema>
 
 export const buildRoutes = {
   builds: {
