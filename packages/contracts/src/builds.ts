@@ -125,6 +125,8 @@ export const buildKind = defineKind({
     wifi: z.strictObject({ ssid: z.string(), isOpen: z.boolean(), hidden: z.boolean() }).nullable(),
     keepForDays: z.int(),
     joinTokenId: idSchema,
+    /** The name of who asked for it. */
+    requestedBy: z.string().optional(),
     /** Join token and Wi-Fi passphrase, encrypted; null when no attempt will need them any more. */
     sealed: z.string().nullable(),
   }),

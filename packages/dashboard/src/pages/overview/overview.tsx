@@ -96,6 +96,8 @@ function Problems({ problems, isEmpty }: { problems: Status['problems']; isEmpty
   )
 }
 
+const pagesOfKinds = { service: '/services/$id', cluster: '/clusters/$id', build: '/builds/$id' } as const
+
 function Problem({ problem }: { problem: Status['problems'][number] }) {
   const isError = problem.severity === 'error'
   const Icon = isError ? BadIcon : WarnIcon
@@ -110,7 +112,7 @@ function Problem({ problem }: { problem: Status['problems'][number] }) {
     </>
   )
   const className = 'flex items-start gap-2.5 px-4 py-2.5'
-  const to = problem.kind === 'service' ? '/services/$id' : problem.kind === 'cluster' ? '/clusters/$id' : null
+  const to = problem.kind in pagesOfKinds ? pagesOfKinds[problem.kind as keyof typeof pagesOfKinds] : null
   if (problem.id === null || to === null) {
     if (problem.kind === 'node' && problem.id !== null) return <NodeProblem id={problem.id}>{text}</NodeProblem>
     return <div className={className}>{text}</div>
