@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { buildArchitectures, imageKinds } from './build-workers.ts'
 import { digestSchema } from './digest.ts'
+import { imageUserName, sshPublicKey, wifiName, wifiPassphrase } from './image-values.ts'
 import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
 import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
 
@@ -67,8 +68,8 @@ export const buildContentPath = (id: string) => `/baseos/v1/images/${id}/content
 export const buildDownloadPath = (id: string) => `/baseos/v1/images/${id}/download`
 
 const buildWifi = z.strictObject({
-  ssid: z.string().min(1).max(32),
-  passphrase: z.string().min(8).max(63).nullable().default(null).describe('Null: the network is open'),
+  ssid: wifiName,
+  passphrase: wifiPassphrase.nullable().default(null).describe('Null: the network is open'),
   hidden: z.boolean().default(false),
 })
 
@@ -88,12 +89,8 @@ const buildShape = {
     .nullable()
     .default(null)
     .describe('Null: one made from the build, `baseos-…`'),
-  sshUser: z
-    .string()
-    .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'small letters, digits, _ and -')
-    .default('baseos')
-    .describe('Of `ubuntu-iso`; images of devices have root alone'),
-  sshPublicKey: z.string().max(16_384).nullable().default(null).describe('Without it nobody signs in by SSH'),
+  sshUser: imageUserName.default('baseos').describe('Of `ubuntu-iso`; images of devices have root alone'),
+  sshPublicKey: sshPublicKey.nullable().default(null).describe('Without it nobody signs in by SSH'),
   heartbeatIntervalMs: z.int().min(5_000).max(86_400_000).default(60_000),
   compression: z
     .enum(['xz', 'zst', 'none'])
@@ -117,19 +114,21 @@ export const buildInput = z.strictObject({
 
 export const buildStates = ['waiting', 'building', 'succeeded', 'failed', 'cancelled'] as const
 
+const buildData = z.strictObject({
+  ...buildShape,
+  wifi: z.strictObject({ ssid: z.string(), isOpen: z.boolean(), hidden: z.boolean() }).nullable(),
+  keepForDays: z.int(),
+  joinTokenId: idSchema,
+  /** The name of who asked for it. */
+  requestedBy: z.string().optional(),
+  /** Join token and Wi-Fi passphrase, encrypted; null when no attempt will need them any more. */
+  sealed: z.string().nullable(),
+})
+
 export const buildKind = defineKind({
   name: 'build',
   plural: 'builds',
-  data: z.strictObject({
-    ...buildShape,
-    wifi: z.strictObject({ ssid: z.string(), isOpen: z.boolean(), hidden: z.boolean() }).nullable(),
-    keepForDays: z.int(),
-    joinTokenId: idSchema,
-    /** The name of who asked for it. */
-    requestedBy: z.string().optional(),
-    /** Join token and Wi-Fi passphrase, encrypted; null when no attempt will need them any more. */
-    sealed: z.string().nullable(),
-  }),
+  data: buildData,
   status: z.object({
     state: z.enum(buildStates),
     /** What happens, or why it failed and what to do: a sentence. */
@@ -156,6 +155,8 @@ export const buildKind = defineKind({
           .nullable(),
         createdAt: z.iso.datetime(),
         expiresAt: z.iso.datetime(),
+        /** Who asked for its address last; the audit log has them all. */
+        lastDownload: z.object({ at: z.iso.datetime(), by: z.string() }).optional(),
       })
       .nullable(),
   }),
@@ -184,6 +185,8 @@ export const buildKind = defineKind({
   redact: ['sealed'],
 })
 
+const publicBuild = { ...buildKind, data: buildData.omit({ sealed: true }) }
+
 export const buildLogLineSchema = z.object({
   at: z.iso.datetime(),
   attempt: z.int(),
@@ -209,16 +212,16 @@ export type BuildWorker = z.output<typeof buildWorkerSchema>
 
 export const buildRoutes = {
   builds: {
-    list: listRoute(buildKind, 'builds:read', ['state', 'imageKind', 'architecture', 'baseImageId']),
-    get: getRoute(buildKind, 'builds:read'),
-    create: createRoute(buildKind, 'builds:write', buildInput),
+    list: listRoute(publicBuild, 'builds:read', ['state', 'imageKind', 'architecture', 'baseImageId']),
+    get: getRoute(publicBuild, 'builds:read'),
+    create: createRoute(publicBuild, 'builds:write', buildInput),
     cancel: defineRoute({
       method: 'POST',
       path: '/api/v1/builds/:id/cancel',
       summary: 'End a build; its join token is revoked and nothing of it stays',
       access: 'builds:write',
       params: idParams,
-      output: resourceSchema(buildKind),
+      output: resourceSchema(publicBuild),
       errors: ['not-found', 'conflict'],
     }),
     log: defineRoute({
@@ -248,7 +251,7 @@ export const buildRoutes = {
       }),
       errors: ['not-found', 'conflict'],
     }),
-    delete: deleteRoute(buildKind, 'builds:write'),
+    delete: deleteRoute(publicBuild, 'builds:write'),
   },
   baseImages: {
     list: listRoute(baseImageKind, 'builds:read', ['imageKind', 'architecture']),

@@ -1,10 +1,17 @@
 import type { BlobStore } from '@freehold/blobs'
-import type { Retention } from '@freehold/contracts'
+import { FreeholdError, type Retention } from '@freehold/contracts'
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import { createJudge } from './admission/index.ts'
 import { createAgentHub, createAgentUpgrade } from './agents/index.ts'
+import {
+  type AgentArchive,
+  type BuildsNoun,
+  createBuildsNoun,
+  type LocalWorker,
+  type S3ForWorkers,
+} from './builds/index.ts'
 import { createChangesNoun, type Feed } from './changes/index.ts'
 import {
   createAgentHandlers,
@@ -58,6 +65,8 @@ export interface Nouns {
   registryStorage: Registry['storage']
   /** What reading its blobs anew found. */
   registryScrubbed: RegistryScrub['totals']
+  /** Image builds, since this process began. */
+  builds: BuildsNoun['totals']
   /** Housekeeping for now and then. */
   sweep(): Promise<void>
 }
@@ -74,10 +83,20 @@ export interface NounOptions {
   registryQuotaBytes: number | null
   /** For images without rules of their own; null: everything stays. */
   registryRetention: Retention | null
+  /** How often images of builds whose time is over are removed. */
+  imageCleanupPeriodMs: number
+  /** Where the blobs are in S3: how workers put images there. */
+  s3ForWorkers: S3ForWorkers | null
+  /** The build worker of this machine; null: it has none. */
+  localBuildWorker?: LocalWorker | null
+  /** What `ubuntu-iso` images install. */
+  agentArchive?: AgentArchive
   version: string
   startedAt: string
   /** Known from the moment the port is taken. */
   publicUrl: () => string
+  /** Where processes of this machine reach us. */
+  localUrl: () => string
   isServing: () => boolean
   log: Logger
 }
@@ -133,6 +152,24 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
     scrub: options.registryScrub,
     onSuspect: () => reconcilers.wakeScrub(),
   })
+  const builds = createBuildsNoun({
+    store,
+    blobs,
+    guard: registry,
+    s3: options.s3ForWorkers,
+    settings,
+    secret,
+    authenticate: identity.authenticate,
+    localWorker: options.localBuildWorker ?? null,
+    agentArchive: options.agentArchive ?? noAgentArchive,
+    publicUrl,
+    localUrl: options.localUrl,
+    cleanupPeriodMs: options.imageCleanupPeriodMs,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  })
+  await feed.onKinds(['settings'], builds.settingsChanged)
   await countStore(store)
   await fleet.prepare()
   const defaultRetention = options.registryRetention
@@ -170,6 +207,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
       ...createRetentionHandlers({ store, retainer }),
     },
     ...fleet.handlers,
+    ...builds.handlers,
     settings: settings.handlers,
     registry: createRegistryHandlers({
       store,
@@ -188,22 +226,29 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
 
   return {
     handlers,
-    raw: [registry.mount, typedRequests, fleet.mount],
+    raw: [registry.mount, typedRequests, fleet.mount, ...builds.mounts],
     frequent: fleet.endpoints,
     upgrades: [links],
     registryStorage: registry.storage,
     registryScrubbed: registry.scrub.totals,
+    builds: builds.totals,
     start() {
       reconcilers.start()
       fleet.start()
+      builds.start()
     },
     async stop() {
       hub.close()
       links.close()
       upstreams.close()
+      await builds.stop()
       await reconcilers.stop()
       await fleet.stop()
     },
     sweep: () => registry.sweep(),
   }
+}
+
+async function noAgentArchive(): Promise<never> {
+  throw new FreeholdError('unavailable', 'This installation has no archive of the device agent for ubuntu-iso.')
 }

@@ -14,7 +14,15 @@ import type { ServerSecret } from './secrets/index.ts'
 export interface RegistryMount
   extends Pick<
     Registry,
-    'collectGarbage' | 'previewGarbage' | 'garbageProgress' | 'storage' | 'importImage' | 'keepArtifact' | 'refreshTag'
+    | 'collectGarbage'
+    | 'previewGarbage'
+    | 'garbageProgress'
+    | 'storage'
+    | 'importImage'
+    | 'keepArtifact'
+    | 'refreshTag'
+    | 'hold'
+    | 'removeUnneeded'
   > {
   mount: RawMount
   scrub: RegistryScrub
@@ -87,6 +95,8 @@ export function createRegistryMount(options: {
     mount: { prefix: '/v2', handle: (request, response, context) => registry().handle(request, response, context) },
     importImage: (request) => registry().importImage(request),
     keepArtifact: (artifact) => registry().keepArtifact(artifact),
+    hold: (digest, work) => registry().hold(digest, work),
+    removeUnneeded: (digest) => registry().removeUnneeded(digest),
     refreshTag: (repository, tag) => registry().refreshTag(repository, tag),
     collectGarbage: (pass) => registry().collectGarbage(pass),
     previewGarbage: (pass) => registry().previewGarbage(pass),

@@ -83,9 +83,12 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     registryScrub: { bytesPerSecond: config.registryScrubBytesPerSecond, periodMs: config.registryScrubPeriodMs },
     registryQuotaBytes: config.registryQuotaBytes ?? null,
     registryRetention: retentionOf(config),
+    imageCleanupPeriodMs: config.imageCleanupPeriodMs,
+    s3ForWorkers: null,
     version,
     startedAt,
     publicUrl: () => publicUrlOf(config, port),
+    localUrl: () => localUrlOf(config, port),
     isServing: () => isServing,
     log,
   })
@@ -127,14 +130,10 @@ export async function createServer(config: Config, options: ServerOptions): Prom
 /** Returns the way to stop it. */
 function startLocalAgent(options: ServerOptions & { config: Config; port: number; store: Store }): () => Promise<void> {
   const { config, port, store } = options
-  const everywhere = config.bind === '0.0.0.0' || config.bind === '::'
   const agent = createLocalAgent({
     entry: agentEntry,
     dockerHost: config.dockerHost,
-    controlPlaneUrl: publicUrlOf(
-      { bind: everywhere ? '127.0.0.1' : config.bind, hostname: undefined, sslMode: 'none' },
-      port,
-    ),
+    controlPlaneUrl: localUrlOf(config, port),
     directory: join(config.dataDirectory, 'agent'),
     logLevel: config.logLevel,
     enrol: createLocalEnrolment({ store, now: Date.now }),
@@ -142,6 +141,12 @@ function startLocalAgent(options: ServerOptions & { config: Config; port: number
     passOn: options.passOn,
   })
   return () => agent.stop()
+}
+
+/** Where processes of this machine reach us, whatever stands in front of us for others. */
+function localUrlOf({ bind }: Config, port: number): string {
+  const everywhere = bind === '0.0.0.0' || bind === '::'
+  return publicUrlOf({ bind: everywhere ? '127.0.0.1' : bind, hostname: undefined, sslMode: 'none' }, port)
 }
 
 async function makeDirectory(path: string): Promise<void> {

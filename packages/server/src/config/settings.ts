@@ -357,6 +357,13 @@ export const settings = {
     unit: 'redirect | proxy',
     schema: z.enum(['redirect', 'proxy'], { error: 'must be redirect or proxy' }).default('redirect'),
   }),
+  imageCleanupPeriodMs: setting({
+    variable: 'CLOUDLY_BASEOS_IMAGE_CLEANUP_INTERVAL_MS',
+    meaning: 'How often images of builds that were to be kept no longer are removed.',
+    default: '43200000',
+    unit: 'milliseconds, 1000 to 999999999; the default is 12 hours',
+    schema: wholeNumber({ from: 1000, to: 999_999_999 }).default(12 * 3_600_000),
+  }),
   logLevel: setting({
     variable: 'FREEHOLD_LOG_LEVEL',
     meaning: 'What is written to the log (JSON lines on standard error).',

@@ -35,6 +35,7 @@ import { createFollower, createWatcher } from './watcher.ts'
 
 export type { OnProgress } from './heartbeat.ts'
 export { createImagesOf } from './images.ts'
+export { makeProvisioningToken, revokeUnused, troubleOfJoinToken } from './join-tokens.ts'
 export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
 
 export interface DevicesNoun {

@@ -61,6 +61,44 @@ export function createJoinTokenHandlers(options: {
   }
 }
 
+/** Makes the one-time token that is put into the image of a build. Throws `already-exists` where the name is taken. */
+export async function makeProvisioningToken(
+  transaction: Transaction,
+  input: { name: string; buildId: string; deviceLabels: Record<string, string>; expiresInSeconds: number; now: number },
+): Promise<{ id: string; value: string }> {
+  const { name, buildId, deviceLabels, expiresInSeconds, now } = input
+  const token = makeToken('fhd_')
+  const { id } = await transaction.create(joinTokenKind, {
+    data: {
+      name,
+      purpose: 'provisioning',
+      buildId,
+      uses: 1,
+      expiresAt: new Date(now + expiresInSeconds * 1000).toISOString(),
+      deviceLabels,
+      revoked: false,
+      prefix: token.start,
+      hash: token.hash,
+    },
+  })
+  return { id, value: token.value }
+}
+
+/** Lets no device enrol with a token that none has used; of any other nothing changes. */
+export async function revokeUnused(transaction: Transaction, id: string): Promise<void> {
+  const token = await transaction.get(joinTokenKind, id)
+  if (token === undefined || token.data.revoked || token.status.used > 0) return
+  await transaction.update(joinTokenKind, id, { data: { ...token.data, revoked: true } })
+}
+
+/** Why no device could enrol with a token, as the end of a sentence; undefined where one can. */
+export async function troubleOfJoinToken(reads: Reads, id: string, now: number): Promise<string | undefined> {
+  const token = await reads.get(joinTokenKind, id)
+  if (token === undefined) return 'was deleted'
+  const verdict = verdictOf(token, now)
+  return verdict === 'good' ? undefined : `is ${verdict}`
+}
+
 /** The device agent's environment, ready to copy. */
 function configurationFor(options: { publicUrl: string; joinToken: string }): string {
   return `BASEOS_CLOUDLY_URL=${options.publicUrl}\nBASEOS_JOIN_TOKEN=${options.joinToken}\n`

@@ -21,6 +21,7 @@ import { createManifestBytes } from './manifest-bytes.ts'
 import { createManifestRoutes, type Push } from './manifest-routes.ts'
 import { createMirror, type Mirror } from './mirror.ts'
 import { createMirrors } from './mirrors.ts'
+import { isNeeded } from './needed.ts'
 import { createQuota } from './quota.ts'
 import { isPublic } from './repository.ts'
 import { createScrub, type RegistryScrub } from './scrub.ts'
@@ -83,6 +84,10 @@ export interface Registry {
   importImage(request: ImportRequest): AsyncIterable<ImportProgress>
   /** Keeps a file of the control plane's own as an artifact; see `artifacts.ts`. */
   keepArtifact(artifact: Artifact): Promise<KeptArtifact>
+  /** Runs `work` while nobody removes the bytes of a digest; a row that needs them is written in it. */
+  hold<T>(digest: string, work: () => Promise<T>): Promise<T>
+  /** Removes the bytes of a digest now, unless something needs them or holds them; garbage collection has them then. */
+  removeUnneeded(digest: string): Promise<void>
   /** Of a mirror: asks what a tag means now, as a pull would. */
   refreshTag: Mirror['refreshTag']
   /** Takes away links and bytes that nothing needs; see `garbage.ts`. One at a time. */
@@ -219,6 +224,12 @@ export function createRegistry(options: RegistryOptions): Registry {
     handle,
     importImage: importer.run,
     keepArtifact,
+    hold: guard.hold,
+    async removeUnneeded(digest) {
+      await guard.removing(digest, async () => {
+        if (!(await isNeeded(store, digest))) await stored.delete(digest)
+      })
+    },
     refreshTag: mirror.refreshTag,
     collectGarbage: garbage.collect,
     previewGarbage,

@@ -1,4 +1,4 @@
-import { type Build, buildDownloadPath, flashingHint } from '@freehold/contracts'
+import { buildDownloadPath, flashingHint } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { useClient } from '../../app/client.tsx'
 import { Button } from '../../components/button.tsx'
@@ -7,6 +7,7 @@ import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes } from '../../components/format.ts'
 import { Facts, Section } from '../../components/page.tsx'
 import { Ago } from '../../components/time.tsx'
+import type { Build } from './words.ts'
 
 type ArtifactOf = NonNullable<Build['status']['artifact']>
 

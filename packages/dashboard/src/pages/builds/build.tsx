@@ -1,4 +1,3 @@
-import type { Build } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
@@ -18,7 +17,7 @@ import { deviceName } from './device-step.tsx'
 import { EnrolledDevice } from './enrolled-device.tsx'
 import { BuildLog } from './log.tsx'
 import { BuildProgress } from './progress.tsx'
-import { isOpenBuild, kindWords, nameOfBuild } from './words.ts'
+import { type Build, isOpenBuild, kindWords, nameOfBuild } from './words.ts'
 
 const route = getRouteApi('/shell/builds/$id')
 

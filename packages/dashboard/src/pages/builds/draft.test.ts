@@ -57,7 +57,7 @@ test('another like it has everything but the passphrase', () => {
   const data = {
     ...rest,
     ...{ wifi: wifi === null ? null : { ssid: wifi.ssid, isOpen: false, hidden: false } },
-    ...{ joinTokenId: '', sealed: null },
+    joinTokenId: '',
   }
   expect(draftOf({ data })).toEqual({ ...before, passphrase: '' })
 })

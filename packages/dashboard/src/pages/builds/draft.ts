@@ -1,7 +1,8 @@
-import { type Build, buildInput, type DeviceGroup } from '@freehold/contracts'
+import { buildInput, type DeviceGroup } from '@freehold/contracts'
 import type { z } from 'zod'
 import { labelsOf, linesOf } from '../devices/labels.ts'
 import { type BuildStep, buildSteps } from './steps.ts'
+import type { Build } from './words.ts'
 
 type Input = z.input<typeof buildInput>
 export type Faults = Record<string, string>

@@ -1,4 +1,3 @@
-import type { Build } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
 import { useList, useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
@@ -6,6 +5,7 @@ import { ErrorNote } from '../../components/error-note.tsx'
 import { Quiet, Section } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { Ago, useNowMs } from '../../components/time.tsx'
+import type { Build } from './words.ts'
 
 /** The device that enrolled with the token in the image, or how that token stands. */
 export function EnrolledDevice({ build }: { build: Build }) {

@@ -1,4 +1,4 @@
-import { type Build, buildStates, imageKinds } from '@freehold/contracts'
+import { buildStates, imageKinds } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
 import { useList, useWholeList, wholePage } from '../../app/queries.ts'
@@ -12,7 +12,7 @@ import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { BuildPlaces } from './places.tsx'
-import { architectureWords, isOpenBuild, kindWords, nameOfBuild } from './words.ts'
+import { architectureWords, type Build, isOpenBuild, kindWords, nameOfBuild } from './words.ts'
 
 const route = getRouteApi('/shell/builds')
 const rowId = ({ id }: Build) => id

@@ -1,8 +1,7 @@
-import type { Build } from '@freehold/contracts'
 import { GoodIcon, MovingIcon, WaitIcon } from '../../components/icons.tsx'
 import { Section } from '../../components/page.tsx'
 import { ProgressBar } from '../../components/progress-bar.tsx'
-import { phaseSteps } from './words.ts'
+import { type Build, phaseSteps } from './words.ts'
 
 const icons = {
   done: <GoodIcon className="mt-0.5 text-good" />,

@@ -1,4 +1,8 @@
-import type { Build, BuildArchitecture, ImageKind } from '@freehold/contracts'
+import type { BuildArchitecture, ImageKind } from '@freehold/contracts'
+import type { ItemOf } from '../../app/queries.ts'
+
+/** A build as it is shown: without what is sealed in it. */
+export type Build = ItemOf<'builds'>
 
 export const kindWords: Record<ImageKind, string> = {
   'ubuntu-iso': 'Ubuntu installer',
