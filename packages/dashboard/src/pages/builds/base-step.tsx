@@ -1,5 +1,4 @@
 import type { BaseImage } from '@freehold/contracts'
-import { useState } from 'react'
 import { useList, wholePage } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
@@ -8,15 +7,13 @@ import { bytes } from '../../components/format.ts'
 import { PlusIcon } from '../../components/icons.tsx'
 import { Skeleton } from '../../components/page.tsx'
 import { type RadioCard, RadioCards } from '../../components/radio-cards.tsx'
-import { AddBaseImageDialog } from './add-base-image.tsx'
 import type { StepProps } from './create.tsx'
 import { targetOf } from './words.ts'
 
 /** Ubuntu's own, one that is there, or one that is added now. */
-export function BaseStep({ draft, set, fault }: StepProps) {
+export function BaseStep({ draft, set, fault, onAdd }: StepProps & { onAdd: () => void }) {
   const { imageKind, architecture, baseImageId } = draft
   const bases = useList('baseImages', { imageKind, architecture, limit: wholePage })
-  const [isAdding, setAdding] = useState(false)
   const isUbuntu = imageKind === 'ubuntu-iso'
   const choices: RadioCard[] = [
     ...(isUbuntu ? [{ value: '', label: 'Ubuntu’s own', hint: 'The worker fetches the installer from Ubuntu.' }] : []),
@@ -66,18 +63,11 @@ export function BaseStep({ draft, set, fault }: StepProps) {
         </div>
       )}
       <div>
-        <Button onClick={() => setAdding(true)}>
+        <Button onClick={onAdd}>
           <PlusIcon />
           Add base image
         </Button>
       </div>
-      {isAdding && (
-        <AddBaseImageDialog
-          fixed={{ imageKind, architecture }}
-          onClose={() => setAdding(false)}
-          onAdded={(id) => set({ baseImageId: id })}
-        />
-      )}
     </>
   )
 }

@@ -54,18 +54,20 @@ function Loaded({ build }: { build: Build }) {
                 Build another like it
               </ButtonLink>
             )}
-            <Menu
-              label="More actions"
-              trigger={
-                <IconButton label="More actions" look="secondary">
-                  <MoreIcon />
-                </IconButton>
-              }
-            >
-              <MenuItem danger onSelect={() => setOpen('delete')}>
-                Delete build
-              </MenuItem>
-            </Menu>
+            {!isOpen && (
+              <Menu
+                label="More actions"
+                trigger={
+                  <IconButton label="More actions" look="secondary">
+                    <MoreIcon />
+                  </IconButton>
+                }
+              >
+                <MenuItem danger onSelect={() => setOpen('delete')}>
+                  Delete build
+                </MenuItem>
+              </Menu>
+            )}
           </>
         )
       }

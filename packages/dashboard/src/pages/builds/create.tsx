@@ -9,6 +9,7 @@ import { Button, ButtonLink } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { Card, Empty, Page, Skeleton } from '../../components/page.tsx'
 import { AccessStep } from './access-step.tsx'
+import { AddBaseImageDialog } from './add-base-image.tsx'
 import { BaseStep } from './base-step.tsx'
 import { DeviceStep } from './device-step.tsx'
 import { type BuildDraft, draftOf, emptyDraft, faultsOf, firstFaulty, inputOf, stepOfPath } from './draft.ts'
@@ -68,6 +69,7 @@ function Wizard({ start }: { start: BuildDraft }) {
   const search = route.useSearch()
   const [draft, setDraft] = useState(start)
   const [checked, setChecked] = useState<ReadonlySet<BuildStep>>(new Set())
+  const [isAddingBase, setAddingBase] = useState(false)
   const faults = faultsOf(draft)
   const reachable = firstFaulty(Object.keys(faults)) ?? 'review'
   const wanted = search.step ?? 'device'
@@ -95,41 +97,51 @@ function Wizard({ start }: { start: BuildDraft }) {
     else go(buildSteps[index + 1])
   }
   const props = { draft, set, fault }
+  // The dialog has a form of its own, so it stands beside this one.
   return (
-    <form
-      className="flex max-w-3xl flex-col gap-5"
-      noValidate
-      onSubmit={(event) => {
-        event.preventDefault()
-        next()
-      }}
-    >
-      <StepList step={step} reachable={reachable} onGo={go} />
-      <Card>
-        <h2 ref={headingRef} tabIndex={-1} className="text-lg font-semibold outline-none">
-          {stepWords[step]}
-        </h2>
-        {step === 'device' && <DeviceStep {...props} />}
-        {step === 'base' && <BaseStep {...props} />}
-        {step === 'network' && <NetworkStep {...props} />}
-        {step === 'access' && <AccessStep {...props} />}
-        {step === 'labels' && <LabelsStep {...props} />}
-        {step === 'review' && <ReviewStep {...props} onGo={go} />}
-        <ErrorNote error={create.error} shownPaths={pathsOfFields} />
-        <div className="flex flex-wrap justify-end gap-2">
-          {index === 0 ? (
-            <ButtonLink to="/builds">Cancel</ButtonLink>
-          ) : (
-            <Button onClick={() => go(buildSteps[index - 1])} disabled={create.isPending}>
-              Back
+    <>
+      <form
+        className="flex max-w-3xl flex-col gap-5"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault()
+          next()
+        }}
+      >
+        <StepList step={step} reachable={reachable} onGo={go} />
+        <Card>
+          <h2 ref={headingRef} tabIndex={-1} className="text-lg font-semibold outline-none">
+            {stepWords[step]}
+          </h2>
+          {step === 'device' && <DeviceStep {...props} />}
+          {step === 'base' && <BaseStep {...props} onAdd={() => setAddingBase(true)} />}
+          {step === 'network' && <NetworkStep {...props} />}
+          {step === 'access' && <AccessStep {...props} />}
+          {step === 'labels' && <LabelsStep {...props} />}
+          {step === 'review' && <ReviewStep {...props} onGo={go} />}
+          <ErrorNote error={create.error} shownPaths={pathsOfFields} />
+          <div className="flex flex-wrap justify-end gap-2">
+            {index === 0 ? (
+              <ButtonLink to="/builds">Cancel</ButtonLink>
+            ) : (
+              <Button onClick={() => go(buildSteps[index - 1])} disabled={create.isPending}>
+                Back
+              </Button>
+            )}
+            <Button type="submit" look="primary" busy={create.isPending}>
+              {step === 'review' ? 'Build image' : 'Next'}
             </Button>
-          )}
-          <Button type="submit" look="primary" busy={create.isPending}>
-            {step === 'review' ? 'Build image' : 'Next'}
-          </Button>
-        </div>
-      </Card>
-    </form>
+          </div>
+        </Card>
+      </form>
+      {isAddingBase && (
+        <AddBaseImageDialog
+          fixed={{ imageKind: draft.imageKind, architecture: draft.architecture }}
+          onClose={() => setAddingBase(false)}
+          onAdded={(id) => set({ baseImageId: id })}
+        />
+      )}
+    </>
   )
 }
 

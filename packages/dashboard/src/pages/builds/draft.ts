@@ -75,6 +75,7 @@ export function faultsOf(draft: BuildDraft): Faults {
   for (const { path, message } of checked.error?.issues ?? []) faults[path.join('.')] ??= message
   if (draft.imageKind === 'balena-raw' && draft.baseImageId === '')
     faults.baseImageId = 'Choose the image to begin with.'
+  if (draft.hasWifi && draft.ssid === '') faults['wifi.ssid'] = 'Type its name.'
   if (draft.hasWifi && !draft.isOpen && draft.passphrase === '')
     faults['wifi.passphrase'] = 'Type it, or say that it is open.'
   if (draft.sshPublicKey.includes('PRIVATE KEY')) {

@@ -4,19 +4,17 @@ import type { StepProps } from './create.tsx'
 export function NetworkStep({ draft, set, fault }: StepProps) {
   return (
     <>
-      <FieldGroup title="Name">
-        <TextField
-          label="Hostname"
-          value={draft.hostname}
-          onChange={(hostname) => set({ hostname })}
-          spellCheck={false}
-          autoComplete="off"
-          autoCapitalize="none"
-          placeholder="Made from the build"
-          hint="Letters, digits and hyphens. The device is called so in its network, and here."
-          error={fault('hostname')}
-        />
-      </FieldGroup>
+      <TextField
+        label="Hostname"
+        value={draft.hostname}
+        onChange={(hostname) => set({ hostname })}
+        spellCheck={false}
+        autoComplete="off"
+        autoCapitalize="none"
+        placeholder="Made from the build"
+        hint="Letters, digits and hyphens. The device is called so in its network, and here."
+        error={fault('hostname')}
+      />
       <FieldGroup title="Wi-Fi">
         <CheckField
           label="Connect by Wi-Fi"
