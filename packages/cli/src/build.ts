@@ -54,7 +54,7 @@ export async function watchBuild(runtime: Runtime, input: { api: Api; id: string
   return last
 }
 
-export function hasEnded({ status }: Build): boolean {
+function hasEnded({ status }: Build): boolean {
   return status.state !== 'waiting' && status.state !== 'building'
 }
 

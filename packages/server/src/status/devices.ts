@@ -34,7 +34,7 @@ export async function buildProblems(
   reads: Reads,
   { nowMs, limit }: { nowMs: number; limit: number },
 ): Promise<Problem[]> {
-  const { items } = await reads.list(buildKind, { where: { state: 'failed' }, limit })
+  const { items } = await reads.list(buildKind, { where: { state: 'failed' }, order: 'changed', limit })
   return items.flatMap(({ id, data, status }): Problem[] => {
     if (status.endedAt === null || nowMs - Date.parse(status.endedAt) > newsMs) return []
     return [{ severity: 'warning', kind: 'build', id, name: data.hostname ?? id, message: status.message }]

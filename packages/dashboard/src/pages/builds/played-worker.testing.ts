@@ -30,6 +30,7 @@ export async function startPlayedWorker() {
     if (request.url === corebuildPaths.capabilities) {
       return response.end(JSON.stringify({ ...capabilities, runningJobs: running }))
     }
+    if (request.method === 'DELETE') return response.writeHead(204).end()
     const { job } = corebuildRequestSchema.parse(JSON.parse(await text(request)))
     response.writeHead(200, { 'content-type': corebuildLinesType }).flushHeaders()
     running += 1
