@@ -23,6 +23,7 @@ const buildId = '019a0000-0000-7000-8000-000000000001'
 const baseId = '019a0000-0000-7000-8000-000000000002'
 const at = '2026-01-01T00:00:00.000Z'
 const sha256 = 'a'.repeat(64)
+const publicKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH me@home'
 
 let folder = ''
 beforeAll(async () => {
@@ -118,7 +119,7 @@ describe('builds create', () => {
   it('sends what the flags say, files read, names looked up, labels for device and build', async () => {
     const { api, asked } = scriptedApi([{}])
     const key = join(folder, 'key.pub')
-    await writeFile(key, 'ssh-ed25519 AAAA me@home\n')
+    await writeFile(key, `${publicKey}\n`)
     const line = ['builds', 'create', '--kind', 'balena-raw', '--architecture', 'rpi', '--base', 'pi-os']
     const more = ['--hostname', 'till', '--ssh-key', key, '--wifi-ssid', 'shop', '--wifi-passphrase-stdin']
     const rest = ['--label', 'site=berlin', '--compression', 'zst', '--keep-for-days', '3']
@@ -129,7 +130,7 @@ describe('builds create', () => {
     expect(body).toEqual({
       data: {
         ...{ imageKind: 'balena-raw', architecture: 'rpi', baseImageId: baseId, hostname: 'till', compression: 'zst' },
-        ...{ sshPublicKey: 'ssh-ed25519 AAAA me@home', keepForDays: 3, deviceLabels: { site: 'berlin' } },
+        ...{ sshPublicKey: publicKey, keepForDays: 3, deviceLabels: { site: 'berlin' } },
         wifi: { ssid: 'shop', passphrase: 'correct horse', hidden: false },
       },
       labels: { site: 'berlin' },

@@ -82,7 +82,7 @@ function columnsOf(onChoose: ((choice: Choice) => void) | null) {
       cell: ({ data }) => (
         <span className="flex min-w-0 flex-col">
           <span className="font-medium break-all">{data.name}</span>
-          {data.description !== '' && <span className="text-xs text-muted">{data.description}</span>}
+          {data.description !== '' && <span className="text-xs text-muted max-sm:hidden">{data.description}</span>}
           <span className="text-xs text-muted sm:hidden">{kindWords[data.imageKind]}</span>
         </span>
       ),

@@ -131,7 +131,7 @@ export function BuildsPage() {
           />
           <Filter
             label="Base image"
-            all="All base images"
+            all="All bases"
             value={base}
             choices={bases.items.map(({ id, data }) => ({ value: id, label: data.name }))}
             onChange={(value) => narrow({ base: value })}

@@ -66,7 +66,7 @@ function Line({
         <span className="text-muted max-sm:hidden" title={line.at}>
           {new Date(line.at).toLocaleTimeString()}
         </span>
-        <span className="min-w-0 flex-1 break-all whitespace-pre-wrap">{line.text}</span>
+        <span className="min-w-0 flex-1 whitespace-pre-wrap [overflow-wrap:anywhere]">{line.text}</span>
       </div>
     </>
   )

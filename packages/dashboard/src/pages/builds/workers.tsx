@@ -21,7 +21,7 @@ const columns = defineColumns<BuildWorker>([
     cell: ({ id, url }) => (
       <span className="flex min-w-0 flex-col">
         <span className="font-medium break-all">{id}</span>
-        {id !== url && <span className="text-xs break-all text-muted">{url ?? 'this machine'}</span>}
+        {id !== url && <span className="text-xs text-muted [overflow-wrap:anywhere]">{url ?? 'this machine'}</span>}
       </span>
     ),
   },
