@@ -1,5 +1,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import packageVersion from '../package.json' with { type: 'json' }
+import { addBaseImageCommands } from './commands/base-images.ts'
+import { addBuildWorkers } from './commands/build-workers.ts'
+import { addBuildCommands } from './commands/builds.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addDeviceCommands } from './commands/devices.ts'
 import { addDocuments } from './commands/documents.ts'
@@ -13,7 +16,7 @@ import { addSettings } from './commands/settings.ts'
 import { addSignIn } from './commands/sign-in.ts'
 import { addStatus } from './commands/status.ts'
 import { addUpdates } from './commands/updates.ts'
-import { type ExitCode, exitCodeMeanings, exitCodes, type Failure, failureOf } from './exit-codes.ts'
+import { CliError, type ExitCode, exitCodeMeanings, exitCodes, type Failure, failureOf } from './exit-codes.ts'
 import type { Io } from './io.ts'
 import { addNouns } from './nouns/commands.ts'
 import { positiveSeconds } from './nouns/values.ts'
@@ -40,6 +43,9 @@ export function createProgram(environment: Environment): Command {
   addServiceCommands(program, environment)
   addDeviceCommands(program, environment)
   addReleaseRolloutCommands(program, environment)
+  addBuildCommands(program, environment)
+  addBaseImageCommands(program, environment)
+  addBuildWorkers(program, environment)
   addSettings(program, environment)
   addUpdates(program, environment)
   addScrub(program, environment)
@@ -62,10 +68,11 @@ export async function run(commandLine: readonly string[], options: { io: Io; con
     const json = commandLine.includes('--json')
     const output = createOutput(options.io, { json })
     if (error instanceof CommanderError) return usageError(error, { environment, tell: output.failure })
-    const cause = options.io.signal.aborted ? options.io.signal.reason : error
-    const failure = failureOf(cause)
+    const { aborted, reason } = options.io.signal
+    // A command that was interrupted may say more than that; which signal it was says the exit code.
+    const failure = failureOf(aborted && !(error instanceof CliError) ? reason : error)
     output.failure(failure)
-    return failure.exitCode
+    return aborted ? failureOf(reason).exitCode : failure.exitCode
   }
 }
 

@@ -7,3 +7,4 @@
 export { type Client, type ClientOptions, createClient } from './client.ts'
 export { ApiError, isAbort } from './errors.ts'
 export type { Call, ConnectionState, Input, Output, Streamed, WatchInput } from './types.ts'
+export { type Hasher, type UploadOptions, type UploadSource, uploadResumably } from './upload.ts'

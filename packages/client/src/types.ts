@@ -4,7 +4,7 @@ import type { ApiError } from './errors.ts'
 
 type AllRoutes = typeof routes
 /** Routes that answer with newline-delimited JSON; a test holds this list against the contract. */
-export const lineRoutes = ['services.logs', 'images.import'] as const
+export const lineRoutes = ['services.logs', 'builds.log', 'images.import'] as const
 /** Routes that answer with server-sent events. */
 export const feedRoutes = ['changes.watch'] as const
 type LineRoute = (typeof lineRoutes)[number]

@@ -119,6 +119,8 @@ const buildData = z.strictObject({
   wifi: z.strictObject({ ssid: z.string(), isOpen: z.boolean(), hidden: z.boolean() }).nullable(),
   keepForDays: z.int(),
   joinTokenId: idSchema,
+  /** The name of who asked for it. */
+  requestedBy: z.string().optional(),
   /** Join token and Wi-Fi passphrase, encrypted; null when no attempt will need them any more. */
   sealed: z.string().nullable(),
 })
@@ -190,6 +192,7 @@ export const buildLogLineSchema = z.object({
   attempt: z.int(),
   text: z.string(),
 })
+export type BuildLogLine = z.output<typeof buildLogLineSchema>
 
 /** A worker as the control plane sees it now. */
 export const buildWorkerSchema = z.object({
@@ -205,10 +208,16 @@ export const buildWorkerSchema = z.object({
   memoryGb: z.number().nullable(),
   runningJobs: z.int(),
 })
+export type BuildWorker = z.output<typeof buildWorkerSchema>
 
 export const buildRoutes = {
   builds: {
-    list: listRoute(publicBuild, 'builds:read', ['state', 'imageKind', 'architecture', 'baseImageId']),
+    list: listRoute(publicBuild, 'builds:read', {
+      state: buildStates,
+      imageKind: imageKinds,
+      architecture: buildArchitectures,
+      baseImageId: 'any',
+    }),
     get: getRoute(publicBuild, 'builds:read'),
     create: createRoute(publicBuild, 'builds:write', buildInput),
     cancel: defineRoute({
@@ -250,7 +259,7 @@ export const buildRoutes = {
     delete: deleteRoute(publicBuild, 'builds:write'),
   },
   baseImages: {
-    list: listRoute(baseImageKind, 'builds:read', ['imageKind', 'architecture']),
+    list: listRoute(baseImageKind, 'builds:read', { imageKind: imageKinds, architecture: buildArchitectures }),
     get: getRoute(baseImageKind, 'builds:read'),
     create: createRoute(baseImageKind, 'builds:write', baseImageInput),
     update: updateRoute(

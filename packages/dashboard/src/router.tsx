@@ -1,6 +1,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet } from '@tanstack/react-router'
 import { Crashed, Missing } from './app/fallbacks.tsx'
 import { Shell } from './app/shell.tsx'
+import { type BuildStep, buildSteps } from './pages/builds/steps.ts'
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing, errorComponent: Crashed })
 
@@ -81,6 +82,35 @@ const devices = createRoute({
 const device = createRoute({
   ...page('/devices/$id'),
   component: lazyRouteComponent(() => import('./pages/devices/device.tsx'), 'DevicePage'),
+})
+const builds = createRoute({
+  ...page('/builds'),
+  validateSearch: (search): { state?: string; kind?: string; base?: string } => ({
+    ...text(search, 'state'),
+    ...text(search, 'kind'),
+    ...text(search, 'base'),
+  }),
+  component: lazyRouteComponent(() => import('./pages/builds/list.tsx'), 'BuildsPage'),
+})
+const newBuild = createRoute({
+  ...page('/builds/new'),
+  validateSearch: (search): { step?: BuildStep; from?: string; base?: string } => {
+    const step = buildSteps.find((name) => name === search.step)
+    return { ...(step === undefined ? {} : { step }), ...text(search, 'from'), ...text(search, 'base') }
+  },
+  component: lazyRouteComponent(() => import('./pages/builds/create.tsx'), 'CreateBuildPage'),
+})
+const build = createRoute({
+  ...page('/builds/$id'),
+  component: lazyRouteComponent(() => import('./pages/builds/build.tsx'), 'BuildPage'),
+})
+const baseImages = createRoute({
+  ...page('/base-images'),
+  component: lazyRouteComponent(() => import('./pages/builds/base-images.tsx'), 'BaseImagesPage'),
+})
+const buildWorkers = createRoute({
+  ...page('/build-workers'),
+  component: lazyRouteComponent(() => import('./pages/builds/workers.tsx'), 'BuildWorkersPage'),
 })
 const joinTokens = createRoute({
   ...page('/join-tokens'),
@@ -168,6 +198,11 @@ const tree = root.addChildren([
     devices,
     device,
     joinTokens,
+    builds,
+    newBuild,
+    build,
+    baseImages,
+    buildWorkers,
     releases,
     newRelease,
     release,

@@ -127,6 +127,27 @@ const columns: Record<string, Column[]> = {
     id,
     message,
   ],
+  builds: [
+    id,
+    data('HOSTNAME', 'hostname'),
+    state,
+    data('KIND', 'imageKind'),
+    data('FOR', 'architecture'),
+    { title: 'BASE', refers: 'baseImageId', cell: baseOf },
+    { title: 'SIZE', cell: ({ status: { artifact } }) => size(field(artifact, 'sizeBytes')) },
+    created,
+    message,
+  ],
+  'base-images': [
+    name,
+    data('KIND', 'imageKind'),
+    data('FOR', 'architecture'),
+    state,
+    { title: 'SIZE', cell: ({ status: { blob } }) => size(field(blob, 'sizeBytes')) },
+    { title: 'FROM', cell: ({ data: { url } }) => text(url ?? 'uploaded') },
+    created,
+    message,
+  ],
   'join-tokens': [
     name,
     data('BEGINS', 'prefix'),
@@ -201,6 +222,10 @@ const columns: Record<string, Column[]> = {
     id,
     message,
   ],
+}
+
+function baseOf({ data: { baseImageId, ubuntuVersion } }: AnyResource, { nameOfId }: ColumnContext): string {
+  return typeof baseImageId === 'string' ? nameOfId(baseImageId) : `Ubuntu ${text(ubuntuVersion)}`
 }
 
 function labelsText(labels: unknown): string {

@@ -16,7 +16,11 @@ import { addWatch } from './watch.ts'
 import { addCreate, addUpdate } from './write.ts'
 
 /** Verbs whose commands are written by hand, because they take more than the contract's fields. */
-const handMade: Record<string, string[]> = { 'release-rollouts': ['create', 'abort', 'watch'] }
+const handMade: Record<string, string[]> = {
+  'release-rollouts': ['create', 'abort', 'watch'],
+  builds: ['create', 'watch'],
+  'base-images': ['create'],
+}
 
 /** Adds one command for each noun of the contract, with one subcommand for each of its verbs. */
 export function addNouns(program: Command, environment: Environment): void {
@@ -204,6 +208,7 @@ function namedBy(noun: Noun): string {
   if (noun.plural === 'enrolments') return 'first characters or id'
   if (noun.plural === 'devices') return 'name, short id of the list, or id'
   if (noun.plural === 'releases') return 'product/version or id'
+  if (noun.plural === 'builds') return 'id, or a hostname that only one build has'
   if (noun.plural === 'damaged-blobs') return 'digest or id'
   return 'name or id'
 }

@@ -30,8 +30,8 @@ export async function* listAll(api: Api, noun: Noun, query: ListQuery = {}): Asy
 /**
  * The one resource meant by an id or a name: revisions are named `service/number`, the newest rollout of a service by
  * the service, that of a release by its channel, a damaged blob by its digest, a release as `product/version` (of a host
- * `baseos/device-type/version`), tokens and enrolments besides by the characters they begin with, devices by the short id
- * of their list.
+ * `baseos/device-type/version`), a build by its hostname, tokens and enrolments besides by the characters they begin with,
+ * devices by the short id of their list.
  */
 export async function find(api: Api, noun: Noun, reference: string): Promise<AnyResource> {
   if (uuidPattern.test(reference)) {
@@ -89,6 +89,7 @@ export function shortIdOf(id: string): string {
 function isCalled(resource: AnyResource, name: string): boolean {
   const { prefix, digest } = resource.data
   if (resource.kind === 'damaged-blob') return digest === name
+  if (resource.kind === 'build') return resource.data.hostname === name
   const own = nameOf(resource)
   if (resource.kind === 'user') return own.toLowerCase() === name.toLowerCase()
   return own === name || prefix === name

@@ -61,13 +61,15 @@ export function findNoun(nouns: readonly Noun[], name: string): Noun {
 }
 
 /**
- * The plural of the noun a field refers to by id: `clusterId` is one of `clusters`, `appChannelId` one of `channels`;
+ * The plural of the noun a field refers to by id: `clusterId` is one of `clusters`, `appChannelId` one of `channels`,
+ * `baseImageId` one of `base-images`;
  * undefined for other fields.
  */
 export function referenceOf(field: string): string | undefined {
   if (!field.endsWith('Id')) return undefined
   const [singular] = /[A-Z](?:hannel|elease)$/.exec(field.slice(0, -2)) ?? [field.slice(0, -2)]
-  return Object.values(kinds).find((kind) => kind.name === singular.toLowerCase() || kind.name === singular)?.plural
+  const name = singular.replace(/(?!^)[A-Z]/g, '-$&').toLowerCase()
+  return Object.values(kinds).find((kind) => kind.name === name)?.plural
 }
 
 /** A merge patch says what it is one of; a patch with fields of its own says them. */

@@ -18,7 +18,7 @@ describe('commands made from the contract', () => {
     expect(expected.length).toBeGreaterThanOrEqual(9)
     for (const [plural, verbs] of expected) {
       const command = program.commands.find((each) => each.name() === plural)
-      const has = command?.commands.map((each) => each.name()) ?? []
+      const has = command?.commands.flatMap((each) => [each.name(), ...each.aliases()]) ?? []
       const special = {
         deploy: 'deploy',
         logs: 'logs',
@@ -40,7 +40,7 @@ describe('commands made from the contract', () => {
   test('no password can be given in argv', () => {
     for (const noun of nouns) {
       for (const fields of [noun.createFields, noun.updateFields]) {
-        expect(fieldFlags(fields).filter(({ flag }) => /password|token|secret/.test(flag))).toEqual([])
+        expect(fieldFlags(fields).filter(({ flag }) => /password|passphrase|token$|secret/.test(flag))).toEqual([])
       }
     }
   })

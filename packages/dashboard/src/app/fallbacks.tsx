@@ -29,7 +29,7 @@ export function Gone({
   to,
 }: {
   what: string
-  to: '/clusters' | '/devices' | '/services' | '/images' | '/releases' | '/release-rollouts'
+  to: '/clusters' | '/devices' | '/services' | '/images' | '/releases' | '/release-rollouts' | '/builds'
 }) {
   return (
     <>

@@ -3,6 +3,7 @@ import { Link, useLocation } from '@tanstack/react-router'
 import {
   AccountIcon,
   AuditIcon,
+  BuildIcon,
   ClusterIcon,
   DeviceIcon,
   ImageIcon,
@@ -18,6 +19,7 @@ const places = [
   { to: '/services', label: 'Services', icon: ServiceIcon, needs: 'services:read' },
   { to: '/clusters', label: 'Clusters', icon: ClusterIcon, needs: 'clusters:read' },
   { to: '/devices', label: 'Devices', icon: DeviceIcon, needs: 'devices:read' },
+  { to: '/builds', label: 'Builds', icon: BuildIcon, needs: 'builds:read' },
   { to: '/images', label: 'Images', icon: ImageIcon, needs: 'images:read' },
   { to: '/external-registries', label: 'Registries', icon: RegistryIcon, needs: 'external-registries:read' },
   { to: '/users', label: 'Users', icon: UsersIcon, needs: 'users:read' },
@@ -27,6 +29,9 @@ const places = [
 
 /** Pages of the devices' releases stand below Devices, wherever their addresses are. */
 const deviceAreas = /^\/(releases|release-rollouts|channels|join-tokens|signed-updates)(\/|$)/
+
+/** What builds are made from, and by whom, stands below Builds. */
+const buildAreas = /^\/(base-images|build-workers)(\/|$)/
 
 /** The places of the dashboard this role may go to. */
 export function Navigation({ onGo }: { onGo?: () => void }) {
@@ -41,7 +46,7 @@ export function Navigation({ onGo }: { onGo?: () => void }) {
             <li key={to}>
               <Link
                 to={to}
-                aria-current={to === '/devices' && deviceAreas.test(pathname) ? 'page' : undefined}
+                aria-current={isBelow(to, pathname) ? 'page' : undefined}
                 activeOptions={{ exact: to === '/' }}
                 {...(onGo === undefined ? {} : { onClick: onGo })}
                 className="flex h-8 items-center gap-2.5 rounded-md px-2.5 text-sm font-medium text-muted hover:bg-sunken hover:text-ink aria-[current=page]:bg-accent-soft aria-[current=page]:text-accent max-md:h-11"
@@ -54,6 +59,11 @@ export function Navigation({ onGo }: { onGo?: () => void }) {
       </ul>
     </nav>
   )
+}
+
+function isBelow(to: string, pathname: string): boolean {
+  if (to === '/devices') return deviceAreas.test(pathname)
+  return to === '/builds' && buildAreas.test(pathname)
 }
 
 export function Brand() {

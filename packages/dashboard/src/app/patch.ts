@@ -2,7 +2,10 @@ import type { ChangeEntry, Resource } from '@freehold/contracts'
 import type { InfiniteData } from '@tanstack/react-query'
 import type { Filters, Page } from './queries.ts'
 
-const ownerFilters = ['clusterId', 'serviceId', 'userId', 'channelId', 'releaseId', 'product', 'type'] as const
+const ownerFilters = [
+  ...['clusterId', 'serviceId', 'userId', 'channelId', 'releaseId', 'product', 'type'],
+  ...['imageKind', 'architecture', 'baseImageId'],
+] as const
 /** Filters whose value a resource keeps for life: a change never moves it in or out of such a list. */
 const fixedFilters: ReadonlySet<string> = new Set([...ownerFilters, 'limit'])
 

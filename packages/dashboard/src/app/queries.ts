@@ -20,6 +20,8 @@ export type Noun =
   | 'channels'
   | 'deviceGroups'
   | 'releaseRollouts'
+  | 'builds'
+  | 'baseImages'
   | 'users'
   | 'tokens'
 export type ItemOf<N extends Noun> = Output<Routes[N]['list']> extends { items: (infer Item)[] } ? Item : never

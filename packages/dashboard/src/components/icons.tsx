@@ -54,6 +54,11 @@ export const DeviceIcon = (props: IconProps) => (
     <path d="M4.5 4.5h7v7h-7zM6.5 2v2.5M9.5 2v2.5M6.5 11.5V14M9.5 11.5V14M2 6.5h2.5M2 9.5h2.5M11.5 6.5H14M11.5 9.5H14" />
   </Icon>
 )
+export const BuildIcon = (props: IconProps) => (
+  <Icon {...props}>
+    <path d="M4 2.5h5.5L12 5v8.5H4zM6 2.5v3h3.5v-3M6 13.5v-4h4v4" />
+  </Icon>
+)
 export const AccountIcon = (props: IconProps) => (
   <Icon {...props}>
     <path d="M8 8a2.75 2.75 0 1 0 0-5.5A2.75 2.75 0 0 0 8 8ZM3 13.5c.6-2.3 2.5-3.5 5-3.5s4.4 1.2 5 3.5" />

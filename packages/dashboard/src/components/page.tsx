@@ -22,6 +22,7 @@ export function Page(props: {
       | '/releases'
       | '/release-rollouts'
       | '/channels'
+      | '/builds'
     params?: { id: string }
     label: string
   }

@@ -1,7 +1,7 @@
 export type Tone = 'good' | 'warn' | 'bad' | 'moving' | 'waiting' | 'idle' | 'unknown'
 
 const tones: Record<Tone, readonly string[]> = {
-  good: ['running', 'working', 'online', 'succeeded', 'passing', 'complete', 'signed', 'done'],
+  good: ['running', 'working', 'online', 'succeeded', 'passing', 'complete', 'signed', 'done', 'idle'],
   warn: [
     'late',
     'degraded',
@@ -16,7 +16,7 @@ const tones: Record<Tone, readonly string[]> = {
     'restarting',
     'waiting-for-approval',
   ],
-  bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error'],
+  bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error', 'unreachable'],
   moving: [
     'deploying',
     'verifying',
@@ -32,11 +32,16 @@ const tones: Record<Tone, readonly string[]> = {
     'applying',
     'soaking',
     'begun',
+    'building',
+    'uploading',
+    'busy',
   ],
   waiting: ['waiting', 'enrolled', 'untested', 'waiting-for-image', 'initializing', 'new', 'pending', 'allocated'],
   idle: [
     'stopped',
     'aborted',
+    'cancelled',
+    'off',
     'superseded',
     'revoked',
     'shutdown',

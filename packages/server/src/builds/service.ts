@@ -38,7 +38,10 @@ export function createBuildHandlers(options: {
 }): Pick<AllHandlers, 'builds' | 'buildWorkers'> {
   const { store, sealer, signer, bytes, logs, workers, dispatcher, publicUrl, now } = options
 
-  async function create(transaction: Transaction, data: BuildInput, labels: Record<string, string> | undefined) {
+  async function create(
+    transaction: Transaction,
+    { data, labels, by }: { data: BuildInput; labels: Record<string, string> | undefined; by: Actor },
+  ) {
     const base = data.baseImageId === null ? undefined : await transaction.get(baseImageKind, data.baseImageId)
     checkBuild(data, base)
     const id = await freeId(transaction)
@@ -57,6 +60,7 @@ export function createBuildHandlers(options: {
         ...kept,
         wifi: wifi === null ? null : { ssid: wifi.ssid, isOpen: wifi.passphrase === null, hidden: wifi.hidden },
         joinTokenId: token.id,
+        requestedBy: by.name,
         sealed: sealSecrets(sealer, id, secrets),
       },
       ...(labels === undefined ? {} : { labels }),
@@ -90,7 +94,8 @@ export function createBuildHandlers(options: {
     list: ({ query }) => listResources(store, buildKind, query),
     get: async ({ params }) => present(buildKind, await getResource(store, buildKind, params.id)),
     async create({ body: { data, labels }, caller }) {
-      const build = await store.transaction(caller.actor, (transaction) => create(transaction, data, labels))
+      const by = caller.actor
+      const build = await store.transaction(by, (transaction) => create(transaction, { data, labels, by }))
       dispatcher.wake()
       return present(buildKind, build)
     },

@@ -1,4 +1,4 @@
-import { channelKind, deviceKind, releaseRolloutKind, type statusSchema } from '@freehold/contracts'
+import { buildKind, channelKind, deviceKind, releaseRolloutKind, type statusSchema } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import type { z } from 'zod'
 
@@ -25,6 +25,20 @@ export async function deviceProblems(reads: Reads): Promise<Problem[]> {
     }),
   )
   return found.flat()
+}
+
+const newsMs = 86_400_000
+
+/** Builds that failed within the last day; older ones stand in their list, and need nobody any more. */
+export async function buildProblems(
+  reads: Reads,
+  { nowMs, limit }: { nowMs: number; limit: number },
+): Promise<Problem[]> {
+  const { items } = await reads.list(buildKind, { where: { state: 'failed' }, order: 'changed', limit })
+  return items.flatMap(({ id, data, status }): Problem[] => {
+    if (status.endedAt === null || nowMs - Date.parse(status.endedAt) > newsMs) return []
+    return [{ severity: 'warning', kind: 'build', id, name: data.hostname ?? id, message: status.message }]
+  })
 }
 
 /** Rollouts of releases that go no further without a person. */

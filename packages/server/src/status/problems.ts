@@ -16,7 +16,7 @@ import type { z } from 'zod'
 import { clockProblem } from '../agents/index.ts'
 import { describeDamage } from '../registry/index.ts'
 import { readUpdatesState } from '../updates/index.ts'
-import { deviceProblems, releaseRolloutProblems } from './devices.ts'
+import { buildProblems, deviceProblems, releaseRolloutProblems } from './devices.ts'
 
 type Problem = z.output<typeof statusSchema>['problems'][number]
 const maxProblems = 50
@@ -25,17 +25,19 @@ const rank = { error: 0, warning: 1 }
 /** What needs a person, worst first, at most 50. Nodes and services are read by state: the well ones are never loaded. */
 export async function listProblems(reads: Reads, nowMs: number): Promise<Problem[]> {
   const problemStates = Object.keys(serviceSeverity)
-  const [clusters, offline, wrongClocks, damaged, failed, updates, fleet, rollouts, ...services] = await Promise.all([
-    reads.all(clusterKind),
-    reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
-    reads.list(nodeKind, { where: { clock: 'wrong' }, limit: maxProblems }),
-    reads.list(damagedBlobKind, { limit: maxProblems }),
-    reads.all(rolloutKind, { where: { failed: 'yes' } }),
-    readUpdatesState(reads, nowMs),
-    deviceProblems(reads),
-    releaseRolloutProblems(reads, maxProblems),
-    ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
-  ])
+  const [clusters, offline, wrongClocks, damaged, failed, updates, fleet, rollouts, builds, ...services] =
+    await Promise.all([
+      reads.all(clusterKind),
+      reads.list(nodeKind, { where: { state: 'offline' }, limit: maxProblems }),
+      reads.list(nodeKind, { where: { clock: 'wrong' }, limit: maxProblems }),
+      reads.list(damagedBlobKind, { limit: maxProblems }),
+      reads.all(rolloutKind, { where: { failed: 'yes' } }),
+      readUpdatesState(reads, nowMs),
+      deviceProblems(reads),
+      releaseRolloutProblems(reads, maxProblems),
+      buildProblems(reads, { nowMs, limit: maxProblems }),
+      ...problemStates.map((state) => reads.list(serviceKind, { where: { state }, limit: maxProblems })),
+    ])
   return [
     ...clusters.flatMap(clusterProblem),
     ...offline.items.flatMap(offlineProblem),
@@ -45,6 +47,7 @@ export async function listProblems(reads: Reads, nowMs: number): Promise<Problem
       problem('warning', { kind: 'updates', id: null, name: 'signed channel', message }),
     ),
     ...rollouts,
+    ...builds,
     ...fleet,
     ...services.flatMap((page) => page.items).flatMap(serviceProblem),
     ...(await rolloutProblems(reads, failed)),

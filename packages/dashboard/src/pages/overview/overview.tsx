@@ -191,11 +191,15 @@ function Problem({ problem }: { problem: Status['problems'][number] }) {
 
 type OneProblem = Status['problems'][number]
 
-const pages: Record<string, '/services/$id' | '/clusters/$id' | '/devices/$id' | '/release-rollouts/$id'> = {
+const pages: Record<
+  string,
+  '/services/$id' | '/clusters/$id' | '/devices/$id' | '/release-rollouts/$id' | '/builds/$id'
+> = {
   service: '/services/$id',
   cluster: '/clusters/$id',
   device: '/devices/$id',
   'release-rollout': '/release-rollouts/$id',
+  build: '/builds/$id',
 }
 const kindWords: Record<string, string> = { 'release-rollout': 'rollout to devices' }
 

@@ -1,10 +1,10 @@
-import type { Service } from '@freehold/contracts'
-import { useEffect, useRef } from 'react'
+import type { LogLine, Service } from '@freehold/contracts'
+import type { NumberedLine } from '../../app/line-stream.ts'
 import { Button } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
+import { LogBox } from '../../components/log-box.tsx'
 import { Empty, Section } from '../../components/page.tsx'
-import { Scroller } from '../../components/scroller.tsx'
-import { type NumberedLine, useLogLines } from './log-lines.ts'
+import { useLogLines } from './log-lines.ts'
 
 /** Log lines of all containers, as they are written. */
 export function Logs({ service }: { service: Service }) {
@@ -46,25 +46,9 @@ export function Logs({ service }: { service: Service }) {
   )
 }
 
-function Lines({ lines, isFollowing }: { lines: readonly NumberedLine[]; isFollowing: boolean }) {
-  const ref = useRef<HTMLElement>(null)
-  const isAtEnd = useRef(true)
-  const newest = lines.at(-1)?.number
-  useEffect(() => {
-    const box = ref.current
-    if (box !== null && newest !== undefined && isFollowing && isAtEnd.current) box.scrollTop = box.scrollHeight
-  }, [newest, isFollowing])
+function Lines({ lines, isFollowing }: { lines: readonly NumberedLine<LogLine>[]; isFollowing: boolean }) {
   return (
-    <Scroller
-      ref={ref}
-      role="log"
-      label="Log lines"
-      aria-live="off"
-      onScroll={({ currentTarget: box }) => {
-        isAtEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < 40
-      }}
-      className="h-[60dvh] overflow-auto rounded-lg border border-line bg-surface py-2 font-mono text-xs leading-5"
-    >
+    <LogBox newest={lines.at(-1)?.number} isFollowing={isFollowing} className="h-[60dvh]">
       {lines.map(({ number, line }) => (
         <div key={number} className="flex gap-3 px-3 hover:bg-sunken">
           <span className="text-muted max-sm:hidden" title={line.at}>
@@ -81,6 +65,6 @@ function Lines({ lines, isFollowing }: { lines: readonly NumberedLine[]; isFollo
           </span>
         </div>
       ))}
-    </Scroller>
+    </LogBox>
   )
 }
