@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { defineKind, idSchema, resourceSchema } from './resource.ts'
-import { defineRoute, getRoute, idParams, listRoute, pageQuery } from './route.ts'
+import { defineRoute, getRoute, idParams, orderedListRoute, pageQuery } from './route.ts'
 
 /** A device moves through these, always by its own report. `waiting`: its phase is not open, or it was not heard since. */
 export const memberStates = [
@@ -167,7 +167,7 @@ export const releaseMemberSchema = z.object({
 
 export const releaseRolloutRoutes = {
   releaseRollouts: {
-    list: listRoute(releaseRolloutKind, 'releases:read', ['channelId', 'releaseId', 'state']),
+    list: orderedListRoute(releaseRolloutKind, 'releases:read', ['channelId', 'releaseId', 'state']),
     get: getRoute(releaseRolloutKind, 'releases:read'),
     preview: defineRoute({
       method: 'POST',

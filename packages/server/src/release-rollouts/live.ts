@@ -61,7 +61,10 @@ export function takeReport(live: Live, report: { deviceId: string; progress: Pro
   const state = stateOfReport(progress.state)
   const before = members.stateOf(index)
   if (attempt === 0 || progress.attempt !== attempt || state === undefined) return
-  if (before === 'left') return members.noteBegunOfLeft(index, state)
+  if (before === 'left') {
+    members.noteBegunOfLeft(index, state)
+    return
+  }
   // What was shown to work stays so; that it broke later is the device's own matter, and stands in its status.
   if (before === 'succeeded' && live.resource.status.state === 'succeeded') return
   const message = progress.message ?? ''

@@ -175,8 +175,8 @@ async function checkInput(reads: Reads, data: Input) {
 /** The same release again is a retry, not another rollout; unless the last one left devices with something else. */
 async function checkNew(transaction: Transaction, data: Input): Promise<void> {
   const { channelId, releaseId } = data
-  const ofChannel = await transaction.all(releaseRolloutKind, { where: { channelId } })
-  const newest = ofChannel.toSorted((one, other) => one.version - other.version).at(-1)
+  const { items } = await transaction.list(releaseRolloutKind, { where: { channelId }, order: 'changed', limit: 1 })
+  const [newest] = items
   if (newest?.data.releaseId !== releaseId) return
   if (isOpenRollout(newest.status)) {
     throw new FreeholdError(
