@@ -35,7 +35,7 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
   const heard = new Map<string, Heard>()
   /** By rollout: the phase of each member. */
   const phases = new Map<string, Map<string, number>>()
-  /** By node: the releases it ever began with, or said so: the power may go between the two. */
+  /** By node: the releases it ever began with. */
   const begun = new Map<string, Set<string>>()
   const pinned = new Set<string>()
   const carried = new Set<string>()
@@ -63,9 +63,7 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
     const boot = Number(bootId.split('-').at(-1))
     // What came late says nothing new.
     if (before !== undefined && (boot < before.boot || (boot === before.boot && sequence < before.sequence))) return
-    const app = status.releases?.app ?? null
-    heard.set(nodeId, { boot, sequence, app })
-    if (app !== null && !['waiting', 'staged'].includes(app.state)) noteBegun(nodeId, app.releaseId)
+    heard.set(nodeId, { boot, sequence, app: status.releases?.app ?? null })
   }
 
   async function noteTold(nodeId: string, { signed: assignment }: SignedAssignment): Promise<void> {

@@ -1,8 +1,8 @@
 import { releaseKind } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
-import type { AssignmentChange, Assignments } from '../releases/index.ts'
+import type { AssignmentChange, Assignments, StoredAssignment } from '../releases/index.ts'
 import { keepChanges } from './keeping.ts'
-import { type Live, nextToAssign, nextToRevert } from './live.ts'
+import { type Live, nextToAssign, nextToRevert, previousOf } from './live.ts'
 import type { ChannelMember } from './plan.ts'
 
 /** Members assigned in one go. */
@@ -13,8 +13,16 @@ const batchSize = 1000
  * disk before the first assignment is: a process that dies in between goes on exactly there. Attempts of a device only
  * rise, so that it never takes a new order for one that it failed before. True where there may be more to do.
  */
-export async function assignNext(live: Live, parts: { store: Store; assignments: Assignments }): Promise<boolean> {
-  const { store, assignments } = parts
+export async function assignNext(
+  live: Live,
+  parts: {
+    store: Store
+    assignments: Assignments
+    /** What a device really has that was assigned `had` by another rollout. */
+    reallyHad: (deviceId: string, had: StoredAssignment) => string | null
+  },
+): Promise<boolean> {
+  const { store, assignments, reallyHad } = parts
   const { members, head, id, type, resource } = live
   const indexes = nextToAssign(live, batchSize)
   if (indexes.length === 0) return false
@@ -26,7 +34,8 @@ export async function assignNext(live: Live, parts: { store: Store; assignments:
     const deviceId = deviceAt(live)(index)
     const before = current.get(deviceId)
     if (members.previousOf(index) === undefined) {
-      members.setPrevious(index, indexOfRelease(head.previous, before?.releaseId ?? null))
+      const had = before === undefined ? null : reallyHad(deviceId, before)
+      members.setPrevious(index, indexOfRelease(head.previous, had))
       members.setAttempt(index, (before?.attempt ?? 0) + 1)
       isNew = true
     }
@@ -49,10 +58,10 @@ export async function assignNext(live: Live, parts: { store: Store; assignments:
  */
 export async function revertNext(live: Live, parts: { store: Store; assignments: Assignments }): Promise<boolean> {
   const { store, assignments } = parts
-  const { members, head, id, type } = live
+  const { members, id, type } = live
   const indexes = nextToRevert(live, batchSize)
   const current = await assignments.get(indexes.map(deviceAt(live)), type)
-  const previous = new Map(indexes.map((index) => [index, head.previous[members.previousOf(index) ?? -1] ?? null]))
+  const previous = new Map(indexes.map((index) => [index, previousOf(live, index)]))
   const withdrawn = await withdrawnOf(store, new Set(previous.values()))
   let skipped = 0
   const changes = indexes.flatMap((index): AssignmentChange[] => {

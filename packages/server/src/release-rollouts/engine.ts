@@ -8,7 +8,7 @@ import {
 } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import type { Logger } from 'pino'
-import type { Assignments, RolloutTerms } from '../releases/index.ts'
+import type { Assignments, RolloutTerms, StoredAssignment } from '../releases/index.ts'
 import { assignNext, bringLatecomers, revertNext } from './assigning.ts'
 import { createFollower } from './follower.ts'
 import type { MembersOf } from './followers.ts'
@@ -18,8 +18,11 @@ import {
   createLive,
   failedDevices,
   isReverting,
+  isStale,
+  isUnbegun,
   type Live,
   type Progress,
+  previousOf,
   revertsLeft,
   takeReport,
   takeRetry,
@@ -234,7 +237,7 @@ export function createEngine(options: EngineOptions) {
     if (isReverting(live)) return giveBack(live)
     const { resource, head } = live
     for (let batch = 0; batch < batchesAtMost; batch++) {
-      if (!(await assignNext(live, { store, assignments }))) break
+      if (!(await assignNext(live, { store, assignments, reallyHad }))) break
       if (batch === batchesAtMost - 1) return true
     }
     if (resource.status.state === 'succeeded' && !head.hasToldLatecomers) {
@@ -244,6 +247,14 @@ export function createEngine(options: EngineOptions) {
     }
     if (!isOpen(live) && resource.status.state !== 'succeeded') lives.delete(live.id)
     return false
+  }
+
+  /** One that left an open rollout of another channel and had not begun has what it had before that. */
+  function reallyHad(deviceId: string, { releaseId, rolloutId }: StoredAssignment): string | null {
+    const other = lives.get(rolloutId ?? '')
+    const index = other?.members.indexOf(deviceId)
+    if (other === undefined || index === undefined || other.resource.status.state === 'succeeded') return releaseId
+    return isUnbegun(other, index) ? previousOf(other, index) : releaseId
   }
 
   function takeReports(): void {
@@ -374,13 +385,6 @@ function reachedIn({ phases }: ReleaseRollout['status']): string | null {
   const index = phases.findLastIndex(({ openedAt }) => openedAt !== null)
   const reachedAt = phases[index]?.reachedAt
   return reachedAt == null ? null : `${index} ${reachedAt}`
-}
-
-/** Whether counts are newer than the status that is written. */
-function isStale({ resource, members }: Live): boolean {
-  return resource.status.phases.some(
-    ({ counts }, phase) => JSON.stringify(counts) !== JSON.stringify(members.counts[phase]),
-  )
 }
 
 function soakLeftMs({ resource, head }: Live): number {

@@ -109,6 +109,16 @@ export function isReverting({ resource: { data, status } }: Live): boolean {
   return isGivingWay(status) || (data.aborted !== null && isOpenRollout(status))
 }
 
+/** True where the device was assigned the release, and may be given back what it had because it has not begun. */
+export function isUnbegun({ members }: Live, index: number): boolean {
+  return members.attemptOf(index) > 0 && !members.hasBegun(index)
+}
+
+/** The release that the device had before; null: none. */
+export function previousOf({ members, head }: Live, index: number): string | null {
+  return head.previous[members.previousOf(index) ?? -1] ?? null
+}
+
 /** The next members, at most so many, that may have to be given back what they had; also those that left. */
 export function nextToRevert(live: Live, most: number): number[] {
   const next: number[] = []
@@ -151,4 +161,11 @@ function hasFailed({ members }: Live, index: number): boolean {
 
 export function hasFailures({ members }: Live): boolean {
   return members.counts.some((counts) => failuresOf(counts) > 0)
+}
+
+/** Whether counts are newer than the status that is written. */
+export function isStale({ resource, members }: Live): boolean {
+  return resource.status.phases.some(
+    ({ counts }, phase) => JSON.stringify(counts) !== JSON.stringify(members.counts[phase]),
+  )
 }

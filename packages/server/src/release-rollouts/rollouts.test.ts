@@ -1,4 +1,13 @@
-import { channelKind, deviceGroupKind, deviceKind, releaseKind, releaseRolloutKind } from '@freehold/contracts'
+import {
+  channelKind,
+  deviceGroupInput,
+  deviceGroupKind,
+  deviceKind,
+  type ReleaseRollout,
+  releaseKind,
+  releaseRolloutInput,
+  releaseRolloutKind,
+} from '@freehold/contracts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { membersHash } from './plan.ts'
 import { type Bed, createBed } from './rollouts.testing.ts'
@@ -201,6 +210,30 @@ describe('a rollout', () => {
     await bed.call('abort', { id, body: { devices: 'keep' } })
     expect(bed.holders(devices, next).toSorted()).toEqual([goneRunning, goneLater].toSorted())
     expect(bed.holders(devices, old).toSorted()).toEqual([again, gone].toSorted())
+  })
+
+  it('takes what a device had before an open rollout that it left unbegun for what it had', async () => {
+    const devices = await settledFleet(3)
+    const first = await bed.create({ releaseId: next })
+    const [moved = '', begun = ''] = devices
+    bed.report(begun, 'downloading')
+    const beta = await bed.store.transaction(ada, async (transaction) => {
+      const created = await transaction.create(channelKind, { data: { name: 'beta', type: 'app', description: '' } })
+      const data = { name: 'beta', selector: { channel: 'beta' }, appChannelId: created.id }
+      await transaction.create(deviceGroupKind, { data: deviceGroupInput.parse(data) })
+      return created
+    })
+    for (const device of [moved, begun]) await bed.changeDevice(device, { channel: 'beta' })
+    await bed.run()
+    const other = await bed.release('3.0.0')
+    const data = releaseRolloutInput.parse({ channelId: beta.id, releaseId: other })
+    const second = (await bed.call('create', { body: { data } })) as ReleaseRollout
+    expect(bed.holders(devices, other).toSorted()).toEqual([moved, begun].toSorted())
+    await bed.call('abort', { id: first.id, body: { devices: 'keep' } })
+    await bed.call('abort', { id: second.id, body: { devices: 'revert' } })
+    await bed.run()
+    expect(bed.holders(devices, next)).toEqual([begun])
+    expect(bed.assignments.of(moved)?.releaseId).toBe(old)
   })
 
   it('that was paused holds nobody any more once it is aborted', async () => {
