@@ -1,4 +1,13 @@
-import { channelKind, deviceGroupKind, deviceKind, releaseKind, releaseRolloutKind } from '@freehold/contracts'
+import {
+  channelKind,
+  deviceGroupInput,
+  deviceGroupKind,
+  deviceKind,
+  type ReleaseRollout,
+  releaseKind,
+  releaseRolloutInput,
+  releaseRolloutKind,
+} from '@freehold/contracts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { membersHash } from './plan.ts'
 import { type Bed, createBed } from './rollouts.testing.ts'
@@ -166,16 +175,102 @@ describe('a rollout', () => {
     await expect(bed.call('retry', { id })).rejects.toThrow(/nothing to retry/)
   })
 
-  it('aborted with keep leaves to everyone what they have', async () => {
+  it('aborted with keep leaves its release to those that began, and gives the others back what they had', async () => {
     const devices = await settledFleet(10)
-    const { id } = await bed.create({ releaseId: next, phases: [{ count: 4 }, {}] })
+    const { id } = await bed.create({ releaseId: next, phases: [{ count: 8, errorPercent: 100 }, {}] })
     const first = bed.holders(devices, next)
+    const [silent = '', staged = '', ...begun] = first
+    const attempt = bed.assignments.of(silent)?.attempt ?? 0
+    bed.report(staged, 'staged')
+    const begunStates = ['downloading', 'applying', 'soaking', 'succeeded', 'failed', 'rolled-back']
+    for (const [index, device] of begun.entries()) bed.report(device, begunStates[index] ?? '')
     expect(await bed.call('abort', { id, body: { devices: 'keep' } })).toMatchObject({ status: { state: 'aborted' } })
-    reportAll(first, 'succeeded')
+    expect(bed.holders(devices, next).toSorted()).toEqual(begun.toSorted())
+    expect(bed.assignments.of(silent)).toMatchObject({ releaseId: old, rolloutId: null, attempt: attempt + 1 })
+    expect(bed.assignments.of(staged)).toMatchObject({ releaseId: old, rolloutId: null })
+    expect(bed.engine.settingsOf(id)?.held).toBe(false)
     await bed.run()
-    expect(bed.holders(devices, next)).toEqual(first)
     expect(await channel()).toMatchObject({ releaseId: old, rolloutId: null })
     await expect(bed.call('resume', { id })).rejects.toThrow(/is over/)
+  })
+
+  it('aborted with keep gives back what they had to those that would only try again, or left before they began', async () => {
+    const devices = await settledFleet(4)
+    const { id } = await bed.create({ releaseId: next, phases: [{ errorPercent: 100 }] })
+    const [again = '', gone = '', goneRunning = '', goneLater = ''] = devices
+    bed.report(again, 'failed')
+    bed.report(goneRunning, 'downloading')
+    await bed.run()
+    for (const device of [gone, goneRunning, goneLater]) await bed.changeDevice(device, { pinned: old })
+    await bed.run()
+    bed.report(goneLater, 'downloading')
+    await bed.run()
+    await bed.call('retry', { id })
+    await bed.restart({ kill: false })
+    await bed.call('abort', { id, body: { devices: 'keep' } })
+    expect(bed.holders(devices, next).toSorted()).toEqual([goneRunning, goneLater].toSorted())
+    expect(bed.holders(devices, old).toSorted()).toEqual([again, gone].toSorted())
+  })
+
+  it('takes what a device had before an open rollout that it left unbegun for what it had', async () => {
+    const devices = await settledFleet(3)
+    const first = await bed.create({ releaseId: next })
+    const [moved = '', begun = ''] = devices
+    bed.report(begun, 'downloading')
+    const beta = await bed.store.transaction(ada, async (transaction) => {
+      const created = await transaction.create(channelKind, { data: { name: 'beta', type: 'app', description: '' } })
+      const data = { name: 'beta', selector: { channel: 'beta' }, appChannelId: created.id }
+      await transaction.create(deviceGroupKind, { data: deviceGroupInput.parse(data) })
+      return created
+    })
+    for (const device of [moved, begun]) await bed.changeDevice(device, { channel: 'beta' })
+    await bed.run()
+    const other = await bed.release('3.0.0')
+    const data = releaseRolloutInput.parse({ channelId: beta.id, releaseId: other })
+    const second = (await bed.call('create', { body: { data } })) as ReleaseRollout
+    expect(bed.holders(devices, other).toSorted()).toEqual([moved, begun].toSorted())
+    await bed.call('abort', { id: first.id, body: { devices: 'keep' } })
+    await bed.call('abort', { id: second.id, body: { devices: 'revert' } })
+    await bed.run()
+    expect(bed.holders(devices, next)).toEqual([begun])
+    expect(bed.assignments.of(moved)?.releaseId).toBe(old)
+  })
+
+  it('that was paused holds nobody any more once it is aborted', async () => {
+    const devices = await settledFleet(2)
+    const { id } = await bed.create({ releaseId: next })
+    reportAll(devices, 'downloading')
+    await bed.run()
+    await bed.call('pause', { id })
+    expect(bed.engine.settingsOf(id)?.held).toBe(true)
+    await bed.call('abort', { id, body: { devices: 'keep' } })
+    expect(bed.engine.settingsOf(id)?.held).toBe(false)
+    expect(bed.holders(devices, next)).toHaveLength(2)
+  })
+
+  it('aborted with revert skips who had a release that was withdrawn meanwhile, and says so', async () => {
+    const devices = await settledFleet(4)
+    const odd = await bed.release('1.1.0')
+    const [begun = '', waiting = '', ...others] = devices
+    await bed.assignments.assign(
+      [begun, waiting].map((deviceId) => ({ deviceId, type: 'app', releaseId: odd, rolloutId: null, attempt: 7 })),
+    )
+    const { id } = await bed.create({ releaseId: next })
+    reportAll([begun, ...others], 'succeeded')
+    bed.report(others[0] ?? '', 'downloading')
+    await bed.run()
+    expect(bed.engine.revertingTo(odd)?.id).toBe(id)
+    expect(bed.engine.revertingTo(next)).toBeUndefined()
+    await bed.store.transaction(ada, (transaction) =>
+      transaction.setStatus(releaseKind, odd, { state: 'withdrawn', message: '', target: null }),
+    )
+    expect(await bed.call('abort', { id, body: { devices: 'revert' } })).toMatchObject({
+      status: { state: 'aborted', message: expect.stringMatching(/Except 1 that had a release which was withdrawn/) },
+    })
+    expect(bed.holders(devices, next)).toEqual([begun])
+    expect(bed.holders(devices, odd)).toEqual([waiting])
+    expect(bed.holders(devices, old)).toEqual(others)
+    expect(bed.engine.revertingTo(odd)).toBeUndefined()
   })
 
   it('aborted with revert gives each member back what it had, also where that differs', async () => {
@@ -218,20 +313,28 @@ describe('a rollout', () => {
     expect(bed.holders(devices, other)).toEqual([moved])
   })
 
-  it('is superseded by a newer one of its channel, whose members go on from what they have', async () => {
+  it('is superseded by a newer one of its channel, whose members go on from what they have begun with', async () => {
     const devices = await settledFleet(10)
-    const first = await bed.create({ releaseId: next, phases: [{ count: 4 }, {}] })
-    const fix = await bed.release('2.0.1')
-    const second = await bed.create({ releaseId: fix, phases: [{ count: 2 }, {}] })
-    expect((await bed.read(first.id)).status).toMatchObject({ state: 'superseded' })
-    expect(bed.engine.settingsOf(first.id)?.held).toBe(true)
-    expect(bed.holders(devices, fix)).toHaveLength(2)
+    const first = await bed.create({ releaseId: next, phases: [{ count: 6 }, {}] })
+    const assigned = bed.holders(devices, next)
+    const begun = assigned.slice(0, 4)
+    reportAll(begun, 'downloading')
     await bed.run()
-    expect(bed.holders(devices, next).length + bed.holders(devices, old).length).toBe(8)
+    const fix = await bed.release('2.0.1')
+    const from = bed.assignments.log.length
+    const second = await bed.create({ releaseId: fix, phases: [{ count: 5 }, {}] })
+    const { status } = await bed.read(first.id)
+    expect(status).toMatchObject({ state: 'superseded', finishedAt: expect.any(String) })
+    expect(bed.engine.settingsOf(first.id)?.held).toBe(false)
+    const changes = bed.assignments.log.slice(from)
+    expect(changes.map(({ releaseId }) => releaseId)).toEqual([old, old, fix, fix, fix, fix, fix])
+    expect(bed.holders(devices, fix)).toHaveLength(5)
+    await bed.run()
+    expect(bed.holders(devices, next).length + bed.holders(devices, old).length).toBe(5)
     await bed.call('abort', { id: second.id, body: { devices: 'revert' } })
     await bed.run()
     expect(bed.holders(devices, fix)).toHaveLength(0)
-    expect(bed.holders(devices, next)).toHaveLength(4)
+    expect(bed.holders(devices, next).toSorted()).toEqual(begun.toSorted())
   })
 
   it('counts in no threshold who was deleted, revoked, pinned or moved, and never takes them back', async () => {
@@ -275,6 +378,83 @@ describe('a rollout', () => {
     await bed.run()
     expect((await bed.read(id)).status).toMatchObject({ state: 'stopped', counts: { left: 4 } })
     expect(await channel()).toMatchObject({ releaseId: old })
+  })
+
+  it('opens no phase after one that every member left, unless an operator says so', async () => {
+    const devices = await settledFleet(6, (index) => (index < 2 ? { group: 'canary' } : {}))
+    const phases = [{ groupId: bed.canaryId, soakMinutes: 10 }, {}]
+    const { id } = await bed.create({ releaseId: next, phases })
+    const canaries = bed.holders(devices, next)
+    expect(canaries).toHaveLength(2)
+    bed.report(canaries[0] ?? '', 'succeeded')
+    for (const device of canaries) await bed.changeDevice(device, { access: 'revoked' })
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({
+      state: 'waiting-for-approval',
+      message: expect.stringMatching(/Every device of phase 1 has left/),
+      counts: { left: 2, waiting: 4 },
+    })
+    await bed.restart({ kill: true })
+    await bed.run()
+    expect(bed.holders(devices, next)).toHaveLength(2)
+    expect(await bed.call('approve', { id })).toMatchObject({ status: { state: 'running', phase: 1 } })
+    expect(bed.holders(devices, next)).toHaveLength(6)
+  })
+
+  it('passes a phase that never had members, as small fleets have them', async () => {
+    const devices = await settledFleet(2)
+    await bed.create({ releaseId: next, phases: [{ groupId: bed.canaryId }, { count: 1 }, {}] })
+    expect(bed.holders(devices, next)).toHaveLength(1)
+  })
+
+  it('counts a device as failed that succeeded and broke later, as long as the rollout is open', async () => {
+    const devices = await settledFleet(10)
+    const phases = [{ count: 4, soakMinutes: 10, errorPercent: 30, successPercent: 75 }, {}]
+    const { id } = await bed.create({ releaseId: next, phases })
+    const canaries = bed.holders(devices, next)
+    reportAll(canaries, 'succeeded')
+    await bed.run()
+    expect((await bed.read(id)).status.state).toBe('soaking')
+    bed.report(canaries[0] ?? '', 'rolled-back')
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'soaking', counts: { succeeded: 3, 'rolled-back': 1 } })
+    bed.report(canaries[1] ?? '', 'failed')
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'stopped', counts: { succeeded: 2, failed: 1 } })
+    expect(bed.holders(devices, next)).toEqual(canaries)
+  })
+
+  it('watches a phase anew that lost its successes while it was watched', async () => {
+    const devices = await settledFleet(10)
+    const { id } = await bed.create({
+      releaseId: next,
+      phases: [{ count: 2, soakMinutes: 2, errorPercent: 100, successPercent: 100 }, {}],
+    })
+    const canaries = bed.holders(devices, next)
+    reportAll(canaries, 'succeeded')
+    await bed.run()
+    bed.pass(60_000)
+    bed.report(canaries[0] ?? '', 'failed')
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'running', phases: [{ reachedAt: null }, {}] })
+    reportAll(canaries, 'succeeded')
+    await bed.run()
+    bed.pass(90_000)
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'soaking', phase: 0 })
+  })
+
+  it('that succeeded does not count any more what breaks on a device that had succeeded', async () => {
+    const devices = await settledFleet(10)
+    const { id } = await bed.create({ releaseId: next })
+    reportAll(devices, 'succeeded')
+    await bed.run()
+    bed.report(devices[0] ?? '', 'downloading')
+    await bed.run()
+    bed.report(devices[0] ?? '', 'rolled-back')
+    await bed.run()
+    expect((await bed.read(id)).status).toMatchObject({ state: 'succeeded', counts: { succeeded: 10 } })
+    await expect(bed.call('retry', { id })).rejects.toThrow(/nothing to retry/)
   })
 
   it('stops when its release is withdrawn', async () => {
