@@ -1,11 +1,4 @@
-import {
-  channelKind,
-  isOpenRollout,
-  type ReleaseRollout,
-  type ReleaseType,
-  releaseKind,
-  releaseRolloutKind,
-} from '@freehold/contracts'
+import { channelKind, isOpenRollout, type ReleaseRollout, releaseKind, releaseRolloutKind } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import type { Assignments, RolloutTerms, StoredAssignment } from '../releases/index.ts'
@@ -21,7 +14,6 @@ import {
   isStale,
   isUnbegun,
   type Live,
-  type Progress,
   previousOf,
   revertsLeft,
   takeReport,
@@ -29,6 +21,7 @@ import {
   unfinishedDevices,
 } from './live.ts'
 import { phasesOf } from './plan.ts'
+import { type NewestReports, newestReports, type Report } from './reports.ts'
 
 export interface EngineOptions {
   store: Store
@@ -64,7 +57,7 @@ export function createEngine(options: EngineOptions) {
   const { store, assignments, membersOf, reconsider, now, elapsed, log } = options
   const lives = new Map<string, Live>()
   const settings = new Map<string, RolloutTerms>()
-  let reports = newestReports()
+  let reports: NewestReports = newestReports()
   let turn: Promise<unknown> = Promise.resolve()
   let isLoaded = false
   const follower = createFollower({ store, membersOf, lives: () => [...lives.values()].filter(isOpen), now })
@@ -326,7 +319,7 @@ export function createEngine(options: EngineOptions) {
       }
       return false
     },
-    note(report: { deviceId: string; type: ReleaseType; progress: Progress }): void {
+    note(report: Report): void {
       if (isLoaded && lives.size === 0) return
       reports[report.type].set(report.deviceId, { progress: report.progress, atMs: now() })
     },
@@ -361,12 +354,6 @@ export function createEngine(options: EngineOptions) {
   }
 }
 export type Engine = ReturnType<typeof createEngine>
-
-/** By device, what it said last since the loop took them. */
-const newestReports = (): Record<ReleaseType, Map<string, { progress: Progress; atMs: number }>> => ({
-  app: new Map(),
-  host: new Map(),
-})
 
 function isOpen({ resource }: Live): boolean {
   return isOpenRollout(resource.status)

@@ -22,7 +22,8 @@ test('problems are judged by the clock that is given, not by the time of day', a
       clock: systemClock,
       random: systemRandom,
       log: pino({ level: 'silent' }),
-      authenticateDevice: async () => false,
+      authenticateDevice: async () => null,
+      releasesOf: async () => new Set<string>(),
       authenticate: () => Promise.reject(new Error('Nobody signs in here.')),
       onPublished: async () => undefined,
     })
