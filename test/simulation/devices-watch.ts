@@ -23,8 +23,9 @@ export interface Heard {
  * Sees everything that passes the control plane's door and everything devices begin, and keeps account of what must hold:
  *
  * 1. A device begins only what the control plane signed for it, under the very counter.
- * 2. It is told a rollout's release only as a member whose phase is open; anybody else only what a pin says, what a
- *    channel carries or carried, or what it was once given by a rollout that opened its phase.
+ * 2. It is told a rollout's release only as a member whose phase is open, and after the rollout ended without success only
+ *    where it had begun with it; anybody else only what a pin says, what a channel carries or carried, or what it had
+ *    begun with before.
  * 3. No action is begun twice.
  */
 export function createDevicesWatch(options: { store: () => Store; now: () => number }) {
@@ -34,6 +35,8 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
   const heard = new Map<string, Heard>()
   /** By rollout: the phase of each member. */
   const phases = new Map<string, Map<string, number>>()
+  /** By node: the releases it ever began with. */
+  const begun = new Map<string, Set<string>>()
   const pinned = new Set<string>()
   const carried = new Set<string>()
   const begunActions = new Set<string>()
@@ -72,23 +75,24 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
     if (bySigned.has(counter)) fault(`${nodeId} was told two things under the counter ${counter}.`)
     bySigned.set(counter, app?.releaseId ?? null)
     if (app === null) return
-    if (app.rolloutId !== null) await checkGate(nodeId, app)
+    if (app.rolloutId !== null) await checkGate(nodeId, app, assignment.issuedAt)
     else {
       await noteCarried()
-      const isRight = pinned.has(app.releaseId) || carried.has(app.releaseId) || (await wasGiven(nodeId, app))
+      const isRight = pinned.has(app.releaseId) || carried.has(app.releaseId) || hasBegun(nodeId, app)
       if (!isRight) {
         fault(`${nodeId} was told ${app.version}, which nothing but a rollout brings.${await whyNot(app)}`)
       }
     }
   }
 
-  /** A rollout opened its phase once: what was taken back since may have come back, as what it had before. */
-  async function wasGiven(nodeId: string, { releaseId }: AssignedRelease): Promise<boolean> {
-    const rollouts = (await options.store().all(releaseRolloutKind)).filter(({ data }) => data.releaseId === releaseId)
-    return rollouts.some(({ id, status }) => {
-      const phase = phases.get(id)?.get(nodeId)
-      return phase !== undefined && status.phases[phase]?.openedAt != null
-    })
+  function noteBegun(nodeId: string, releaseId: string): void {
+    const known = begun.get(nodeId) ?? new Set()
+    begun.set(nodeId, known.add(releaseId))
+  }
+
+  /** What was begun may come back, as what it had before. */
+  function hasBegun(nodeId: string, { releaseId }: AssignedRelease): boolean {
+    return begun.get(nodeId)?.has(releaseId) === true
   }
 
   /** What the control plane has about a release, for whoever looks for the mistake. */
@@ -107,7 +111,7 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
     return ` ${JSON.stringify({ releaseId, rollouts: said, channels })}`
   }
 
-  async function checkGate(nodeId: string, app: AssignedRelease): Promise<void> {
+  async function checkGate(nodeId: string, app: AssignedRelease, issuedAt: string): Promise<void> {
     const rollout = await options.store().get(releaseRolloutKind, app.rolloutId ?? '')
     const phase = phases.get(app.rolloutId ?? '')?.get(nodeId)
     if (rollout === undefined || rollout.data.releaseId !== app.releaseId) {
@@ -116,6 +120,10 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
       fault(`${nodeId} was told ${app.version} by a rollout that it is no member of.`)
     } else if (rollout.status.phases[phase]?.openedAt == null) {
       fault(`${nodeId} was told ${app.version} before phase ${phase + 1} was opened.`)
+    } else if (hasFailed(rollout, issuedAt) && !hasBegun(nodeId, app)) {
+      fault(`${nodeId} was told ${app.version} after its rollout had ended, and had never begun with it.`)
+    } else if (hasFailed(rollout, issuedAt) && app.held) {
+      fault(`${nodeId} is held by a rollout that has ended.`)
     }
   }
 
@@ -138,6 +146,7 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
     },
     onBegin({ nodeId, disk }: SimulatedDevice, { releaseId, version }: ReleaseManifest): void {
       counts.begun += 1
+      noteBegun(nodeId, releaseId)
       const { assignment, app } = disk.state.releases
       // What was begun is brought to its end, whatever was assigned since.
       const isAssigned = [...(signed.get(nodeId)?.values() ?? [])].includes(releaseId)
@@ -172,4 +181,10 @@ export function createDevicesWatch(options: { store: () => Store; now: () => num
     },
   }
 }
+/** True where a rollout had ended by then, and not with success. */
+function hasFailed({ status }: ReleaseRollout, at: string): boolean {
+  const { state, finishedAt } = status
+  return (state === 'aborted' || state === 'superseded') && finishedAt !== null && finishedAt < at
+}
+
 export type DevicesWatch = ReturnType<typeof createDevicesWatch>

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { defineKind, idSchema, resourceSchema } from './resource.ts'
-import { defineRoute, getRoute, idParams, listRoute, pageQuery } from './route.ts'
+import { defineRoute, getRoute, idParams, orderedListRoute, pageQuery } from './route.ts'
 
 /** A device moves through these, always by its own report. `waiting`: its phase is not open, or it was not heard since. */
 export const memberStates = [
@@ -169,7 +169,7 @@ export const releaseMemberSchema = z.object({
 
 export const releaseRolloutRoutes = {
   releaseRollouts: {
-    list: listRoute(releaseRolloutKind, 'releases:read', {
+    list: orderedListRoute(releaseRolloutKind, 'releases:read', {
       channelId: 'any',
       releaseId: 'any',
       state: releaseRolloutStatus.shape.state.options,

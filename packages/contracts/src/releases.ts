@@ -2,7 +2,17 @@ import { z } from 'zod'
 import { digestSchema } from './digest.ts'
 import { repositorySchema } from './images.ts'
 import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
-import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
+import {
+  createRoute,
+  defineRoute,
+  deleteRoute,
+  getRoute,
+  idParams,
+  listRoute,
+  orderedListRoute,
+  patchOf,
+  updateRoute,
+} from './route.ts'
 
 /** `app`: containers that the Supervisor runs. `host`: the operating system below them. */
 export const releaseTypes = ['app', 'host'] as const
@@ -257,7 +267,7 @@ const releaseOfDevice = z.object({
 
 export const releaseRoutes = {
   releases: {
-    list: listRoute(releaseKind, 'releases:read', {
+    list: orderedListRoute(releaseKind, 'releases:read', {
       product: 'any',
       type: releaseTypes,
       state: releaseKind.status.shape.state.options,

@@ -110,6 +110,23 @@ export function listRoute<
   })
 }
 
+/** A list that may also begin with what changed last. */
+export function orderedListRoute<
+  K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType },
+  Where extends ListFilters = Record<never, never>,
+>(kind: K, access: Access, where?: Where) {
+  const route = listRoute(kind, access, where)
+  return defineRoute({
+    ...route,
+    query: route.query.extend({
+      order: z
+        .enum(['created', 'changed'])
+        .optional()
+        .describe('`created` (the default): the oldest first. `changed`: what changed last first'),
+    }),
+  })
+}
+
 export function getRoute<K extends { name: string; plural: string; data: z.ZodType; status: z.ZodType }>(
   kind: K,
   access: Access,

@@ -74,6 +74,7 @@ export function createFleet(options: {
     rollouts: {
       isMember: (deviceId, channelId) => rollouts.isMember(deviceId, channelId),
       rolloutOf: (rolloutId) => rollouts.rolloutOf(rolloutId),
+      revertingTo: (releaseId) => rollouts.revertingTo(releaseId),
     },
     resolveImage: createImageResolver({ registryHost }),
     keepLicense: createLicenseKeeper({ keepArtifact }),

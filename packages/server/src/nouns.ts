@@ -195,7 +195,7 @@ export async function createNouns(options: NounOptions): Promise<Nouns> {
   const handlers: AllHandlers = {
     ...identity.handlers,
     ...createChangesNoun({ store, feed }).handlers,
-    ...createStatusNoun({ store, version, startedAt, publicUrl, isServing }).handlers,
+    ...createStatusNoun({ store, version, startedAt, publicUrl, isServing, now }).handlers,
     clusters: createClusterHandlers({ store }),
     nodes: createNodeHandlers({ store }),
     enrolments: createEnrolmentHandlers({ store, publicUrl, now }),

@@ -115,11 +115,12 @@ async function newestRollout(api: Api, rollouts: Noun, serviceName: string): Pro
 
 async function newestOfChannel(api: Api, rollouts: Noun, channelName: string): Promise<AnyResource> {
   const channel = await find(api, findNoun(listNouns(), 'channels'), channelName)
-  let newest: AnyResource | undefined
-  for await (const rollout of listAll(api, rollouts, { channelId: channel.id })) {
-    if (newest === undefined || rollout.version > newest.version) newest = rollout
+  const { list } = rollouts.verbs
+  if (list !== undefined) {
+    const query = { channelId: channel.id, order: 'changed', limit: 1 }
+    const { items } = (await api.call(list, { query })) as { items: AnyResource[] }
+    if (items[0] !== undefined) return items[0]
   }
-  if (newest !== undefined) return newest
   throw new CliError(
     exitCodes.notFound,
     `Nothing was ever rolled out to the channel "${channelName}".`,

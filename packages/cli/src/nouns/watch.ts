@@ -55,6 +55,14 @@ function describeChange(change: ChangeEntry, style: (name: 'dim', text: string) 
   const name = resource?.data === undefined ? change.id : nameOf(resource)
   const status = resource?.status ?? {}
   const standing = [status.state ?? status.phase, status.message].filter((part) => typeof part === 'string')
+  const failure = failureOf(status.updateFailure)
   const what = change.operation === 'status' ? 'now' : `${change.operation}d by ${change.actor.name}`
-  return [style('dim', change.at), plain(name), plain([what, ...standing].join(': '))].join('  ')
+  return [style('dim', change.at), plain(name), plain([what, ...standing, ...failure].join(': '))].join('  ')
+}
+
+/** A release that a device could not take. */
+function failureOf(failure: unknown): string[] {
+  if (typeof failure !== 'object' || failure === null || !('version' in failure && 'state' in failure)) return []
+  const message = 'message' in failure && typeof failure.message === 'string' ? [failure.message] : []
+  return [`update to ${failure.version} ${failure.state}`, ...message]
 }

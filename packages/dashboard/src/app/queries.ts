@@ -1,7 +1,7 @@
 import type { Client, Output } from '@freehold/client'
 import { kinds, type Resource, type Routes } from '@freehold/contracts'
 import { type InfiniteData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { useEffect, useMemo } from 'react'
+import { useMemo } from 'react'
 import { useClient } from './client.tsx'
 
 /** Nouns with a list of resources. */
@@ -73,19 +73,6 @@ export function useList<N extends Noun>(noun: N, filters: Filters = {}, options:
     isLoadingMore: query.isFetchingNextPage,
     more: () => void query.fetchNextPage(),
   }
-}
-
-const mostRows = 5_000
-
-/** A list that a page shows newest first, so that all of it must be read: pages are fetched until 5,000 rows are there. */
-export function useWholeList<N extends Noun>(noun: N, filters: Filters = {}) {
-  const list = useList(noun, { ...filters, limit: wholePage })
-  const { hasMore, isLoadingMore, more, items, error } = list
-  const isMissing = hasMore && !isLoadingMore && error === null && items.length < mostRows
-  useEffect(() => {
-    if (isMissing) more()
-  })
-  return list
 }
 
 /** One resource; null once it is deleted. Kept true by the change feed. */

@@ -56,15 +56,16 @@ export function createJudge(options: {
     return { asks, atMs: monotonicMs() + pauseMs * (1 + random.next()) }
   }
 
+  let hashed: { assignment: unknown; hash: string | null } = { assignment: null, hash: null }
+
+  /** The state is never changed, only replaced: the same object is the same assignment, and is hashed once. */
   const wanted = (): { assignment: unknown; hash: string | null } => {
     const assignment = store.current().desiredState?.assignment ?? null
-    if (assignment === null) return { assignment, hash: null }
-    return {
-      assignment,
-      hash: createHash('sha256')
-        .update(JSON.stringify([assignment, timeZone]))
-        .digest('hex'),
+    if (assignment !== hashed.assignment) {
+      const text = JSON.stringify([assignment, timeZone])
+      hashed = { assignment, hash: assignment === null ? null : createHash('sha256').update(text).digest('hex') }
     }
+    return hashed
   }
   const isDueFor = (hash: string | null): boolean => {
     const { judged, assignment } = store.current().releases

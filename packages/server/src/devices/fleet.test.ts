@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  type Device,
   deviceCredentialKind,
   deviceKind,
   deviceRegisterRequestSchema,
@@ -11,6 +12,7 @@ import {
 } from '@freehold/contracts'
 import { openSqliteStore, type Store } from '@freehold/store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createFeed } from '../changes/index.ts'
 import { Secret } from '../secrets/index.ts'
 import { createRuntimeSettings } from '../settings/index.ts'
 import { createDesiredKeeper } from './desired.ts'
@@ -154,6 +156,50 @@ describe('who falls silent', () => {
     expect((events[1] as { after: object }).after).toMatchObject({
       status: { lastHeartbeatAt: '2026-03-01T00:00:00.000Z', intervalMs: minuteMs },
     })
+  })
+
+  it('is told to who follows the changes, as are updates that fail and succeed: what alerts hang on', async () => {
+    const plane = controlPlane()
+    const [device] = await fleet(plane, 1)
+    if (device === undefined) throw new Error('There is no device.')
+    const feed = await createFeed({ store, onError: () => undefined })
+    const stop = new AbortController()
+    const changes = await feed.watch({ since: undefined, kinds: ['device'], signal: stop.signal })
+    const releaseId = '01900000-0000-7000-8000-00000000000a'
+    const say = async (state: string, message: string | null) => {
+      const app = { releaseId, version: '2.0.0', attempt: 1, state, message, running: null }
+      await hear(plane, [device], { status: { releases: { app, host: null, refusal: null } } })
+      while (await plane.statuses.write());
+    }
+    await pass(plane, 10 * minuteMs)
+    await hear(plane, [device])
+    while (await plane.statuses.write());
+    await say('downloading', null)
+    await say('rolled-back', 'The till did not answer.')
+    await say('rolled-back', 'The till did not answer.')
+    await say('succeeded', null)
+    const told: unknown[] = []
+    for await (const { operation, after } of changes) {
+      const { status } = after as Device
+      told.push([operation, status.state, status.updateFailure?.state ?? null, status.updateFailure?.message ?? null])
+      if (told.length === 4) break
+    }
+    expect(told).toEqual([
+      ['status', 'offline', null, null],
+      ['status', 'online', null, null],
+      ['status', 'online', 'rolled-back', 'The till did not answer.'],
+      ['status', 'online', null, null],
+    ])
+    const id = (await store.find(deviceKind, 'nodeId', device.nodeId))?.id ?? ''
+    const audit = await store.audit({ kind: 'device', id, limit: 4 })
+    expect(audit.map(({ after }) => (after as Device).status.updateFailure?.version ?? null)).toEqual([
+      null,
+      '2.0.0',
+      null,
+      null,
+    ])
+    stop.abort()
+    await feed.close()
   })
 
   it('is not judged by a process that just started: a restart writes nothing for those who come back', async () => {

@@ -22,6 +22,7 @@ interface PageQuery {
   cursor?: string | undefined
   label?: string | undefined
   search?: string | undefined
+  order?: 'created' | 'changed' | undefined
 }
 
 /** A page as the list routes answer it; whatever is left of the query are index filters. */
@@ -30,7 +31,7 @@ export async function listResources<K extends AnyKind>(
   kind: K,
   query: PageQuery & Record<string, unknown>,
 ): Promise<Page<K>> {
-  const { limit, cursor, label, search, ...filters } = query
+  const { limit, cursor, label, search, order, ...filters } = query
   const where = Object.fromEntries(
     Object.entries(filters).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   )
@@ -39,6 +40,7 @@ export async function listResources<K extends AnyKind>(
     where,
     ...(cursor === undefined ? {} : { cursor }),
     ...(search === undefined ? {} : { search }),
+    ...(order === undefined ? {} : { order }),
     ...(label === undefined ? {} : { label: parseLabel(label) }),
   })
   return { ...page, items: page.items.map((resource) => present(kind, resource)) }

@@ -1,7 +1,8 @@
+import { releaseKind } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
-import type { AssignmentChange, Assignments } from '../releases/index.ts'
+import type { AssignmentChange, Assignments, StoredAssignment } from '../releases/index.ts'
 import { keepChanges } from './keeping.ts'
-import { type Live, nextToAssign, nextToRevert } from './live.ts'
+import { type Live, nextToAssign, nextToRevert, previousOf } from './live.ts'
 import type { ChannelMember } from './plan.ts'
 
 /** Members assigned in one go. */
@@ -12,8 +13,16 @@ const batchSize = 1000
  * disk before the first assignment is: a process that dies in between goes on exactly there. Attempts of a device only
  * rise, so that it never takes a new order for one that it failed before. True where there may be more to do.
  */
-export async function assignNext(live: Live, parts: { store: Store; assignments: Assignments }): Promise<boolean> {
-  const { store, assignments } = parts
+export async function assignNext(
+  live: Live,
+  parts: {
+    store: Store
+    assignments: Assignments
+    /** What a device really has that was assigned `had` by another rollout. */
+    reallyHad: (deviceId: string, had: StoredAssignment) => string | null
+  },
+): Promise<boolean> {
+  const { store, assignments, reallyHad } = parts
   const { members, head, id, type, resource } = live
   const indexes = nextToAssign(live, batchSize)
   if (indexes.length === 0) return false
@@ -25,7 +34,8 @@ export async function assignNext(live: Live, parts: { store: Store; assignments:
     const deviceId = deviceAt(live)(index)
     const before = current.get(deviceId)
     if (members.previousOf(index) === undefined) {
-      members.setPrevious(index, indexOfRelease(head.previous, before?.releaseId ?? null))
+      const had = before === undefined ? null : reallyHad(deviceId, before)
+      members.setPrevious(index, indexOfRelease(head.previous, had))
       members.setAttempt(index, (before?.attempt ?? 0) + 1)
       isNew = true
     }
@@ -42,19 +52,31 @@ export async function assignNext(live: Live, parts: { store: Store; assignments:
   return indexes.length === batchSize
 }
 
-/** Gives the next members back what each had. Whoever was assigned something else meanwhile keeps that. */
-export async function revertNext(live: Live, assignments: Assignments): Promise<boolean> {
-  const { members, head, id, type } = live
+/**
+ * Gives the next members back what each had. Whoever was assigned something else meanwhile keeps that, and so does who
+ * has begun and had a release that was withdrawn: no device would take that. True where there may be more to do.
+ */
+export async function revertNext(live: Live, parts: { store: Store; assignments: Assignments }): Promise<boolean> {
+  const { store, assignments } = parts
+  const { members, id, type } = live
   const indexes = nextToRevert(live, batchSize)
   const current = await assignments.get(indexes.map(deviceAt(live)), type)
+  const previous = new Map(indexes.map((index) => [index, previousOf(live, index)]))
+  const withdrawn = await withdrawnOf(store, new Set(previous.values()))
+  let skipped = 0
   const changes = indexes.flatMap((index): AssignmentChange[] => {
     const deviceId = deviceAt(live)(index)
     const now = current.get(deviceId)
     if (now?.rolloutId !== id) return []
-    const releaseId = head.previous[members.previousOf(index) ?? -1] ?? null
+    const releaseId = previous.get(index) ?? null
+    if (releaseId !== null && withdrawn.has(releaseId) && members.hasBegun(index)) {
+      skipped += 1
+      return []
+    }
     return [{ deviceId, type, releaseId, rolloutId: null, attempt: now.attempt + 1 }]
   })
   if (changes.length > 0) await assignments.assign(changes)
+  live.skippedReverts += skipped
   live.revertedTo = indexes.length < batchSize ? members.size : (indexes.at(-1) ?? members.size) + 1
   return live.revertedTo < members.size
 }
@@ -80,6 +102,16 @@ export async function bringLatecomers(
     })
     if (changes.length > 0) await parts.assignments.assign(changes)
   }
+}
+
+/** Releases that devices would refuse. */
+async function withdrawnOf(store: Store, releaseIds: ReadonlySet<string | null>): Promise<Set<string>> {
+  const withdrawn = new Set<string>()
+  for (const id of releaseIds) {
+    const release = id === null ? undefined : await store.get(releaseKind, id)
+    if (id !== null && release?.status.state !== 'signed') withdrawn.add(id)
+  }
+  return withdrawn
 }
 
 function deviceAt({ members }: Live): (index: number) => string {

@@ -1,30 +1,27 @@
-import {
-  channelKind,
-  isOpenRollout,
-  type ReleaseRollout,
-  type ReleaseType,
-  releaseKind,
-  releaseRolloutKind,
-} from '@freehold/contracts'
+import { channelKind, isOpenRollout, type ReleaseRollout, releaseKind, releaseRolloutKind } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
 import type { Logger } from 'pino'
-import type { Assignments, RolloutTerms } from '../releases/index.ts'
+import type { Assignments, RolloutTerms, StoredAssignment } from '../releases/index.ts'
 import { assignNext, bringLatecomers, revertNext } from './assigning.ts'
 import { createFollower } from './follower.ts'
 import type { MembersOf } from './followers.ts'
 import { type Kept, keepChanges, readKept } from './keeping.ts'
-import { advance, isHeld, watchedSince } from './kind.ts'
+import { advance, isGivingWay, isHeld, watchedSince } from './kind.ts'
 import {
   createLive,
   failedDevices,
+  isReverting,
+  isStale,
+  isUnbegun,
   type Live,
-  type Progress,
+  previousOf,
   revertsLeft,
   takeReport,
   takeRetry,
   unfinishedDevices,
 } from './live.ts'
 import { phasesOf } from './plan.ts'
+import { type NewestReports, newestReports, type Report } from './reports.ts'
 
 export interface EngineOptions {
   store: Store
@@ -52,13 +49,15 @@ const actor: Actor = { type: 'system', id: 'release-rollouts', name: 'release-ro
  *    answered that it is paused, aborted or superseded.
  * 2. First it is on disk that a phase is open, then its members are assigned. A process that dies in between goes on with the
  *    same members; nobody outside an open phase is ever assigned.
- * 3. What devices say lives in memory and reaches the disk with the next decision, or within seconds.
+ * 3. Where a rollout ends, those that had not begun are given back what they had, before the next one assigns anything.
+ *    A process that dies in between goes on there: it counts as finished only after that.
+ * 4. What devices say lives in memory and reaches the disk with the next decision, or within seconds.
  */
 export function createEngine(options: EngineOptions) {
   const { store, assignments, membersOf, reconsider, now, elapsed, log } = options
   const lives = new Map<string, Live>()
   const settings = new Map<string, RolloutTerms>()
-  let reports = newestReports()
+  let reports: NewestReports = newestReports()
   let turn: Promise<unknown> = Promise.resolve()
   let isLoaded = false
   const follower = createFollower({ store, membersOf, lives: () => [...lives.values()].filter(isOpen), now })
@@ -80,6 +79,7 @@ export function createEngine(options: EngineOptions) {
       const isNewest = rollout.version > (newest.get(channelId)?.version ?? 0)
       if (isNewest && rollout.status.startedAt !== null) newest.set(channelId, rollout)
       if (isOpenRollout(rollout.status)) await resume(rollout)
+      else if (isGivingWay(rollout.status)) await giveWayOn(rollout)
     }
     for (const rollout of newest.values()) {
       if (rollout.status.state !== 'succeeded') continue
@@ -104,6 +104,11 @@ export function createEngine(options: EngineOptions) {
     settings.set(rollout.id, settingsOf(resource))
   }
 
+  async function giveWayOn(rollout: ReleaseRollout): Promise<void> {
+    const kept = await readSafely(rollout)
+    if (kept !== undefined) lives.set(rollout.id, await liveOf(rollout, kept))
+  }
+
   /** Nothing that is damaged keeps the others from going on. */
   async function readSafely(rollout: ReleaseRollout): Promise<Kept | undefined> {
     try {
@@ -115,24 +120,36 @@ export function createEngine(options: EngineOptions) {
   }
 
   async function attach(resource: ReleaseRollout, kept: Kept): Promise<Live> {
+    const live = await liveOf(resource, kept)
+    for (const other of lives.values()) if (isReplacedBy(other, live)) await detach(other)
+    lives.set(live.id, live)
+    settings.set(live.id, settingsOf(resource))
+    return live
+  }
+
+  async function liveOf(resource: ReleaseRollout, kept: Kept): Promise<Live> {
     const release = await store.get(releaseKind, resource.data.releaseId)
     const channel = await store.get(channelKind, resource.data.channelId)
-    const live = createLive({
+    return createLive({
       kept,
       resource,
       type: channel?.data.type ?? release?.data.type ?? 'app',
       isWithdrawn: release?.status.state !== 'signed',
       elapsedMs: elapsed(),
     })
-    for (const other of lives.values()) if (isReplacedBy(other, live)) detach(other)
-    lives.set(live.id, live)
-    settings.set(live.id, settingsOf(resource))
-    return live
   }
 
-  function detach(live: Live): void {
-    lives.delete(live.id)
-    settings.set(live.id, { ...settingsOf(live.resource), held: live.resource.status.state !== 'succeeded' })
+  /** A newer one took its place. One that was open is followed until it has given back what it must. */
+  async function detach(live: Live): Promise<void> {
+    live.resource = (await store.get(releaseRolloutKind, live.id)) ?? live.resource
+    if (!isGivingWay(live.resource.status)) lives.delete(live.id)
+    settle(live)
+  }
+
+  /** What its devices are told besides the release is what it says now. */
+  function settle(live: Live): void {
+    if (settings.get(live.id)?.held === isHeld(live.resource)) return
+    settings.set(live.id, settingsOf(live.resource))
     reconsider(unfinishedDevices(live))
   }
 
@@ -144,16 +161,18 @@ export function createEngine(options: EngineOptions) {
       return { againInMs: Number.POSITIVE_INFINITY }
     }
     live.resource = resource
+    for (const other of lives.values()) {
+      if (!isGivingWay(other.resource.status) || !isReplacedBy(other, live)) continue
+      await step(other)
+      if (lives.has(other.id)) return { againInMs: 0 }
+    }
     if (live.head.attempt < resource.data.attempt) await follower.drop(live, failedDevices(live))
     if (takeRetry(live, now())) {
       keepChanges(store, live.id, live)
       await store.facts.flush()
     }
     await decide(live)
-    if (settings.get(live.id)?.held !== isHeld(live.resource)) {
-      settings.set(live.id, settingsOf(live.resource))
-      reconsider(unfinishedDevices(live))
-    }
+    settle(live)
     if (await act(live)) return { againInMs: 0 }
     return { againInMs: keepQuietly(live) }
   }
@@ -170,6 +189,7 @@ export function createEngine(options: EngineOptions) {
       watchedMs: head.watchedMs,
       isWithdrawn: live.isWithdrawn,
       revertsLeft: revertsLeft(live),
+      skippedReverts: live.skippedReverts,
       now: new Date(now()).toISOString(),
     })
     const isDecision = decisionIn(status) !== decisionIn(resource.status)
@@ -207,23 +227,49 @@ export function createEngine(options: EngineOptions) {
 
   /** True where there is more to do at once. */
   async function act(live: Live): Promise<boolean> {
+    if (isReverting(live)) return giveBack(live)
     const { resource, head } = live
-    const { state } = resource.status
-    if (resource.data.aborted === 'revert' && isOpen(live)) {
-      await revertNext(live, assignments)
-      return true
-    }
     for (let batch = 0; batch < batchesAtMost; batch++) {
-      if (!(await assignNext(live, { store, assignments }))) break
+      if (!(await assignNext(live, { store, assignments, reallyHad }))) break
       if (batch === batchesAtMost - 1) return true
     }
-    if (state === 'succeeded' && !head.hasToldLatecomers) {
+    if (resource.status.state === 'succeeded' && !head.hasToldLatecomers) {
       await bringLatecomers(live, { assignments, followers: await membersOf(resource.data.channelId) })
       head.hasToldLatecomers = true
       keepChanges(store, live.id, live)
     }
-    if (!isOpenRollout(resource.status) && state !== 'succeeded') lives.delete(live.id)
+    if (!isOpen(live) && resource.status.state !== 'succeeded') lives.delete(live.id)
     return false
+  }
+
+  /** One that left an open rollout of another channel and had not begun has what it had before that. */
+  function reallyHad(deviceId: string, { releaseId, rolloutId }: StoredAssignment): string | null {
+    const other = lives.get(rolloutId ?? '')
+    const index = other?.members.indexOf(deviceId)
+    if (other === undefined || index === undefined || other.resource.status.state === 'succeeded') return releaseId
+    return isUnbegun(other, index) ? previousOf(other, index) : releaseId
+  }
+
+  function takeReports(): void {
+    const taken = reports
+    reports = newestReports()
+    for (const live of lives.values()) {
+      for (const [deviceId, report] of taken[live.type]) takeReport(live, { deviceId, ...report })
+    }
+  }
+
+  /** Gives the next members back what they had; with the last of them the rollout comes to its end. */
+  async function giveBack(live: Live): Promise<boolean> {
+    // Who says that it began, and was not listened to yet, has begun.
+    takeReports()
+    for (let batch = 0; batch < batchesAtMost; batch++) {
+      if (await revertNext(live, { store, assignments })) continue
+      await decide(live)
+      settle(live)
+      if (!isReverting(live)) lives.delete(live.id)
+      return lives.has(live.id)
+    }
+    return true
   }
 
   /** A step whose failure is the loop's to mend: whoever asked was heard already. */
@@ -260,6 +306,11 @@ export function createEngine(options: EngineOptions) {
     tryStep,
     lives: lives as ReadonlyMap<string, Live>,
     settingsOf: (rolloutId: string) => settings.get(rolloutId),
+    /** A rollout that may yet give members a release back. */
+    revertingTo: (releaseId: string): ReleaseRollout | undefined =>
+      [...lives.values()].find(
+        (live) => live.head.previous.includes(releaseId) && (isOpen(live) || isGivingWay(live.resource.status)),
+      )?.resource,
     isMember(deviceId: string, channelId: string): boolean {
       for (const live of lives.values()) {
         if (live.resource.data.channelId !== channelId || !isOpen(live)) continue
@@ -268,7 +319,7 @@ export function createEngine(options: EngineOptions) {
       }
       return false
     },
-    note(report: { deviceId: string; type: ReleaseType; progress: Progress }): void {
+    note(report: Report): void {
       if (isLoaded && lives.size === 0) return
       reports[report.type].set(report.deviceId, { progress: report.progress, atMs: now() })
     },
@@ -276,11 +327,7 @@ export function createEngine(options: EngineOptions) {
     async run(signal?: AbortSignal): Promise<{ againInMs: number }> {
       let againInMs = Number.POSITIVE_INFINITY
       await inTurn(async () => {
-        const taken = reports
-        reports = newestReports()
-        for (const live of lives.values()) {
-          for (const [deviceId, report] of taken[live.type]) takeReport(live, { deviceId, ...report })
-        }
+        takeReports()
         await follower.follow()
       })
       const errors: unknown[] = []
@@ -308,12 +355,6 @@ export function createEngine(options: EngineOptions) {
 }
 export type Engine = ReturnType<typeof createEngine>
 
-/** By device, what it said last since the loop took them. */
-const newestReports = (): Record<ReleaseType, Map<string, { progress: Progress; atMs: number }>> => ({
-  app: new Map(),
-  host: new Map(),
-})
-
 function isOpen({ resource }: Live): boolean {
   return isOpenRollout(resource.status)
 }
@@ -328,8 +369,8 @@ function settingsOf(rollout: ReleaseRollout): RolloutTerms {
 }
 
 /** What must be on disk before anything follows from it; counts may wait. */
-function decisionIn({ state, phases }: ReleaseRollout['status']): string {
-  return JSON.stringify([state, phases.map(({ openedAt, reachedAt: reached }) => [openedAt, reached])])
+function decisionIn({ state, finishedAt, phases }: ReleaseRollout['status']): string {
+  return JSON.stringify([state, finishedAt, phases.map(({ openedAt, reachedAt: reached }) => [openedAt, reached])])
 }
 
 /** Which phase is the last open one, and when it reached its threshold; null: it did not yet. */
@@ -337,13 +378,6 @@ function reachedIn({ phases }: ReleaseRollout['status']): string | null {
   const index = phases.findLastIndex(({ openedAt }) => openedAt !== null)
   const reachedAt = phases[index]?.reachedAt
   return reachedAt == null ? null : `${index} ${reachedAt}`
-}
-
-/** Whether counts are newer than the status that is written. */
-function isStale({ resource, members }: Live): boolean {
-  return resource.status.phases.some(
-    ({ counts }, phase) => JSON.stringify(counts) !== JSON.stringify(members.counts[phase]),
-  )
 }
 
 function soakLeftMs({ resource, head }: Live): number {

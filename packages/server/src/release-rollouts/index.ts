@@ -25,6 +25,8 @@ export interface ReleaseRolloutsNoun {
   rolloutOf(rolloutId: string): RolloutTerms | undefined
   /** True where the device is a member of an open rollout of the channel. From memory. */
   isMember(deviceId: string, channelId: string): boolean
+  /** The id of a rollout that may yet give devices this release back, which they had before it. From memory. */
+  revertingTo(releaseId: string): string | undefined
   /** Reads what is under way; to be awaited before devices are answered. */
   load(): Promise<void>
   start(): void
@@ -77,6 +79,7 @@ export function createReleaseRolloutsNoun(options: {
     },
     rolloutOf: engine.settingsOf,
     isMember: engine.isMember,
+    revertingTo: (releaseId) => engine.revertingTo(releaseId)?.id,
     load: engine.load,
     start: () => driver.start(),
     async stop() {

@@ -23,8 +23,10 @@ export interface RolloutView {
   /** How long the open phase was watched since it reached its threshold. */
   watchedMs: number
   isWithdrawn: boolean
-  /** Members that an abort must still take back. */
+  /** Members that an abort, or a newer rollout, must still give back what they had. */
   revertsLeft: number
+  /** Members that cannot be given it back, because it was withdrawn. */
+  skippedReverts: number
   now: string
 }
 
@@ -34,13 +36,17 @@ export interface RolloutView {
  * 1. Phases open one after another, each only when the one before has its successes now, was watched for its soak time,
  *    and, where the next asks for approval, an operator has given it.
  * 2. A stopped, paused, aborted or final rollout opens nothing.
- * 3. Members that left count in no threshold. A phase nobody is left in holds nobody up.
+ * 3. Members that left count in no threshold. Where all of a phase left, an operator must open the next one: nobody has
+ *    shown there that the release works. A phase that never had members holds nobody up.
  * 4. Where every member left, nobody has shown that the release works: it stops, and the channel keeps what it carries.
  * 5. Failures in any open phase stop it, not only in the last.
  */
 export function advance(view: RolloutView): Status {
   const status = counted(view)
-  if (status.state === 'aborted' || status.state === 'superseded') return status
+  if (status.state === 'superseded') {
+    return status.finishedAt === null && view.revertsLeft === 0 ? { ...status, finishedAt: view.now } : status
+  }
+  if (status.state === 'aborted') return status
   if (status.state === 'succeeded') return { ...status, message: successOf(status.counts) }
   if (view.data.aborted !== null) return abortedOf(view, status)
   const trouble = troubleOf(view, status)
@@ -57,14 +63,26 @@ export function advance(view: RolloutView): Status {
   return goOn(view, status, view.watchedMs)
 }
 
-/** True where devices that were assigned the release shall begin nothing by it. */
+/**
+ * True where devices that were assigned the release shall begin nothing by it. Once a rollout has ended, those that had
+ * not begun were given back what they had, so that nobody need be held; unless its records were lost, and nobody could.
+ */
 export function isHeld({ data, status }: Pick<ReleaseRollout, 'data' | 'status'>): boolean {
-  return data.paused || data.aborted !== null || ['stopped', 'aborted', 'superseded'].includes(status.state)
+  if (status.state === 'succeeded') return false
+  if (status.state === 'aborted') return data.aborted === null
+  if (status.state === 'superseded') return status.finishedAt === null
+  return data.paused || data.aborted !== null || status.state === 'stopped'
+}
+
+/** True where a newer rollout took its place, and members that had not begun are not given back yet what they had. */
+export function isGivingWay({ state, finishedAt }: Pick<Status, 'state' | 'finishedAt'>): boolean {
+  return state === 'superseded' && finishedAt === null
 }
 
 /** True where members of open phases may be assigned the release. */
 export function mayAssign({ data, status }: Pick<ReleaseRollout, 'data' | 'status'>): boolean {
-  return !isHeld({ data, status }) && openPhases(status) > 0
+  const isFinal = status.state === 'aborted' || status.state === 'superseded'
+  return !isFinal && !isHeld({ data, status }) && openPhases(status) > 0
 }
 
 export function openPhases({ phases }: Pick<Status, 'phases'>): number {
@@ -112,15 +130,20 @@ function counted({ status, counts }: RolloutView): Status {
   }
 }
 
-function abortedOf({ data, revertsLeft, now }: RolloutView, status: Status): Status {
-  if (data.aborted === 'revert' && revertsLeft > 0) {
+function abortedOf({ data, revertsLeft, skippedReverts, now }: RolloutView, status: Status): Status {
+  if (revertsLeft > 0) {
     return { ...status, state: 'stopped', message: `Aborted: ${revertsLeft} devices are still to be sent back.` }
   }
   const message =
     data.aborted === 'revert'
-      ? 'Aborted: every device goes back to what it had.'
-      : 'Aborted: who has the release keeps it, nobody else begins.'
+      ? `Aborted: every device goes back to what it had.${skippedOf(skippedReverts)}`
+      : 'Aborted: who has begun with the release keeps it, all others keep what they had.'
   return { ...status, state: 'aborted', message, finishedAt: now }
+}
+
+function skippedOf(count: number): string {
+  if (count === 0) return ''
+  return ` Except ${count} that had a release which was withdrawn: they keep this one. Roll out another to them.`
 }
 
 /** Why it must stop; null: it need not. */
@@ -139,11 +162,12 @@ function troubleOf(view: RolloutView, status: Status): string | null {
     : null
 }
 
-/** Goes through phases until one must be waited for; few are passed at once: those nobody is left in. */
+/** Goes through phases until one must be waited for; few are passed at once: those that never had members. */
 function goOn(view: RolloutView, before: Status, watchedMs: number): Status {
   const { phases, counts, data, now } = view
   const next = openPhases(before)
   let status = before
+  let isDeserted = false
   if (next > 0) {
     const at = next - 1
     const phase = phases[at]
@@ -159,6 +183,7 @@ function goOn(view: RolloutView, before: Status, watchedMs: number): Status {
       return running({ ...withReached(status, at, null), message }, data)
     }
     status = withReached(status, at, status.phases[at]?.reachedAt ?? now)
+    isDeserted = base === 0 && standing.left > 0
     const leftMs = base === 0 ? 0 : phase.soakMinutes * 60_000 - watchedMs
     if (leftMs > 0) {
       const message = `${named} has its successes; it is watched for ${Math.ceil(leftMs / 60_000)} more minutes.`
@@ -169,11 +194,14 @@ function goOn(view: RolloutView, before: Status, watchedMs: number): Status {
     }
   }
   if (data.paused) return paused(status, data)
-  if (phases[next]?.approval === true && next >= data.approvedPhases) {
+  if ((isDeserted || phases[next]?.approval === true) && next >= data.approvedPhases) {
+    const why = isDeserted
+      ? ` Every device of phase ${next} has left, so that nobody has shown there that the release works.`
+      : ''
     return {
       ...status,
       state: 'waiting-for-approval',
-      message: `Phase ${next + 1} of ${phases.length} waits for approval.`,
+      message: `Phase ${next + 1} of ${phases.length} waits for approval.${why}`,
     }
   }
   return goOn(view, opened(status, next, now), 0)

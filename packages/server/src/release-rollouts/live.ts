@@ -1,6 +1,6 @@
-import type { DeviceStatus, ReleaseRollout, ReleaseType } from '@freehold/contracts'
+import { type DeviceStatus, isOpenRollout, type ReleaseRollout, type ReleaseType } from '@freehold/contracts'
 import type { Kept } from './keeping.ts'
-import { failuresOf, mayAssign, openPhases, stateOfReport } from './kind.ts'
+import { failuresOf, isGivingWay, mayAssign, openPhases, stateOfReport } from './kind.ts'
 
 /** What a device says of one half of its releases. */
 export type Progress = NonNullable<NonNullable<DeviceStatus['releases']>['app']>
@@ -13,8 +13,10 @@ export interface Live extends Kept {
   isWithdrawn: boolean
   /** Members whose assignment was seen to be what it must be since the start of this process. */
   readonly settled: Uint8Array
-  /** Members, from 0, that an abort need not look at any more. */
+  /** Members, from 0, that need not be looked at any more to give them back what they had. */
   revertedTo: number
+  /** Of those, members that could not be, because it was withdrawn. */
+  skippedReverts: number
   /** By the clock that only goes forward; when its status and its facts were last written, and when it was last watched. */
   wroteAtMs: number
   keptAtMs: number
@@ -42,6 +44,7 @@ export function createLive(options: {
     isWithdrawn,
     settled,
     revertedTo: 0,
+    skippedReverts: 0,
     wroteAtMs: Number.NEGATIVE_INFINITY,
     keptAtMs: elapsedMs,
     watchedAtMs: elapsedMs,
@@ -57,7 +60,13 @@ export function takeReport(live: Live, report: { deviceId: string; progress: Pro
   const attempt = members.attemptOf(index)
   const state = stateOfReport(progress.state)
   const before = members.stateOf(index)
-  if (attempt === 0 || progress.attempt !== attempt || state === undefined || before === 'left') return
+  if (attempt === 0 || progress.attempt !== attempt || state === undefined) return
+  if (before === 'left') {
+    members.noteBegunOfLeft(index, state)
+    return
+  }
+  // What was shown to work stays so; that it broke later is the device's own matter, and stands in its status.
+  if (before === 'succeeded' && live.resource.status.state === 'succeeded') return
   const message = progress.message ?? ''
   if (state === before && message.slice(0, 200) === members.messageOf(index)) return
   members.set(index, { state, message, atMs })
@@ -95,22 +104,41 @@ export function nextToAssign(live: Live, most: number): number[] {
   return next
 }
 
-/** The next members, at most so many, that an abort must look at; also those that left and may have the release still. */
+/** True where members are being given back what they had: all of them, or those that have not begun. */
+export function isReverting({ resource: { data, status } }: Live): boolean {
+  return isGivingWay(status) || (data.aborted !== null && isOpenRollout(status))
+}
+
+/** True where the device was assigned the release, and may be given back what it had because it has not begun. */
+export function isUnbegun({ members }: Live, index: number): boolean {
+  return members.attemptOf(index) > 0 && !members.hasBegun(index)
+}
+
+/** The release that the device had before; null: none. */
+export function previousOf({ members, head }: Live, index: number): string | null {
+  return head.previous[members.previousOf(index) ?? -1] ?? null
+}
+
+/** The next members, at most so many, that may have to be given back what they had; also those that left. */
 export function nextToRevert(live: Live, most: number): number[] {
-  const { members } = live
   const next: number[] = []
-  let index = live.revertedTo
-  for (; index < members.size && next.length < most; index++) if (members.attemptOf(index) > 0) next.push(index)
+  for (let index = live.revertedTo; index < live.members.size && next.length < most; index++) {
+    if (goesBack(live, index)) next.push(index)
+  }
   return next
 }
 
 export function revertsLeft(live: Live): number {
-  if (live.resource.data.aborted !== 'revert') return 0
+  if (!isReverting(live)) return 0
   let left = 0
-  for (let index = live.revertedTo; index < live.members.size; index++) {
-    if (live.members.attemptOf(index) > 0) left += 1
-  }
+  for (let index = live.revertedTo; index < live.members.size; index++) if (goesBack(live, index)) left += 1
   return left
+}
+
+/** Who was assigned the release goes back, but for those that have begun with it and may keep it. */
+function goesBack({ members, resource: { data, status } }: Live, index: number): boolean {
+  if (members.attemptOf(index) === 0) return false
+  return (data.aborted === 'revert' && !isGivingWay(status)) || !members.hasBegun(index)
 }
 
 /** Members that were assigned the release and have not come to an end with it. */
@@ -133,4 +161,11 @@ function hasFailed({ members }: Live, index: number): boolean {
 
 export function hasFailures({ members }: Live): boolean {
   return members.counts.some((counts) => failuresOf(counts) > 0)
+}
+
+/** Whether counts are newer than the status that is written. */
+export function isStale({ resource, members }: Live): boolean {
+  return resource.status.phases.some(
+    ({ counts }, phase) => JSON.stringify(counts) !== JSON.stringify(members.counts[phase]),
+  )
 }

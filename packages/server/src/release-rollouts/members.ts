@@ -6,6 +6,10 @@ import type { Cut } from './plan.ts'
 export const chunkSize = 1000
 const messageCharacters = 200
 const notOpened = 0xffff
+/** In the column of states: it left, and had begun with the release before or after that. */
+const leftBegun = memberStates.length
+/** A device in one of these has taken something of the release. */
+const begunStates: readonly MemberState[] = ['downloading', 'applying', 'soaking', 'succeeded', 'failed', 'rolled-back']
 /** States in which the words of a device explain something that the state does not. */
 const explained: readonly MemberState[] = ['staged', 'failed', 'rolled-back']
 
@@ -43,7 +47,10 @@ export function createMembers(cut: Cut) {
   const counts = sizes.map((members) => ({ ...emptyCounts(), waiting: members }))
   const dirty = new Set<number>()
 
-  const stateOf = (index: number): MemberState => memberStates[states[index] ?? 0] ?? 'waiting'
+  const stateIn = (column: number | undefined): MemberState =>
+    column === leftBegun ? 'left' : (memberStates[column ?? 0] ?? 'waiting')
+  const stateOf = (index: number): MemberState => stateIn(states[index])
+  const hasBegun = (index: number): boolean => states[index] === leftBegun || begunStates.includes(stateOf(index))
   const phaseOf = (index: number): number => ends.findIndex((end) => index < end)
 
   function set(index: number, change: { state: MemberState; message: string; atMs: number }): void {
@@ -51,7 +58,8 @@ export function createMembers(cut: Cut) {
     if (standing === undefined) throw new RangeError(`There is no member ${index}.`)
     standing[stateOf(index)] -= 1
     standing[change.state] += 1
-    states[index] = memberStates.indexOf(change.state)
+    const isLeftBegun = change.state === 'left' && hasBegun(index)
+    states[index] = isLeftBegun ? leftBegun : memberStates.indexOf(change.state)
     seconds[index] = Math.floor(change.atMs / 1000)
     const message = explained.includes(change.state) ? change.message.slice(0, messageCharacters).toWellFormed() : ''
     if (message === '') messages.delete(index)
@@ -72,6 +80,14 @@ export function createMembers(cut: Cut) {
     counts: counts as readonly MemberCounts[],
     indexOf: (deviceId: string): number | undefined => indexes.get(deviceId),
     stateOf,
+    /** True where the device has taken something of the release, by its own report; also of those that left. */
+    hasBegun,
+    /** One that left says that it begins, nevertheless. */
+    noteBegunOfLeft(index: number, state: MemberState): void {
+      if (stateOf(index) !== 'left' || hasBegun(index) || !begunStates.includes(state)) return
+      states[index] = leftBegun
+      dirty.add(Math.floor(index / chunkSize))
+    },
     phaseOf,
     /** Where the first so many phases end. */
     endOf: (phases: number): number => (phases === 0 ? 0 : (ends[phases - 1] ?? size)),
@@ -127,7 +143,7 @@ export function createMembers(cut: Cut) {
       if (bytes.length !== members * 11) throw new Error(`Chunk ${chunk} of the members is damaged.`)
       for (let index = from; index < to; index++) {
         const at = index - from
-        const state = memberStates[bytes[at] ?? 0] ?? 'waiting'
+        const state = stateIn(bytes[at])
         const standing = counts[phaseOf(index)]
         if (standing !== undefined) {
           standing[stateOf(index)] -= 1

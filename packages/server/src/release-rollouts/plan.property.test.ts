@@ -141,6 +141,7 @@ const view = phaseList.chain((phases) =>
     watchedMs: fc.nat(240_000),
     isWithdrawn: fc.boolean(),
     revertsLeft: fc.nat(3),
+    skippedReverts: fc.nat(3),
     now: fc.constant('2026-03-01T01:00:00.000Z'),
   }),
 )
@@ -184,6 +185,7 @@ describe('deciding', () => {
           ).toBe(false)
           expect(before.phases[index]?.approval === true && index >= input.data.approvedPhases).toBe(false)
           if (opener === undefined || standing === undefined) continue
+          if (left(standing) === 0 && standing.left > 0) expect(index).toBeLessThan(input.data.approvedPhases)
           expect(standing.succeeded).toBeGreaterThanOrEqual(leastOf(opener.successPercent, left(standing)))
           const watched = index === input.open ? input.watchedMs : 0
           if (left(standing) > 0) expect(watched).toBeGreaterThanOrEqual(opener.soakMinutes * 60_000)
@@ -244,6 +246,7 @@ describe('members', () => {
             members.set(index, { state, message, atMs: at * 1000 })
             members.setAttempt(index, attempt)
             if (previous !== null) members.setPrevious(index, previous)
+            if (attempt % 2 === 0) members.set(index, { state: 'left', message: '', atMs: at * 1000 })
           }
           const again = createMembers(cut)
           for (const { chunk, fact } of members.takeDirty()) again.restore(chunk, JSON.parse(JSON.stringify(fact)))
@@ -252,9 +255,10 @@ describe('members', () => {
           for (const { at } of changes) {
             const index = at % count
             expect(again.at(index)).toEqual(members.at(index))
-            expect([again.attemptOf(index), again.previousOf(index)]).toEqual([
+            expect([again.attemptOf(index), again.previousOf(index), again.hasBegun(index)]).toEqual([
               members.attemptOf(index),
               members.previousOf(index),
+              members.hasBegun(index),
             ])
           }
         },

@@ -13,20 +13,6 @@ beforeEach(async () => {
 })
 afterEach(() => bed.close())
 
-/** Brings the first release to everyone, as every fleet once did. */
-async function settledFleet(count: number, labels?: (index: number) => Record<string, string>): Promise<string[]> {
-  const devices = await bed.devices(count, labels)
-  await bed.create({ releaseId: old })
-  for (const id of devices) bed.report(id, 'succeeded')
-  await bed.run()
-  expect(bed.holders(devices, old)).toHaveLength(count)
-  return devices
-}
-
-const reportAll = (ids: readonly string[], state: string) => {
-  for (const id of ids) bed.report(id, state)
-}
-
 describe('members', () => {
   it('come page by page, each once, with their names', async () => {
     const devices = await bed.devices(25)
@@ -48,15 +34,15 @@ describe('members', () => {
 
 describe('after a kill', () => {
   it('nothing that was assigned is forgotten, and devices say anew where they stand', async () => {
-    const devices = await settledFleet(30)
+    const devices = await bed.settledFleet(old, 30)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 10 }, {}] })
     const first = bed.holders(devices, next)
-    reportAll(first.slice(0, 3), 'downloading')
+    bed.reportAll(first.slice(0, 3), 'downloading')
     await bed.run()
     await bed.restart({ kill: true })
     await bed.run()
     expect(bed.holders(devices, next)).toEqual(first)
-    reportAll(first, 'succeeded')
+    bed.reportAll(first, 'succeeded')
     await bed.run()
     expect(bed.holders(devices, next)).toHaveLength(30)
     await bed.call('abort', { id, body: { devices: 'revert' } })
@@ -65,7 +51,7 @@ describe('after a kill', () => {
   })
 
   it('in the middle of opening a phase it goes on with the same members and the same attempts', async () => {
-    const devices = await settledFleet(2500)
+    const devices = await bed.settledFleet(old, 2500)
     bed.assignments.failAfter(1200)
     const { id } = await bed.create({ releaseId: next })
     expect(bed.holders(devices, next)).toHaveLength(1200)
@@ -80,7 +66,7 @@ describe('after a kill', () => {
   })
 
   it('in the middle of sending devices back it goes on', async () => {
-    const devices = await settledFleet(2500)
+    const devices = await bed.settledFleet(old, 2500)
     const { id } = await bed.create({ releaseId: next })
     await bed.run()
     bed.assignments.failAfter(1500)
@@ -93,23 +79,65 @@ describe('after a kill', () => {
     expect(bed.holders(devices, old)).toHaveLength(2500)
   })
 
+  it('in the middle of giving back what they had to those that had not begun it goes on', async () => {
+    const devices = await bed.settledFleet(old, 2500)
+    const { id } = await bed.create({ releaseId: next })
+    await bed.run()
+    bed.reportAll(devices.slice(0, 10), 'downloading')
+    await bed.run()
+    bed.assignments.failAfter(1500)
+    await bed.call('abort', { id, body: { devices: 'keep' } })
+    expect((await bed.read(id)).status.state).toBe('stopped')
+    expect(bed.engine.settingsOf(id)?.held).toBe(true)
+    bed.assignments.failAfter(Number.POSITIVE_INFINITY)
+    await bed.restart({ kill: true })
+    expect(bed.engine.settingsOf(id)?.held).toBe(true)
+    await bed.run()
+    expect((await bed.read(id)).status.state).toBe('aborted')
+    expect(bed.engine.settingsOf(id)?.held).toBe(false)
+    expect(bed.holders(devices, old)).toHaveLength(2490)
+  })
+
+  it('in the middle of giving way to a newer rollout it goes on, and that one assigns nothing before', async () => {
+    const devices = await bed.settledFleet(old, 2500)
+    const first = await bed.create({ releaseId: next })
+    await bed.run()
+    const fix = await bed.release('2.0.1')
+    bed.assignments.failAfter(1500)
+    const second = await bed.create({ releaseId: fix })
+    await expect(bed.run()).rejects.toThrow()
+    expect(bed.holders(devices, fix)).toEqual([])
+    expect(bed.engine.settingsOf(first.id)?.held).toBe(true)
+    expect((await bed.read(first.id)).status).toMatchObject({ state: 'superseded', finishedAt: null })
+    expect(bed.engine.revertingTo(old)?.id).toBe(first.id)
+    bed.assignments.failAfter(Number.POSITIVE_INFINITY)
+    await bed.restart({ kill: true })
+    await bed.run()
+    expect((await bed.read(first.id)).status.finishedAt).not.toBeNull()
+    expect(bed.engine.settingsOf(first.id)?.held).toBe(false)
+    expect(bed.holders(devices, fix)).toHaveLength(2500)
+    await bed.call('abort', { id: second.id, body: { devices: 'revert' } })
+    await bed.run()
+    expect(bed.holders(devices, old)).toHaveLength(2500)
+  })
+
   it('a stopped rollout is stopped still', async () => {
-    const devices = await settledFleet(10)
+    const devices = await bed.settledFleet(old, 10)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 4 }, {}] })
     const first = bed.holders(devices, next)
     bed.report(first[0] ?? '', 'failed')
     await bed.run()
     await bed.restart({ kill: true })
-    reportAll(first, 'succeeded')
+    bed.reportAll(first, 'succeeded')
     await bed.run()
     expect((await bed.read(id)).status.state).toBe('stopped')
     expect(bed.holders(devices, next)).toEqual(first)
   })
 
   it('the time a phase was watched counts on, the time nobody watched does not', async () => {
-    const devices = await settledFleet(10)
+    const devices = await bed.settledFleet(old, 10)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 4, soakMinutes: 10 }, {}] })
-    reportAll(bed.holders(devices, next), 'succeeded')
+    bed.reportAll(bed.holders(devices, next), 'succeeded')
     await bed.run()
     for (let minute = 0; minute < 5; minute++) {
       bed.pass(60_000)
@@ -142,13 +170,13 @@ describe('after a kill', () => {
   it('one that never began does not end the hearing of the one before it', async () => {
     const devices = await bed.devices(10)
     const { id, data } = (await bed.create({ releaseId: old })) as ReleaseRollout
-    reportAll(devices.slice(1), 'succeeded')
+    bed.reportAll(devices.slice(1), 'succeeded')
     await bed.run()
     await bed.store.transaction(ada, (transaction) =>
       transaction.create(releaseRolloutKind, { data: { ...data, releaseId: next } }),
     )
     await bed.restart({ kill: false })
-    reportAll(devices, 'succeeded')
+    bed.reportAll(devices, 'succeeded')
     await bed.run()
     expect((await bed.read(id)).status).toMatchObject({ state: 'succeeded', counts: { succeeded: 10 } })
   })

@@ -205,6 +205,21 @@ export async function createBed(options: { followers?: readonly ChannelMember[] 
         },
       })
     },
+    reportAll(deviceIds: readonly string[], state: string): void {
+      for (const id of deviceIds) bed.report(id, state)
+    },
+    /** Brings a first release to everyone, as every fleet once did. */
+    async settledFleet(releaseId: string, count: number, labels?: (index: number) => Record<string, string>) {
+      const devices = await bed.devices(count, labels)
+      await bed.create({ releaseId })
+      bed.reportAll(devices, 'succeeded')
+      await bed.run()
+      if (bed.holders(devices, releaseId).length !== count) throw new Error('Not every device has the release.')
+      return devices
+    },
+    async channel() {
+      return (await store.get(channelKind, bed.channelId))?.status
+    },
     /** Someone sets the time of day; nothing goes by. */
     setBack(durationMs: number): void {
       time.nowMs -= durationMs

@@ -121,7 +121,7 @@ async function begin(input: {
     throw error
   }
   const rollout = await store.transaction(actor, async (transaction) => {
-    await supersede(transaction, { channelId: data.channelId, by: id, at: new Date(now()).toISOString() })
+    await supersede(transaction, { channelId: data.channelId, by: id })
     const channel = await getResource(transaction, channelKind, data.channelId)
     await transaction.setStatus(channelKind, channel.id, { ...channel.status, rolloutId: id })
     return transaction.setStatus(releaseRolloutKind, id, firstStatus(kept, now()), { expectedVersion: version })
@@ -175,8 +175,8 @@ async function checkInput(reads: Reads, data: Input) {
 /** The same release again is a retry, not another rollout; unless the last one left devices with something else. */
 async function checkNew(transaction: Transaction, data: Input): Promise<void> {
   const { channelId, releaseId } = data
-  const ofChannel = await transaction.all(releaseRolloutKind, { where: { channelId } })
-  const newest = ofChannel.toSorted((one, other) => one.version - other.version).at(-1)
+  const { items } = await transaction.list(releaseRolloutKind, { where: { channelId }, order: 'changed', limit: 1 })
+  const [newest] = items
   if (newest?.data.releaseId !== releaseId) return
   if (isOpenRollout(newest.status)) {
     throw new FreeholdError(
@@ -192,16 +192,18 @@ async function checkNew(transaction: Transaction, data: Input): Promise<void> {
   }
 }
 
-async function supersede(transaction: Transaction, input: { channelId: string; by: string; at: string }) {
+/** Ends what is open in the channel. It is finished once those that had not begun were given back what they had. */
+async function supersede(transaction: Transaction, input: { channelId: string; by: string }) {
   const open = await transaction.all(releaseRolloutKind, { where: { channelId: input.channelId, open: 'yes' } })
   for (const { id, status } of open) {
     if (id === input.by) continue
-    const message = 'A newer rollout of the channel began. Who has this release keeps it until that one reaches them.'
+    const message =
+      'A newer rollout of the channel began. Who has begun with this release keeps it until their phase there.'
     await transaction.setStatus(releaseRolloutKind, id, {
       ...status,
       state: 'superseded',
       message,
-      finishedAt: input.at,
+      finishedAt: null,
     })
   }
 }
@@ -220,7 +222,7 @@ const resume: Change = (rollout) => {
 const approve: Change = (rollout, live) => {
   const data = openDataOf(rollout)
   const next = rollout.status.phases.filter(({ openedAt }) => openedAt !== null).length
-  const isAsked = live !== undefined && phasesOf(data)[next]?.approval === true && next >= data.approvedPhases
+  const isAsked = live !== undefined && next < rollout.status.phases.length && next >= data.approvedPhases
   if (!isAsked || rollout.status.state !== 'waiting-for-approval') {
     throw new FreeholdError('conflict', `No phase of this rollout waits for approval: it is ${rollout.status.state}.`)
   }

@@ -36,6 +36,8 @@ export interface RolloutsView {
   isMember(deviceId: string, channelId: string): boolean
   /** Undefined where there is no such rollout any more. */
   rolloutOf(rolloutId: string): RolloutTerms | undefined
+  /** The id of a rollout that may yet give devices this release back, which they had before it. */
+  revertingTo(releaseId: string): string | undefined
 }
 
 /** What a device shall run, as it is told to it, and what that came from. */

@@ -94,7 +94,7 @@ export function createReleasesNoun(options: {
 
   return {
     handlers: {
-      releases: createReleaseHandlers({ store, updates, resolveImage, keepLicense }),
+      releases: createReleaseHandlers({ store, updates, rollouts, resolveImage, keepLicense }),
       channels: createChannelHandlers({ store }),
       deviceGroups: createGroupHandlers({ store, catalog }),
     },

@@ -200,10 +200,24 @@ describe.each(engines)('on %s', (_, open) => {
         return facts
       }
       const slow: Store = { ...store, facts: { ...store.facts, getMany } }
-      await expect(deleteRelease({ store: slow, updates: world.signed.updates }, { id, actor })).rejects.toThrow(
-        /The device pinned-meanwhile is pinned to it/,
-      )
+      const rules = { store: slow, updates: world.signed.updates, rollouts: { revertingTo: () => undefined } }
+      await expect(deleteRelease(rules, { id, actor })).rejects.toThrow(/The device pinned-meanwhile is pinned to it/)
       await pin(null)
+      await remove(id)
+    })
+
+    it('is not deleted while a rollout may send devices back to it, but withdrawn all the same', async () => {
+      const { id } = await world.makeRelease('1.3.2')
+      const channel = await world.makeChannel('reverting')
+      const rollout = await makeRollout(channel.id, (await world.makeRelease('1.3.3')).id)
+      world.reverting.set(id, rollout.id)
+      await expect(remove(id)).rejects.toMatchObject({
+        code: 'conflict',
+        message: `shop 1.3.2 cannot be deleted. The rollout ${rollout.id} of the channel reverting would send devices back to it where it is aborted; end that first.`,
+      })
+      expect((await withdraw(id)).status.state).toBe('withdrawn')
+      await expect(remove(id)).rejects.toThrow(/would send devices back to it/)
+      world.reverting.clear()
       await remove(id)
     })
 

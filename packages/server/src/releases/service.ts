@@ -14,10 +14,11 @@ import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import type { z } from 'zod'
 import { getResource } from '../http/resources.ts'
 import type { UpdatesNoun } from '../updates/index.ts'
+import type { RolloutsView } from './desired.ts'
 import type { ResolvedImage, ResolveImage } from './images.ts'
 import { checkRelease, type Pins } from './kind.ts'
 import { filesOf, type LicenseFile } from './manifest.ts'
-import { carrierOf, deviceWith, pinnedDeviceOf, pinningGroupOf } from './users.ts'
+import { carrierOf, deviceWith, pinnedDeviceOf, pinningGroupOf, revertingTo } from './users.ts'
 
 /** The signed channel, as far as releases need it. It calls back with a release once devices can trust it. */
 export type UpdatesChannel = Pick<UpdatesNoun, 'publish' | 'withdraw'>
@@ -32,6 +33,7 @@ export type KeepLicense = (input: { deviceType: string; bytes: Buffer; actor: Ac
 export interface ReleaseRules {
   store: Store
   updates: UpdatesChannel
+  rollouts: Pick<RolloutsView, 'revertingTo'>
   resolveImage: ResolveImage
   keepLicense: KeepLicense
 }
@@ -105,7 +107,7 @@ export async function withdrawRelease(transaction: Transaction, id: string, upda
 
 /** Removes a release. Throws `not-found`, `stale-version`, and `conflict` naming what needs it. */
 export async function deleteRelease(
-  { store, updates }: Pick<ReleaseRules, 'store' | 'updates'>,
+  { store, updates, rollouts }: Pick<ReleaseRules, 'store' | 'updates' | 'rollouts'>,
   input: { id: string; expectedVersion?: number; actor: Actor },
 ): Promise<void> {
   const { id, expectedVersion, actor } = input
@@ -118,6 +120,9 @@ export async function deleteRelease(
   await refuseWhereNeeded(store)
   const device = await deviceWith(store, id)
   if (device !== undefined) throw inUse(release, { verb: 'deleted', carrier: device })
+  // Only now: what a device was assigned a moment ago, its rollout knows as what it had before.
+  const rollout = await revertingTo(store, rollouts.revertingTo(id))
+  if (rollout !== undefined) throw inUse(release, { verb: 'deleted', carrier: rollout })
   await store.transaction(actor, async (transaction) => {
     await refuseWhereNeeded(transaction)
     const current = await getResource(transaction, releaseKind, id)

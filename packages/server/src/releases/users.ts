@@ -21,6 +21,14 @@ export async function carrierOf(reads: Reads, releaseId: string): Promise<string
   return `A rollout under way brings it to the channel ${name}; abort that first.`
 }
 
+/** A rollout that may yet send devices back to a release, as a sentence; `rolloutId`: undefined where there is none. */
+export async function revertingTo(reads: Reads, rolloutId: string | undefined): Promise<string | undefined> {
+  const rollout = rolloutId === undefined ? undefined : await reads.get(releaseRolloutKind, rolloutId)
+  if (rollout === undefined) return undefined
+  const name = (await reads.get(channelKind, rollout.data.channelId))?.data.name ?? rollout.data.channelId
+  return `The rollout ${rollout.id} of the channel ${name} would send devices back to it where it is aborted; end that first.`
+}
+
 /** An open rollout that brings a release, or that a channel has; undefined where there is none. */
 export async function openRolloutOf(
   reads: Reads,

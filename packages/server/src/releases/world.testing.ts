@@ -33,6 +33,8 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
   const signed = createTestChannel(options)
   const members = new Set<string>()
   const terms = new Map<string, RolloutTerms>()
+  /** By release: the rollout that would give it back. */
+  const reverting = new Map<string, string>()
   const heard: Parameters<OnProgress>[0][] = []
   const licenses: Buffer[] = []
   /** True: somebody deletes licence bundles as soon as they are kept. */
@@ -46,6 +48,7 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
     rollouts: {
       isMember: (deviceId, channelId) => members.has(`${deviceId}/${channelId}`),
       rolloutOf: (rolloutId) => terms.get(rolloutId),
+      revertingTo: (releaseId) => reverting.get(releaseId),
     },
     resolveImage: createImageResolver({ registryHost: () => registryHost }),
     keepLicense: async ({ bytes }) => {
@@ -161,6 +164,7 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
     signed,
     members,
     terms,
+    reverting,
     heard,
     licenses,
     fate,

@@ -27,6 +27,7 @@ export function createStatusNoun(options: {
   publicUrl: () => string
   /** False until everything runs and from the moment it stops. */
   isServing: () => boolean
+  now: () => number
 }): { handlers: Pick<AllHandlers, 'status'> } {
   const { store } = options
   return {
@@ -35,7 +36,7 @@ export function createStatusNoun(options: {
         async get() {
           const [counts, problems, storeVersion] = await Promise.all([
             countAll(store),
-            listProblems(store, Date.now()),
+            listProblems(store, options.now()),
             store.version(),
           ])
           return {

@@ -1,7 +1,6 @@
 import { isOpenRollout, type ReleaseRollout } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
-import { useMemo } from 'react'
-import { useList, useWholeList } from '../../app/queries.ts'
+import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
@@ -89,13 +88,12 @@ function failedText(counts: ReleaseRollout['status']['counts']): string {
   return failed === 0 ? '' : `, ${failed.toLocaleString('en')} failed`
 }
 
-/** Newest first. */
+/** What changed last first: what is under way stands above what is over. */
 export function ReleaseRolloutsPage() {
   const mayWrite = useMay()('releases:write')
-  const rollouts = useWholeList('releaseRollouts')
+  const rollouts = useList('releaseRollouts', { order: 'changed' })
   const releases = useList('releases', { limit: 1 })
   const channels = useList('channels', { limit: 1 })
-  const rows = useMemo(() => rollouts.items.toReversed(), [rollouts.items])
   const isReady = releases.items.length > 0 && channels.items.length > 0
   return (
     <Page
@@ -115,8 +113,14 @@ export function ReleaseRolloutsPage() {
       <ErrorNote error={rollouts.error} />
       {rollouts.isPending || releases.isPending || channels.isPending ? (
         <Skeleton rows={4} />
-      ) : rows.length > 0 ? (
-        <Table label="Rollouts" rows={rows} rowId={rowId} columns={columns} />
+      ) : rollouts.items.length > 0 ? (
+        <Table
+          label="Rollouts"
+          rows={rollouts.items}
+          rowId={rowId}
+          columns={columns}
+          more={{ hasMore: rollouts.hasMore, isLoading: rollouts.isLoadingMore, load: rollouts.more }}
+        />
       ) : (
         rollouts.error === null && (
           <NoRollouts

@@ -1,7 +1,7 @@
 import type { Channel, Release } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
-import { useList, useWholeList, wholePage } from '../../app/queries.ts'
+import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
@@ -82,13 +82,13 @@ export const typeWords = { app: 'Application', host: 'Host system' } as const
 const typeChoices = Object.entries(typeWords).map(([value, label]) => ({ value, label }))
 const stateChoices = ['unsigned', 'signed', 'withdrawn'].map((value) => ({ value, label: value }))
 
-/** Newest first: people look for what they made last. */
+/** What changed last first: people look for what they made last. */
 export function ReleasesPage() {
   const { product, type, state } = route.useSearch()
   const navigate = route.useNavigate()
   const may = useMay()
   const filters = { product, type, state }
-  const releases = useWholeList('releases', filters)
+  const releases = useList('releases', { ...filters, order: 'changed' })
   const channels = useList('channels', { limit: wholePage })
   const rows = useMemo(() => rowsOf(releases.items, channels.items), [releases.items, channels.items])
   const products = [...new Set([...releases.items.map(({ data }) => data.product), ...(product ? [product] : [])])]
@@ -175,7 +175,7 @@ function NoReleases({ mayWrite }: { mayWrite: boolean }) {
 }
 
 function rowsOf(releases: readonly Release[], channels: readonly Channel[]): Row[] {
-  return releases.toReversed().map((release) => ({
+  return releases.map((release) => ({
     release,
     carriedBy: channels.filter(({ status }) => status.releaseId === release.id).map(({ data }) => data.name),
   }))

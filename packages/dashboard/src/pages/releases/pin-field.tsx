@@ -1,9 +1,9 @@
 import type { ReleaseType } from '@freehold/contracts'
-import { useWholeList } from '../../app/queries.ts'
+import { useList, useOne, wholePage } from '../../app/queries.ts'
 import { SelectField } from '../../components/field.tsx'
 import { nameOfRelease } from './names.tsx'
 
-/** Signed releases of a type, newest first, and none of them. */
+/** Signed releases of a type, the 500 that changed last first, what is chosen already, and none of them. */
 export function ReleaseField(props: {
   label: string
   type: ReleaseType
@@ -15,11 +15,13 @@ export function ReleaseField(props: {
   error?: string | undefined
 }) {
   const { type, none, value, ...rest } = props
-  const releases = useWholeList('releases', { type })
-  const choices = releases.items
-    .filter(({ id, status }) => status.state === 'signed' || id === value)
-    .toReversed()
-    .map((release) => ({ value: release.id, label: nameOfRelease(release) }))
+  const signed = useList('releases', { type, state: 'signed', order: 'changed', limit: wholePage }).items
+  const chosen = useOne('releases', value === '' ? null : value).data
+  const isMissing = chosen && !signed.some(({ id }) => id === value)
+  const choices = [...(isMissing ? [chosen] : []), ...signed].map((release) => ({
+    value: release.id,
+    label: nameOfRelease(release),
+  }))
   return <SelectField {...rest} value={value} choices={[{ value: '', label: none }, ...choices]} />
 }
 
