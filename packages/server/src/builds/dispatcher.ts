@@ -91,7 +91,9 @@ export function createDispatcher(options: DispatcherOptions) {
 
   async function run(signal: AbortSignal): Promise<{ againInMs: number }> {
     const { items } = await store.list(buildKind, { where: { open: 'yes' }, limit: buildsAtOnce })
-    await takeUp(items.filter(({ id, status }) => status.state === 'building' && !attempts.has(id)))
+    const cutOff = items.filter(({ id, status }) => status.state === 'building' && !attempts.has(id))
+    await takeUp(cutOff)
+    if (cutOff.length > 0) return { againInMs: 0 }
     const waiting = items.filter(({ status }) => status.state === 'waiting')
     if (waiting.length === 0 || isStopping) return { againInMs: lookEveryMs }
     const seen = await workers.look(oursOn, signal)
