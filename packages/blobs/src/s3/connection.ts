@@ -210,11 +210,7 @@ export class Connection {
   }
 
   /** An address for `GET` that carries its own permission; with `as` the answer says what file it is. */
-  presign(
-    key: string,
-    expiresInSeconds: number,
-    as?: { filename: string; contentType: string },
-  ): Promise<string> {
+  presign(key: string, expiresInSeconds: number, as?: { filename: string; contentType: string }): Promise<string> {
     const command = new GetObjectCommand({
       Bucket: this.bucket,
       Key: key,

@@ -133,7 +133,7 @@ export async function createBuildsWorld(options: WorldOptions = {}) {
     pass(durationMs: number): void {
       shiftMs += durationMs
     },
-    async workers(entries: readonly object[]): Promise<void> {
+    async workers(entries: readonly (object | string)[]): Promise<void> {
       await call(settings.handlers.update, { body: { corebuildWorkersJson: JSON.stringify(entries) } })
       noun.settingsChanged()
     },
@@ -177,15 +177,10 @@ export async function createBuildsWorld(options: WorldOptions = {}) {
     start: () => noun.start(),
     /** Ends the process in good order, or as by a kill, and begins another one on what is on disk. */
     async restart({ kill }: { kill: boolean }): Promise<void> {
-      if (kill) {
-        const state = await Promise.all((await store.all(buildKind)).map(({ id, status }) => ({ id, status })))
-        await noun.stop()
-        // What a killed process could not write any more.
-        await store.transaction(actor, async (transaction) => {
-          for (const { id, status } of state) await transaction.setStatus(buildKind, id, status)
-        })
-      } else await noun.stop()
-      await store.close()
+      // A killed process writes nothing any more: what it has under way fails on the closed store.
+      if (kill) await store.close()
+      await noun.stop()
+      if (!kill) await store.close()
       await open()
       noun.start()
     },
