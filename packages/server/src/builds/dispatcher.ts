@@ -94,7 +94,8 @@ export function createDispatcher(options: DispatcherOptions) {
     const cutOff = items.filter(({ id, status }) => status.state === 'building' && !attempts.has(id))
     await takeUp(cutOff)
     if (cutOff.length > 0) return { againInMs: 0 }
-    const waiting = items.filter(({ status }) => status.state === 'waiting')
+    // One that waits again may still be clearing up after its last attempt; it wakes us when that is done.
+    const waiting = items.filter(({ id, status }) => status.state === 'waiting' && !attempts.has(id))
     if (waiting.length === 0 || isStopping) return { againInMs: lookEveryMs }
     const seen = await workers.look(oursOn, signal)
     const plan = planDispatch(waiting.map(needOf), seen)
