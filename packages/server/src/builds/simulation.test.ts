@@ -53,7 +53,8 @@ async function simulate(seed: number) {
         const id = job.id.split('.')[0] ?? ''
         secrets.add(job.provisioningToken).add(job.upload?.token ?? passphrase)
         running.set(id, (running.get(id) ?? 0) + 1)
-        if ((running.get(id) ?? 0) > 1) faults.push(`${job.id} was built twice at a time, ${JSON.stringify([...running])}`)
+        if ((running.get(id) ?? 0) > 1)
+          faults.push(`${job.id} was built twice at a time, ${JSON.stringify([...running])}`)
         try {
           const whim = isCalm ? 'ok' : whims[Math.floor(random.next() * whims.length)]
           return await work(whim ?? 'ok', job, options)
