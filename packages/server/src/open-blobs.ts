@@ -2,13 +2,17 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { BlobError, type BlobStore, createFileBlobs } from '@freehold/blobs'
-import { FreeholdError } from '@freehold/contracts'
+import { type CorebuildS3, FreeholdError } from '@freehold/contracts'
 import type { Logger } from 'pino'
+import type { S3ForWorkers } from './builds/index.ts'
 import type { Config } from './config/index.ts'
+import type { S3Config } from './config/s3.ts'
 import type { ServerSecret } from './secrets/index.ts'
 
 export interface OpenBlobs {
   store: BlobStore
+  /** Where build workers put images by themselves; null: blobs are in the data directory. */
+  s3ForWorkers: S3ForWorkers | null
   close(): void
 }
 
@@ -22,7 +26,7 @@ export async function openBlobs(
 ): Promise<OpenBlobs> {
   if (config.s3 === undefined) {
     const store = await createFileBlobs({ directory: join(config.dataDirectory, 'blobs') })
-    return { store, close: () => {} }
+    return { store, s3ForWorkers: null, close: () => {} }
   }
   if (existsSync(join(config.dataDirectory, 'blobs', 'blobs', 'sha256'))) {
     log.warn(
@@ -30,19 +34,40 @@ export async function openBlobs(
       'blobs are in S3 now; those in the data directory are not looked at (docs/registry.md says how to move them)',
     )
   }
-  const { accessKey, secretKey, ...address } = config.s3
+  const { s3 } = config
+  const { accessKey, secretKey, ...address } = s3
   // Loaded only where it is used: it would cost every other start its time and memory.
-  const { openS3Blobs } = await import('@freehold/blobs/s3')
+  const { createS3Objects, openS3Blobs } = await import('@freehold/blobs/s3')
   try {
-    return await openS3Blobs({
-      ...address,
-      accessKey: accessKey.reveal(),
-      secretKey: () => secretKey.reveal(),
-      owner: installationOf(secret),
-    })
+    const place = { ...address, accessKey: accessKey.reveal(), secretKey: () => secretKey.reveal() }
+    const opened = await openS3Blobs({ ...place, owner: installationOf(secret) })
+    const objects = createS3Objects(place)
+    return {
+      store: opened.store,
+      s3ForWorkers: { objects, descriptor: () => descriptorOf(s3) },
+      close() {
+        opened.close()
+        objects.close()
+      },
+    }
   } catch (error) {
     if (error instanceof BlobError) throw new FreeholdError('unavailable', error.message, { cause: error })
     throw error
+  }
+}
+
+/** The same store, in the words that build workers know. */
+function descriptorOf({ endpoint, region, bucket, accessKey, secretKey }: S3Config): CorebuildS3 {
+  const { hostname, port, protocol } = new URL(endpoint)
+  const useSsl = protocol === 'https:'
+  return {
+    endpoint: hostname,
+    port: Number(port === '' ? (useSsl ? 443 : 80) : port),
+    useSsl,
+    region,
+    bucketName: bucket,
+    accessKey: accessKey.reveal(),
+    accessSecret: secretKey.reveal(),
   }
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningPostgres, startPostgres } from '../../../tools/postgres.ts'
+import { startPlayedWorker } from './builds/worker.testing.ts'
 import { adminAccount, startTestServer, type TestServer } from './http/server.testing.ts'
 
 /** The whole control plane on PostgreSQL: what people do, from sign-in to a push that makes a rollout. */
@@ -49,6 +50,26 @@ describe.skipIf('skipped' in postgres)('on PostgreSQL', () => {
     expect(rollouts).toHaveLength(1)
     const image = (await server.call('GET', `/api/v1/images/${service.data.imageId}`, { token })).body
     expect(image.status.versions[0].digest).toBe(digest)
+  })
+
+  test('an image is asked for, made by a worker that is played, and its record is there after a restart', async () => {
+    const worker = await startPlayedWorker()
+    const corebuildWorkersJson = JSON.stringify([{ url: worker.url, id: 'played' }])
+    await server.call('PATCH', '/api/v1/settings', { token, body: { corebuildWorkersJson } })
+    const { id } = (await create('builds', { imageKind: 'ubuntu-iso', architecture: 'amd64' })).body
+    const path = `/api/v1/builds/${id}`
+    const status = async () => (await server.call('GET', path, { token })).body.status
+    await expect.poll(async () => (await status()).message, { timeout: 60_000 }).toBe('The image is ready.')
+    const { url, sha256 } = (await server.call('POST', `${path}/download`, { token, body: {} })).body
+    expect(digestOf(Buffer.from(await (await fetch(url)).arrayBuffer()))).toBe(`sha256:${sha256}`)
+    // The new one has another data directory, and so none of the bytes.
+    await server.close()
+    server = await start()
+    expect((await status()).state).toBe('succeeded')
+    const gone = await server.call('POST', `${path}/download`, { token, body: {} })
+    expect([gone.status, gone.body.error.message]).toEqual([404, expect.stringContaining('are gone')])
+    expect((await status()).artifact.location).toBeNull()
+    await worker.close()
   })
 
   /** The data of the first event of a watch. */

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { truncate } from 'node:fs/promises'
+import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startPlayedWorker } from './builds/worker.testing.ts'
 import { adminAccount, seedToken, startTestServer, type TestServer } from './http/server.testing.ts'
 
 /** Damage as an operator meets it, behind the real door: found, told everywhere, healed. */
@@ -84,4 +85,27 @@ test('pushing it again ends it', async () => {
     headers: { authorization: `Bearer ${token}` },
   })
   expect(await response.text()).toBe(content)
+})
+
+test('an image of a build whose bytes are damaged is found, named, and not given out', async () => {
+  const worker = await startPlayedWorker()
+  const corebuildWorkersJson = JSON.stringify([worker.url])
+  await server.call('PATCH', '/api/v1/settings', { token, body: { corebuildWorkersJson } })
+  const data = { imageKind: 'ubuntu-iso', architecture: 'amd64' }
+  const { id } = (await server.call('POST', '/api/v1/builds', { token, body: { data } })).body
+  const artifact = async () => (await get(`/api/v1/builds/${id}`)).status.artifact
+  await expect.poll(artifact, { timeout: 60_000 }).not.toBeNull()
+  const { sha256 } = await artifact()
+  expect(
+    (await fetch((await server.call('POST', `/api/v1/builds/${id}/download`, { token, body: {} })).body.url)).status,
+  ).toBe(200)
+  await writeFile(join(server.directory, 'blobs', 'blobs', 'sha256', sha256.slice(0, 2), sha256), Buffer.alloc(100_000))
+  await server.call('POST', '/api/v1/registry/scrub', { token })
+  await expect
+    .poll(damage, { timeout: 60_000 })
+    .toMatchObject([
+      { message: expect.stringContaining(`have changed; they are not served. Make or upload build ${id} again`) },
+    ])
+  expect((await server.call('POST', `/api/v1/builds/${id}/download`, { token, body: {} })).status).toBe(404)
+  await worker.close()
 })

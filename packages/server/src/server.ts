@@ -98,7 +98,7 @@ export async function createServer(config: Config, options: ServerOptions): Prom
     registryQuotaBytes: config.registryQuotaBytes ?? null,
     registryRetention: retentionOf(config),
     imageCleanupPeriodMs: config.imageCleanupPeriodMs,
-    s3ForWorkers: null,
+    s3ForWorkers: blobs.s3ForWorkers,
     version,
     startedAt,
     localBuildWorker,

@@ -209,9 +209,18 @@ export class Connection {
     } while (token !== undefined)
   }
 
-  /** An address for `GET` that carries its own permission. */
-  presign(key: string, expiresInSeconds: number): Promise<string> {
-    const command = new GetObjectCommand({ Bucket: this.bucket, Key: key })
+  /** An address for `GET` that carries its own permission; with `as` the answer says what file it is. */
+  presign(key: string, expiresInSeconds: number, as?: { filename: string; contentType: string }): Promise<string> {
+    const command = new GetObjectCommand({
+      Bucket: this.bucket,
+      Key: key,
+      ...(as === undefined
+        ? {}
+        : {
+            ResponseContentDisposition: `attachment; filename="${as.filename}"`,
+            ResponseContentType: as.contentType,
+          }),
+    })
     return getSignedUrl(this.#client, command, { expiresIn: expiresInSeconds })
   }
 }

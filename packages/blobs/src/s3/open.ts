@@ -23,7 +23,7 @@ export interface S3BlobsOptions extends S3Address {
   limits?: Partial<S3Limits>
 }
 
-const defaultLimits: S3Limits = {
+export const defaultLimits: S3Limits = {
   connectMs: 5_000,
   requestMs: 15_000,
   transferMs: 60_000,

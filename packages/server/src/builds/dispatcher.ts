@@ -91,8 +91,11 @@ export function createDispatcher(options: DispatcherOptions) {
 
   async function run(signal: AbortSignal): Promise<{ againInMs: number }> {
     const { items } = await store.list(buildKind, { where: { open: 'yes' }, limit: buildsAtOnce })
-    await takeUp(items.filter(({ id, status }) => status.state === 'building' && !attempts.has(id)))
-    const waiting = items.filter(({ status }) => status.state === 'waiting')
+    const cutOff = items.filter(({ id, status }) => status.state === 'building' && !attempts.has(id))
+    await takeUp(cutOff)
+    if (cutOff.length > 0) return { againInMs: 0 }
+    // One that waits again may still be clearing up after its last attempt; it wakes us when that is done.
+    const waiting = items.filter(({ id, status }) => status.state === 'waiting' && !attempts.has(id))
     if (waiting.length === 0 || isStopping) return { againInMs: lookEveryMs }
     const seen = await workers.look(oursOn, signal)
     const plan = planDispatch(waiting.map(needOf), seen)

@@ -32,7 +32,7 @@ export function createBuildHandlers(options: {
   bytes: ImageBytes
   logs: BuildLogs
   workers: Workers
-  dispatcher: Pick<Dispatcher, 'wake' | 'end' | 'oursOn'>
+  dispatcher: Pick<Dispatcher, 'wake' | 'end' | 'oursOn' | 'attemptOf'>
   publicUrl: () => string
   now: () => number
 }): Pick<AllHandlers, 'builds' | 'buildWorkers'> {
@@ -114,7 +114,7 @@ export function createBuildHandlers(options: {
       await getResource(store, buildKind, params.id)
       const hasEnded = async () => {
         const build = await store.get(buildKind, params.id)
-        return build === undefined || !isOpen(build.status)
+        return (build === undefined || !isOpen(build.status)) && dispatcher.attemptOf(params.id) === undefined
       }
       return query.follow ? logs.follow(params.id, { hasEnded, signal }) : each(await logs.read(params.id))
     },

@@ -4,6 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 export function createMetrics(options: {
   registryStorage: () => { heldBytes: number | null; freedBytes: number }
   registryScrubbed: () => { damagedBlobs: number; scrubbedBytes: number }
+  builds: () => { running: number; succeeded: number; failed: number; lostAttempts: number }
 }) {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
@@ -52,6 +53,35 @@ export function createMetrics(options: {
     collect() {
       this.reset()
       this.inc(options.registryScrubbed().scrubbedBytes)
+    },
+  })
+  new Gauge({
+    name: 'freehold_builds_running',
+    help: 'Image builds that a worker has now.',
+    registers: [registry],
+    collect() {
+      this.set(options.builds().running)
+    },
+  })
+  new Counter({
+    name: 'freehold_builds_ended_total',
+    help: 'Image builds that ended since the process began; cancelled ones left out.',
+    labelNames: ['state'] as const,
+    registers: [registry],
+    collect() {
+      const { succeeded, failed } = options.builds()
+      this.reset()
+      this.inc({ state: 'succeeded' }, succeeded)
+      this.inc({ state: 'failed' }, failed)
+    },
+  })
+  new Counter({
+    name: 'freehold_build_attempts_lost_total',
+    help: 'Attempts of image builds that came to nothing and were followed by another, or by none any more.',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(options.builds().lostAttempts)
     },
   })
   return {

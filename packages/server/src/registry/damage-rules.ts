@@ -54,5 +54,7 @@ export function describeDamage(damaged: { digest: string; images: readonly strin
     first === undefined
       ? 'whatever needs it'
       : `${first}${others.length > 0 ? `, or one of ${others.length} more,` : ''}`
-  return `The stored bytes of ${damaged.digest} ${what}; they are not served. Push ${which} again to heal it.`
+  // Names of images of the registry hold no space; `build …` and `base-image …` do.
+  const again = first?.includes(' ') === true ? 'Make or upload' : 'Push'
+  return `The stored bytes of ${damaged.digest} ${what}; they are not served. ${again} ${which} again to heal it.`
 }

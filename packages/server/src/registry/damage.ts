@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import { BlobError, type BlobStore, parseDigest } from '@freehold/blobs'
-import { blobLinkKind, type DamagedBlob, damagedBlobKind, manifestKind, tagKind } from '@freehold/contracts'
+import {
+  baseImageKind,
+  blobLinkKind,
+  buildKind,
+  type DamagedBlob,
+  damagedBlobKind,
+  manifestKind,
+  tagKind,
+} from '@freehold/contracts'
 import { type Actor, pagesOf, type Reads, type Store, type Transaction } from '@freehold/store'
 import { describeDamage, type Finding, findingOf, type Reading, tellsOfBrokenBytes } from './damage-rules.ts'
 import { referenceTo } from './repository.ts'
@@ -84,7 +92,8 @@ export function createDamage(options: {
     finding: Finding,
   ): Promise<{ data: DamagedBlob['data']; isNew: boolean } | undefined> {
     const repositories = await repositoriesOf(store, digest)
-    const images = await imagesOf(store, digest, repositories)
+    const others = (await namesElsewhere(store, digest)).map(({ data }) => data.repository)
+    const images = [...(await imagesOf(store, digest, repositories)), ...others]
     const data = { digest, ...finding, foundAt: new Date(options.now()).toISOString(), repositories, images }
     return store.transaction(actor, async (transaction) => {
       const known = await findDamaged(transaction, digest)
@@ -164,7 +173,18 @@ async function readBlob(
 async function namesOf(reads: Reads, digest: string): Promise<{ data: { repository: string; size: number } }[]> {
   const page = { where: { digest }, limit: namedAtMost }
   const [links, manifests] = [await reads.list(blobLinkKind, page), await reads.list(manifestKind, page)]
-  return [...links.items, ...manifests.items]
+  return [...links.items, ...manifests.items, ...(await namesElsewhere(reads, digest))]
+}
+
+/** Images of builds and base images, which are in no repository. */
+async function namesElsewhere(reads: Reads, digest: string): Promise<{ data: { repository: string; size: number } }[]> {
+  const page = { where: { blob: digest }, limit: namedAtMost }
+  const builds = (await reads.list(buildKind, page)).items
+  const bases = (await reads.list(baseImageKind, page)).items
+  return [
+    ...builds.map(({ id, status }) => ({ repository: `build ${id}`, size: status.artifact?.sizeBytes ?? 0 })),
+    ...bases.map(({ data, status }) => ({ repository: `base-image ${data.name}`, size: status.blob?.sizeBytes ?? 0 })),
+  ].map((data) => ({ data }))
 }
 
 async function sizesOf(reads: Reads, digest: string): Promise<number[]> {

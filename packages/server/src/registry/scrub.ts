@@ -1,6 +1,8 @@
 import type { BlobStore } from '@freehold/blobs'
 import {
+  baseImageKind,
   blobLinkKind,
+  buildKind,
   damagedBlobKind,
   manifestKind,
   type Scrub,
@@ -124,7 +126,21 @@ export function createScrub(options: {
     for (const kind of [blobLinkKind, manifestKind, damagedBlobKind] as const) {
       if (!(await lookForNames(kind, progress, signal))) return false
     }
-    return true
+    return lookForImages(progress, signal)
+  }
+
+  /** Images of builds and base images whose bytes are not there at all. */
+  async function lookForImages(progress: Progress, signal: AbortSignal): Promise<boolean> {
+    for (const kind of [buildKind, baseImageKind] as const) {
+      for await (const page of pagesOf<typeof buildKind | typeof baseImageKind>(store, kind)) {
+        for (const digest of page.flatMap((resource) => kind.indexes.blob?.(resource as never) ?? [])) {
+          if (signal.aborted) return false
+          await pauseFor(lookBytes, signal)
+          if (!(await isThere(digest, progress))) await isExamined(digest, progress, signal)
+        }
+      }
+    }
+    return !signal.aborted
   }
 
   /** Bytes that are named and not there, and records of what may be whole or gone by now. */
