@@ -30,6 +30,7 @@ export async function startTestServer(): Promise<TestServer> {
       SERVEZONE_PORT: '0',
       SERVEZONE_ADMINACCOUNT: `${admin.username}:${admin.password}`,
       FREEHOLD_LOCAL_CLUSTER: 'off',
+      FREEHOLD_LOCAL_BUILD_WORKER: 'off',
     },
   })
   const stop = async () => {
