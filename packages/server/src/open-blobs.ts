@@ -6,7 +6,6 @@ import { type CorebuildS3, FreeholdError } from '@freehold/contracts'
 import type { Logger } from 'pino'
 import type { S3ForWorkers } from './builds/index.ts'
 import type { Config } from './config/index.ts'
-import type { S3Config } from './config/s3.ts'
 import type { ServerSecret } from './secrets/index.ts'
 
 export interface OpenBlobs {
@@ -57,7 +56,7 @@ export async function openBlobs(
 }
 
 /** The same store, in the words that build workers know. */
-function descriptorOf({ endpoint, region, bucket, accessKey, secretKey }: S3Config): CorebuildS3 {
+function descriptorOf({ endpoint, region, bucket, accessKey, secretKey }: NonNullable<Config['s3']>): CorebuildS3 {
   const { hostname, port, protocol } = new URL(endpoint)
   const useSsl = protocol === 'https:'
   return {

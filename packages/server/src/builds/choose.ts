@@ -26,7 +26,7 @@ export type Choice = { workerId: string } | { why: string }
 const buildType = 'baseos-image'
 
 /** The least busy worker that can do it; else a sentence that says why there is none. */
-export function chooseWorker(need: Need, workers: readonly SeenWorker[]): Choice {
+function chooseWorker(need: Need, workers: readonly SeenWorker[]): Choice {
   const able = workers.filter((worker) => troubleOf(worker, need) === undefined)
   const [best] = able.toSorted((one, other) => compare(one, other, need))
   return best === undefined ? { why: whyNone(need, workers) } : { workerId: best.id }

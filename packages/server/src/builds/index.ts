@@ -32,7 +32,7 @@ import { createUploads } from './uploads.ts'
 import { createWorkerClient } from './worker-client.ts'
 import { createWorkers, type LocalWorker } from './workers.ts'
 
-export type { BytesGuard, ObjectArtifacts, S3ForWorkers } from './bytes.ts'
+export type { S3ForWorkers } from './bytes.ts'
 export type { AgentArchive } from './job.ts'
 export type { LocalWorker } from './workers.ts'
 

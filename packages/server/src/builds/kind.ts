@@ -56,7 +56,7 @@ export const hostnameOf = (build: Pick<Build, 'id' | 'data'>): string =>
   build.data.hostname ?? `baseos-${shortId(build.id)}`
 
 /** What the image is called where the worker does not say it well. */
-export function filenameOf(build: Pick<Build, 'id' | 'data'>): string {
+function filenameOf(build: Pick<Build, 'id' | 'data'>): string {
   const { imageKind, architecture, compression } = build.data
   const ending =
     imageKind === 'ubuntu-iso' ? 'iso' : compression === 'none' ? 'img' : compression === 'zst' ? 'img.zst' : 'img.xz'

@@ -3,7 +3,7 @@ import type { Actor, Store, Transaction } from '@freehold/store'
 import { revokeUnused } from '../devices/index.ts'
 import { type BuildStatus, isOpen } from './kind.ts'
 
-export const buildsActor: Actor = { type: 'system', id: 'builds', name: 'builds' }
+const buildsActor: Actor = { type: 'system', id: 'builds', name: 'builds' }
 
 /**
  * Moves a build by a rule; undefined where the rule says no, or the build is gone. With the end of a build, in the same

@@ -10,6 +10,7 @@ import {
   type BaseImage,
   type Build,
   baseImageInput,
+  baseImageKind,
   buildInput,
   buildKind,
   FreeholdError,
@@ -22,7 +23,6 @@ import { pino } from 'pino'
 import type { z } from 'zod'
 import { mapError } from '../http/errors.ts'
 import { sendError } from '../http/response.ts'
-import { isNeeded } from '../registry/needed.ts'
 import { Secret } from '../secrets/index.ts'
 import { createRuntimeSettings } from '../settings/index.ts'
 import { type BuildsNoun, createBuildsNoun, type LocalWorker, type S3ForWorkers } from './index.ts'
@@ -72,7 +72,8 @@ export async function createBuildsWorld(options: WorldOptions = {}) {
       guard: {
         hold: (_, work) => work(),
         async removeUnneeded(digest) {
-          if (!(await isNeeded(store, digest))) await blobs.delete(digest)
+          const named = [buildKind, baseImageKind].map((kind) => store.count(kind, { where: { blob: digest } }))
+          if ((await Promise.all(named)).every((count) => count === 0)) await blobs.delete(digest)
         },
       },
       s3: options.s3 ?? null,
