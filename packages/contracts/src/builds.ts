@@ -3,7 +3,17 @@ import { buildArchitectures, imageKinds } from './build-workers.ts'
 import { digestSchema } from './digest.ts'
 import { imageUserName, sshPublicKey, wifiName, wifiPassphrase } from './image-values.ts'
 import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
-import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
+import {
+  createRoute,
+  defineRoute,
+  deleteRoute,
+  getRoute,
+  idParams,
+  listRoute,
+  orderedListRoute,
+  patchOf,
+  updateRoute,
+} from './route.ts'
 
 /**
  * Images of devices, made from a base image. A build worker does the work (`build-workers.ts`); here is what people ask for and
@@ -212,7 +222,7 @@ export type BuildWorker = z.output<typeof buildWorkerSchema>
 
 export const buildRoutes = {
   builds: {
-    list: listRoute(publicBuild, 'builds:read', {
+    list: orderedListRoute(publicBuild, 'builds:read', {
       state: buildStates,
       imageKind: imageKinds,
       architecture: buildArchitectures,

@@ -1,7 +1,7 @@
 import { buildStates, imageKinds } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
-import { useList, useWholeList, wholePage } from '../../app/queries.ts'
+import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
@@ -88,14 +88,14 @@ function percentOf({ phase, doneBytes, totalBytes }: NonNullable<Build['status']
   return `${phase} ${Math.min(100, Math.floor((doneBytes / totalBytes) * 100))} %`
 }
 
-/** Newest first. */
+/** What changed last first. */
 export function BuildsPage() {
   const { state, kind, base } = route.useSearch()
   const navigate = route.useNavigate()
   const mayWrite = useMay()('builds:write')
-  const builds = useWholeList('builds', { state, imageKind: kind, baseImageId: base })
+  const builds = useList('builds', { state, imageKind: kind, baseImageId: base, order: 'changed' })
   const bases = useList('baseImages', { limit: wholePage })
-  const rows = useMemo(() => builds.items.toReversed(), [builds.items])
+  const rows = builds.items
   const columns = useMemo(() => columnsOf(new Map(bases.items.map(({ id, data }) => [id, data.name]))), [bases.items])
   const isFiltered = state !== undefined || kind !== undefined || base !== undefined
   const narrow = (change: { state?: string | undefined; kind?: string | undefined; base?: string | undefined }) =>
@@ -142,7 +142,13 @@ export function BuildsPage() {
       {builds.isPending ? (
         <Skeleton rows={4} />
       ) : rows.length > 0 ? (
-        <Table label="Builds" rows={rows} rowId={rowId} columns={columns} />
+        <Table
+          label="Builds"
+          rows={rows}
+          rowId={rowId}
+          columns={columns}
+          more={{ hasMore: builds.hasMore, isLoading: builds.isLoadingMore, load: builds.more }}
+        />
       ) : isFiltered ? (
         <Empty title="No build fits.">Choose another state, kind or base image.</Empty>
       ) : (
