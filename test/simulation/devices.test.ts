@@ -137,7 +137,9 @@ async function whoIsAstray(world: World): Promise<string[]> {
     }
     const { status } = await world.plane().call<Device>(fleet.handlers.devices.get, { params: { id } })
     if (status.state !== 'online') astray.push(`${nodeId} is ${status.state}: ${status.message}`)
-    if (status.clone !== null || status.claim !== null) astray.push(`${nodeId} is said to be two`)
+    const { clone, claim } = status
+    if (clone !== null || claim !== null)
+      astray.push(`${nodeId} is said to be two: ${JSON.stringify({ clone, claim })}`)
     const shall = await world
       .plane()
       .call<z.output<typeof deviceReleasesSchema>>(fleet.handlers.devices.releases, { params: { id } })
