@@ -79,7 +79,7 @@ test('a release is made from an image that is picked; what cannot be is said bes
   await page.getByRole('menuitem', { name: 'Edit notes' }).click()
   await page.getByRole('dialog').getByLabel('Notes').fill('The first of all.')
   await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
-  await page.getByText('The first of all.').waitFor()
+  await page.getByRole('region', { name: 'About' }).getByText('The first of all.').waitFor()
 })
 
 test('a channel and a group are made, and the group counts its devices', async () => {
