@@ -172,3 +172,10 @@ describe('an upload', () => {
     await taken.close()
   })
 })
+
+test.each(['https://ada:secret@example.com/base.img', 'https://ada@example.com/base.img', 'file:///etc/passwd'])(
+  'a base image is not taken from %s',
+  (url) => {
+    expect(() => world.createBase({ url, sha256: 'a'.repeat(64) })).toThrow(/"url"/)
+  },
+)
