@@ -22,6 +22,11 @@ import {
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in lower-case hexadecimal: 64 characters')
 const imageUrl = z.url({ protocol: /^https?$/ }).max(4000)
+/** Everybody who may read builds sees the address, and the audit log keeps it. */
+const plainImageUrl = imageUrl.refine(
+  (text) => URL.canParse(text) && new URL(text).username === '' && new URL(text).password === '',
+  'an address without user name and password: it is shown and logged',
+)
 
 /** `url`: workers fetch it there by themselves. `upload`: its bytes are kept here. */
 export const baseImageInput = z
@@ -30,7 +35,7 @@ export const baseImageInput = z
     description: z.string().max(500).default(''),
     imageKind: z.enum(imageKinds),
     architecture: z.enum(buildArchitectures),
-    url: imageUrl.nullable().default(null),
+    url: plainImageUrl.nullable().default(null),
     /** Of the file as it is at that address or is uploaded; packed images are packed. Null: uploads only, whatever comes. */
     sha256: sha256Hex.nullable().default(null),
   })

@@ -16,14 +16,12 @@ describe('addresses that a job names', () => {
     'http://10.1.2.3/',
     'http://192.168.0.1/',
     'http://172.31.0.1/',
-    'http://169.254.169.254/latest/meta-data',
     'http://0.0.0.0/',
     'http://2130706433/',
     'http://0x7f.1/',
     'http://[::1]/',
     'http://[::ffff:127.0.0.1]/',
     'http://[fd00::1]/',
-    'http://[fe80::1]/',
     'http://localhost/',
   ])('%s is not dialled', async (url) => {
     await expect(send(url, { homes: [] })).rejects.toMatchObject({
@@ -32,7 +30,7 @@ describe('addresses that a job names', () => {
     })
   })
 
-  test('are dialled where they are the control plane, or all are allowed; metadata of clouds never as the former', async () => {
+  test('are dialled where they are the control plane, or all are allowed; link-local ones never', async () => {
     await using cloud = await playControlPlane()
     cloud.files.set('/file', Buffer.from('content'))
     const { host } = new URL(cloud.url)
@@ -40,7 +38,15 @@ describe('addresses that a job names', () => {
     expect(await send(`${cloud.url.replace('127.0.0.1', 'localhost')}/file`, { homes: [], allowsPrivate: true })).toBe(
       'content',
     )
-    await expect(send('http://169.254.169.254/', { homes: ['169.254.169.254'] })).rejects.toThrow(/private network/)
+    for (const host of ['169.254.169.254', '[::ffff:169.254.169.254]', '[fe80::1]', '[fd00:ec2::254]']) {
+      for (const rule of [
+        { homes: [] },
+        { homes: [new URL(`http://${host}`).host] },
+        { homes: [], allowsPrivate: true },
+      ]) {
+        await expect(send(`http://${host}/latest/meta-data`, rule)).rejects.toThrow(/link-local/)
+      }
+    }
   })
 
   test('are looked at again behind a redirect, which is followed five times', async () => {

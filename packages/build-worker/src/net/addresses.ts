@@ -47,8 +47,14 @@ export function createAddressRule({
   allowsPrivate: boolean
 }): AddressRule {
   const refuse = (address: string, url: URL): void => {
-    if (allowsPrivate || !contains(notPublic, address)) return
-    if (homes.includes(url.host) && !contains(linkLocal, address)) return
+    if (!contains(notPublic, address)) return
+    if (contains(linkLocal, address)) {
+      throw new FreeholdError(
+        'invalid-input',
+        `${url.host} has a link-local address, which no build worker dials: metadata of clouds live there.`,
+      )
+    }
+    if (allowsPrivate || homes.includes(url.host)) return
     throw new FreeholdError(
       'invalid-input',
       `${url.host} has an address inside a private network, which this build worker does not dial. Its operator may allow it: COREBUILD_ALLOW_PRIVATE_SOURCES=on.`,

@@ -46,6 +46,8 @@ export function createClient(rule: AddressRule): Client {
       })
       sent.setTimeout(request.idleMs ?? 60_000, () => sent.destroy(new Error('the server says nothing')))
       sent.on('error', reject)
+      // What asks for another protocol (RFC 9110 §15.2.2) is no answer and no error: the connection ends, that is all.
+      sent.on('close', () => reject(new Error('the server broke the connection off')))
       sent.on('response', resolve)
       sent.end(request.body)
     })

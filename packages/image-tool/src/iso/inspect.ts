@@ -1,4 +1,4 @@
-import { open, readFile, stat } from 'node:fs/promises'
+import { lstat, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FreeholdError } from '@freehold/contracts'
 import type { LocalBase } from '../base/cache.ts'
@@ -76,7 +76,8 @@ export async function readIsoContents(
   const texts = new Map<string, string>()
   for (const [path, name] of names) {
     const file = join(context.workspace, name)
-    const found = await stat(file).catch(() => undefined)
+    // A link stays a link when it is taken out, and would lead to files of this machine.
+    const found = await lstat(file).catch(() => undefined)
     if (found === undefined || !found.isFile()) continue
     if (found.size > longestTextBytes) throw new FreeholdError('invalid-input', `${path} of the base is too large.`)
     texts.set(path, await readFile(file, 'utf8'))

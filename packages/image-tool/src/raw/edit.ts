@@ -7,6 +7,8 @@ import type { BuildContext } from '../context.ts'
 import { runTool } from '../tools/run.ts'
 import type { FoundPartition } from './scan.ts'
 
+const longestReadBytes = 4 * 1024 * 1024
+
 /** A file to be written into a partition. */
 export interface PartitionFile {
   path: string
@@ -45,7 +47,7 @@ export async function writeIntoPartition(
   await verify(partition, staged, context)
 }
 
-/** Reads one file of a FAT partition; undefined where it is not there. */
+/** Reads one file of a FAT partition, of at most 4 MiB; undefined where it is not there. */
 export async function readFromFat(copy: string, path: string, context: BuildContext): Promise<Buffer | undefined> {
   const name = 'read-from-fat'
   try {
@@ -55,7 +57,11 @@ export async function readFromFat(copy: string, path: string, context: BuildCont
     if (error instanceof FreeholdError && /not found/.test(error.message)) return undefined
     throw error
   }
-  return readFile(join(context.workspace, name))
+  const file = join(context.workspace, name)
+  if ((await stat(file)).size > longestReadBytes) {
+    throw new FreeholdError('invalid-input', `${path} of the base image is too large.`)
+  }
+  return readFile(file)
 }
 
 interface StagedFile extends PartitionFile {

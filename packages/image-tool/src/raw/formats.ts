@@ -19,6 +19,9 @@ const magic: readonly { packing: Packing; bytes: readonly number[] }[] = [
   { packing: 'zip', bytes: [0x50, 0x4b, 0x03, 0x04] },
 ]
 
+/** Memory that a base may take to be unpacked; the most that `xz -9` makes takes a quarter of it. */
+const unpackBytes = 256 * 1024 * 1024
+
 export async function packingOf(path: string): Promise<Packing> {
   const file = await open(path, 'r')
   try {
@@ -42,7 +45,10 @@ export async function* unpacked(base: LocalBase, packing: Packing, context: Buil
     else if (packing === 'gz') yield* through(readFileStream(path, { signal }), createGunzip())
     else if (packing === 'zst') yield* through(readFileStream(path, { signal }), createZstdDecompress())
     else if (packing === 'zip') yield* zipEntry(path, signal)
-    else yield* streamTool({ program: 'xz', args: ['-dc', '--', base.name], channel: 'stdout' }, context.tools)
+    else {
+      const args = ['-dc', `--memlimit-decompress=${unpackBytes}`, '--', base.name]
+      yield* streamTool({ program: 'xz', args, channel: 'stdout' }, context.tools)
+    }
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof FreeholdError && error.code !== 'conflict') throw error

@@ -3,7 +3,7 @@ import { type Build, type CorebuildLine, corebuildLimits, FreeholdError } from '
 import type { Clock } from '@freehold/reconcile'
 import { type JobMaker, jobIdOf } from './job.ts'
 import type { BuildStatus } from './kind.ts'
-import { isNews, meaningOf } from './kind.ts'
+import { cut, isNews, meaningOf } from './kind.ts'
 import type { BuildLogs } from './logs.ts'
 import type { Receiving } from './receiving.ts'
 import { type BuildSecrets, createRedactor } from './secrets.ts'
@@ -141,7 +141,7 @@ function endOf(
   }
   const { result } = outcome
   if (result.success) return { kind: 'succeeded', said: result }
-  const message = redact(result.error)
+  const message = cut(redact(result.error))
   const meaning = meaningOf(result.code)
   if (meaning === 'final') return { kind: 'failed', message }
   if (meaning === 'again' || hasBegun) return { kind: 'lost', message: `${workerId}: ${message}` }

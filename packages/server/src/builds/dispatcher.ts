@@ -14,6 +14,7 @@ import {
   begun,
   failed,
   givenBack,
+  isOpen,
   lost,
   progressed,
   refused,
@@ -161,10 +162,14 @@ export function createDispatcher(options: DispatcherOptions) {
   async function goOn(attempt: Attempt, uploadToken: string): Promise<void> {
     const { build, number, workerId } = attempt
     await logs.open(build.id)
+    // A cancel that came between the row and here found no attempt to end.
+    const now = (await store.get(buildKind, build.id))?.status
+    if (now?.state !== 'building' || now.attempt !== number) return
     const end = await endOf(attempt, uploadToken)
     const moved = await settle(attempt, end)
     if (moved !== undefined) {
       count(moved.status)
+      if (!isOpen(moved.status)) lostOn.delete(build.id)
       const { state, message } = moved.status
       logs.add(build.id, { attempt: number, text: message })
       log.info({ buildId: build.id, workerId, attempt: number, state }, message)

@@ -208,7 +208,8 @@ export function isNews(before: BuildStatus['progress'], after: NonNullable<Build
   return after.doneBytes - before.doneBytes >= step
 }
 
-function cut(message: string): string {
+/** A sentence that somebody else wrote, as long as one may be. */
+export function cut(message: string): string {
   return message.length <= messageCharacters ? message : `${message.slice(0, messageCharacters - 1)}…`
 }
 

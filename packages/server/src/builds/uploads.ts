@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline, type Readable, Transform } from 'node:stream'
 import { BlobError, type BlobStore } from '@freehold/blobs'
 import {
   FreeholdError,
@@ -25,7 +26,7 @@ export interface UploadTarget {
 }
 
 const idleMs = 60_000
-const ofRequest = { disposable: true }
+const inNoTime = () => {}
 
 /**
  * The server's side of `resumable-uploads.ts`. One request at a time adds to a target: a newer one ends the older, whose
@@ -33,12 +34,22 @@ const ofRequest = { disposable: true }
  */
 export function createUploads({ blobs }: { blobs: BlobStore }) {
   const running = new WeakMap<UploadTarget, { end: () => void; ended: Promise<void> }>()
+  const dropped = new WeakSet<UploadTarget>()
 
-  /** Waits until nobody adds to it. */
-  async function takeOver(target: UploadTarget): Promise<void> {
+  /** Runs `work` when nobody else is at the target, whoever is there now being ended first. `end` ends `work`. */
+  async function alone<Result>(target: UploadTarget, end: () => void, work: () => Promise<Result>): Promise<Result> {
     for (let other = running.get(target); other !== undefined; other = running.get(target)) {
       other.end()
       await other.ended
+    }
+    // From here on without a pause: of those that waited together, one alone may find it free.
+    const { promise, resolve } = Promise.withResolvers<void>()
+    running.set(target, { end, ended: promise })
+    try {
+      return await work()
+    } finally {
+      running.delete(target)
+      resolve()
     }
   }
 
@@ -56,23 +67,12 @@ export function createUploads({ blobs }: { blobs: BlobStore }) {
   }
 
   async function status(target: UploadTarget, response: ServerResponse): Promise<void> {
-    await takeOver(target)
-    answer(response, { offset: await offsetOf(target), isComplete: target.done !== null })
+    const offset = await offsetOf(target)
+    answer(response, { offset, isComplete: target.done !== null })
   }
 
   async function append(target: UploadTarget, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await takeOver(target)
-    const { promise, resolve } = Promise.withResolvers<void>()
-    running.set(target, { end: () => request.destroy(), ended: promise })
-    try {
-      await appendAlone(target, request, response)
-    } finally {
-      running.delete(target)
-      resolve()
-    }
-  }
-
-  async function appendAlone(target: UploadTarget, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (dropped.has(target)) throw new FreeholdError('conflict', 'Nothing is taken for this image any more.')
     const { headers } = request
     const given = numberOf(headers[uploadOffsetHeader])
     const offset = await offsetOf(target)
@@ -102,14 +102,19 @@ export function createUploads({ blobs }: { blobs: BlobStore }) {
     const stalled = () => request.destroy(new Error('The client sent nothing for a minute.'))
     request.setTimeout(idleMs, stalled)
     try {
-      const { sizeBytes } = await blobs.appendUpload(id, offset, request, ofRequest)
-      if (sizeBytes <= target.limitBytes) return sizeBytes
+      const { sizeBytes } = await blobs.appendUpload(
+        id,
+        offset,
+        ...sourceOf(request, tooLarge(target), target.limitBytes - offset),
+      )
+      return sizeBytes
+    } catch (error) {
+      if (error instanceof FreeholdError) await forget(target)
+      throw error
     } finally {
       request.removeListener('timeout', stalled)
       if (!request.destroyed) request.setTimeout(0)
     }
-    await forget(target)
-    throw tooLarge(target)
   }
 
   async function complete(target: UploadTarget, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -167,25 +172,30 @@ export function createUploads({ blobs }: { blobs: BlobStore }) {
     async handle(target: UploadTarget, request: IncomingMessage, response: ServerResponse): Promise<void> {
       switch (request.method) {
         case 'HEAD':
-          return status(target, response)
+          return alone(target, inNoTime, () => status(target, response))
         case 'PATCH':
-          return append(target, request, response)
+          return alone(
+            target,
+            () => request.destroy(),
+            () => append(target, request, response),
+          )
         case 'DELETE':
-          await takeOver(target)
-          if (target.done !== null) throw new FreeholdError('conflict', 'All of it is here; there is nothing to drop.')
-          await forget(target)
-          await target.onChange?.()
-          response.writeHead(204).end()
-          return
+          return alone(target, inNoTime, async () => {
+            if (target.done !== null)
+              throw new FreeholdError('conflict', 'All of it is here; there is nothing to drop.')
+            await forget(target)
+            await target.onChange?.()
+            response.writeHead(204).end()
+          })
         default:
           response.setHeader('allow', 'HEAD, PATCH, DELETE')
           throw new FreeholdError('method-not-allowed', 'An upload takes HEAD, PATCH and DELETE.')
       }
     },
-    /** Ends what is under way and drops it. */
+    /** Ends what is under way and drops it, for good: nothing is taken for the target any more. */
     async drop(target: UploadTarget): Promise<void> {
-      await takeOver(target)
-      await forget(target)
+      dropped.add(target)
+      await alone(target, inNoTime, () => forget(target))
     },
   }
 }
@@ -198,6 +208,24 @@ function answer(response: ServerResponse, { offset, isComplete }: { offset: numb
     'cache-control': 'no-store',
   })
   response.end()
+}
+
+/** The body as the blob store takes it. One that does not say how long it is ends with the error where it gets too long. */
+function sourceOf(
+  request: IncomingMessage,
+  tooLong: FreeholdError,
+  limitBytes: number,
+): [source: Readable, options: { disposable: boolean }] {
+  if (request.headers['transfer-encoding'] === undefined) return [request, { disposable: true }]
+  let sizeBytes = 0
+  const counted = new Transform({
+    transform(chunk: Buffer, _, done) {
+      sizeBytes += chunk.length
+      if (sizeBytes > limitBytes) done(tooLong)
+      else done(null, chunk)
+    },
+  })
+  return [pipeline(request, counted, inNoTime), { disposable: false }]
 }
 
 function numberOf(header: string | string[] | undefined): number | undefined {

@@ -193,6 +193,8 @@ function send(
   sent.on('socket', (socket) => socket.setKeepAlive(true, 30_000))
   sent.on('response', resolve)
   sent.on('error', reject)
+  // What asks for another protocol (RFC 9110 §15.2.2) is no answer and no error: the connection ends, that is all.
+  sent.on('close', () => reject(new Error('broke the connection off')))
   sent.end(body)
   return promise
 }

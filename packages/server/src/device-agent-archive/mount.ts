@@ -12,6 +12,8 @@ import type { AgentArchitecture } from './archive.ts'
 
 export const archivePrefix = '/baseos/v1/device-agent'
 
+/** Anybody may fetch an archive; who takes nothing of it for so long holds no file open. */
+const slowClientMs = 120_000
 /** After a failure nobody from outside makes us try again for so long. */
 const failureKeptMs = 60_000
 
@@ -113,8 +115,12 @@ async function send(
     'content-length': end - start + 1,
     ...(range === 'whole' ? {} : { 'content-range': `bytes ${start}-${end}/${size}` }),
   })
-  if (request.method === 'HEAD') response.end()
-  else await pipeline(file.createReadStream({ start, end, autoClose: false }), response).catch(unlessGone(response))
+  if (request.method === 'HEAD') {
+    response.end()
+    return
+  }
+  response.setTimeout(slowClientMs, () => response.destroy())
+  await pipeline(file.createReadStream({ start, end, autoClose: false }), response).catch(unlessGone(response))
 }
 
 /** Who asked may go away at any time. */
