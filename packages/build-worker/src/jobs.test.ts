@@ -182,6 +182,21 @@ describe.skipIf(why !== undefined)('a job that is ended', () => {
     expect(await job).toMatchObject({ status: 409, result: { success: false, error: 'The job was cancelled.' } })
   })
 
+  test('by request while it waits for its turn gives its place away', async () => {
+    await using worker = await startWorker({ COREBUILD_MAX_WAITING: '1' })
+    const held = holdAt('agent')
+    const first = await follow(worker.url, { job: isoJob({ id: 'first' }) })
+    await held
+    const second = await follow(worker.url, { job: isoJob({ id: 'second' }) })
+    await expect.poll(() => second.lines).toContainEqual({ waiting: 1 })
+    expect((await fetch(`${worker.url}/corebuild/v1/jobs/second`, { method: 'DELETE' })).status).toBe(204)
+    expect(await second.result).toMatchObject({ success: false, error: 'The job was cancelled.' })
+    const told = await (await fetch(`${worker.url}/corebuild/v1/capabilities`)).json()
+    expect(told).toMatchObject({ runningJobs: 1, waitingJobs: 0 })
+    first.leave()
+    await expect.poll(() => worker.leftovers()).toEqual([])
+  })
+
   test('by time says so', async () => {
     await using worker = await startWorker({ COREBUILD_JOB_TIMEOUT_MS: '1500' })
     holdAt('base')

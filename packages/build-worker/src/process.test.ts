@@ -83,6 +83,8 @@ const job = async (change: Record<string, unknown> = {}) => ({
   upload: { url: `${cloud.url}/upload`, token: uploadToken },
   ...change,
 })
+const isRunning = async (pid: string) =>
+  /^State:\s+[^ZX]/m.test(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''))
 const workspaces = () => readdir(join(folder, 'jobs'))
 
 /** A program in place of the image tool; `$config` is its configuration. */
@@ -132,8 +134,6 @@ describe.skipIf(why !== undefined)('a worker that is killed', () => {
     await expect
       .poll(() => readFile(join(folder, 'jobs', workspace, 'process-group'), 'utf8').catch(() => ''))
       .toMatch(/\d/)
-    const isRunning = async (pid: string) =>
-      /^State:\s+[^ZX]/m.test(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''))
     first.child.kill('SIGKILL')
     await expect(lost.result).rejects.toThrow()
     await startProcess()
@@ -143,6 +143,19 @@ describe.skipIf(why !== undefined)('a worker that is killed', () => {
 })
 
 describe.skipIf(why !== undefined)('another image tool', () => {
+  test('that works when its job is cancelled ends with all it started', async () => {
+    const pids = join(folder, 'pids')
+    const command = await program(`sleep 3600 & echo $! $$ > ${pids}.new; mv ${pids}.new ${pids}; wait`)
+    const worker = await startProcess({ ISO_CREATOR_COMMAND: command })
+    const running = post(worker.url, { job: await job() })
+    const started = async () => (await readFile(pids, 'utf8').catch(() => '')).trim().split(/\s+/)
+    await expect.poll(started).toHaveLength(2)
+    expect((await fetch(`${worker.url}/corebuild/v1/jobs/build-123`, { method: 'DELETE' })).status).toBe(204)
+    expect(await workspaces()).toEqual([])
+    expect(await running).toMatchObject({ status: 409, result: { error: 'The job was cancelled.' } })
+    for (const pid of await started()) await expect.poll(() => isRunning(pid)).toBe(false)
+  })
+
   const out = `mkdir -p "$(dirname "$config")/output"`
 
   test('gets the configuration, and what it wrote is sent', async () => {
@@ -189,6 +202,7 @@ describe.skipIf(why !== undefined)('another image tool', () => {
 
   test.each([
     ['that fails', 'echo broken >&2; exit 3', 409, /failed \(3\)/],
+    ['that somebody ends', 'kill -KILL $$', 500, /was ended by SIGKILL/],
     ['that writes nothing', 'exit 0', 409, /wrote no image/],
     [
       'that writes a link',

@@ -18,6 +18,7 @@
  */
 import { z } from 'zod'
 import { type ErrorCode, errorTable } from './errors.ts'
+import { sha256Hex } from './image-values.ts'
 
 export const corebuildPaths = {
   health: '/health',
@@ -67,7 +68,6 @@ export type CorebuildS3 = z.output<typeof corebuildS3Schema>
 
 /** Names jobs, hosts' folders and keys of artifacts, so it holds only what none of them can misread. */
 const jobId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'letters, digits, . _ and -, at most 64')
-const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in lower-case hexadecimal')
 const httpUrl = z.url({ protocol: /^https?$/ }).max(4000)
 
 export const corebuildJobSchema = z.object({
@@ -76,6 +76,7 @@ export const corebuildJobSchema = z.object({
   imageKind: z.enum(imageKinds),
   cloudlyUrl: httpUrl,
   provisioningToken: z.string().min(1).max(512),
+  /** Of Ubuntu's own, 24.04 where it is left out; of a base that is named it is demanded where it is given. */
   ubuntuVersion: z.string().max(16).optional(),
   /** Mandatory for `balena-raw`. Of `ubuntu-iso` without one, the worker takes Ubuntu's own of that version. */
   sourceImageUrl: httpUrl.optional(),

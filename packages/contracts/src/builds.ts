@@ -1,7 +1,15 @@
 import { z } from 'zod'
 import { buildArchitectures, imageKinds } from './build-workers.ts'
 import { digestSchema } from './digest.ts'
-import { imageUserName, sshPublicKey, wifiName, wifiPassphrase } from './image-values.ts'
+import {
+  imageHostname,
+  imageUserName,
+  sha256Hex,
+  sshPublicKey,
+  ubuntuVersion,
+  wifiName,
+  wifiPassphrase,
+} from './image-values.ts'
 import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
 import {
   createRoute,
@@ -20,7 +28,6 @@ import {
  * what came of it. A build is immutable: another image is another build, with a join token of its own.
  */
 
-const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in lower-case hexadecimal: 64 characters')
 const imageUrl = z.url({ protocol: /^https?$/ }).max(4000)
 /** Everybody who may read builds sees the address, and the audit log keeps it. */
 const plainImageUrl = imageUrl.refine(
@@ -93,17 +100,8 @@ const buildShape = {
   architecture: z.enum(buildArchitectures),
   /** Null: Ubuntu's own of that version, for `ubuntu-iso` alone. */
   baseImageId: idSchema.nullable().default(null),
-  ubuntuVersion: z
-    .string()
-    .regex(/^\d\d\.\d\d(\.\d)?$/, 'a version such as 24.04')
-    .default('24.04'),
-  hostname: z
-    .string()
-    .max(63)
-    .regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/, 'letters, digits and hyphens (RFC 1123)')
-    .nullable()
-    .default(null)
-    .describe('Null: one made from the build, `baseos-…`'),
+  ubuntuVersion: ubuntuVersion.default('24.04').describe("Of Ubuntu's own; a base image is of whatever version it is"),
+  hostname: imageHostname.nullable().default(null).describe('Null: one made from the build, `baseos-…`'),
   sshUser: imageUserName.default('baseos').describe('Of `ubuntu-iso`; images of devices have root alone'),
   sshPublicKey: sshPublicKey.nullable().default(null).describe('Without it nobody signs in by SSH'),
   heartbeatIntervalMs: z.int().min(5_000).max(86_400_000).default(60_000),

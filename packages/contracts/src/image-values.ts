@@ -6,6 +6,16 @@ import { z } from 'zod'
  * the image tool has.
  */
 
+/** Host names as RFC 1123 section 2.1 has them: one label, at most 63 characters. */
+export const imageHostname = z
+  .string()
+  .max(63, 'must be at most 63 characters')
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/, 'must be letters, digits and hyphens (RFC 1123)')
+
+export const ubuntuVersion = z.string().regex(/^\d\d\.\d\d(\.\d)?$/, 'must be a version such as 24.04')
+
+export const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'must be a sha256 in lower-case hexadecimal: 64 characters')
+
 export const imageUserName = z
   .string()
   .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'must begin with a small letter and be small letters, digits, _ and -')

@@ -1,4 +1,4 @@
-import { type CorebuildJob, corebuildJobSchema, type FreeholdError } from '@freehold/contracts'
+import { buildInput, type CorebuildJob, corebuildJobSchema, type FreeholdError } from '@freehold/contracts'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { sshKey } from '../worker.testing.ts'
@@ -62,6 +62,16 @@ describe('a job for an installer', () => {
         `echo '${'b'.repeat(64)}  /opt/baseos/device-agent.tar.gz' | sha256sum --check`,
       ),
     })
+  })
+
+  test('from a base of its own may be of any version, unless it says of which', () => {
+    const versionOf = (change: Record<string, unknown>) => {
+      const config = plan(job({ sourceImageUrl: base.url, ...change })).configFor(base)
+      return config.kind === 'ubuntu-iso' ? config.ubuntuVersion : 'no installer'
+    }
+    expect(versionOf({})).toBeUndefined()
+    expect(versionOf({ ubuntuVersion: '22.04' })).toBe('22.04')
+    expect(versionOf({ sourceImageUrl: undefined })).toBe('24.04')
   })
 
   test('of a caller that knows of no agent checks it out, unless the worker takes archives alone', () => {
@@ -147,6 +157,39 @@ describe('what is wrong', () => {
     expect(failure.message).toContain(`job.${field}`)
     expect(failure.message).not.toMatch(/evil|reboot|HOME|NODE_ID|passwd/)
   })
+})
+
+test('what the control plane takes of people makes a job that is taken: who errs hears it at once', () => {
+  const text = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 70 }),
+    fc.string({ unit: fc.constantFrom(...'aZ09-._ "\'\\$\n\0'), minLength: 1, maxLength: 34 }),
+    fc.stringMatching(/^[a-z0-9-]{1,33}$/),
+    fc.constantFrom('24.04', '22.04.5', sshKey, `${sshKey}\n`, 'correct "horse" battery', 'Café', 'root'),
+  )
+  const fields = ['hostname', 'sshUser', 'sshPublicKey', 'ubuntuVersion', 'ssid', 'passphrase'] as const
+  const taken = new Set<string>()
+  fc.assert(
+    fc.property(fc.constantFrom(...fields), text, fc.boolean(), (field, value, isRaw) => {
+      const isWifi = field === 'ssid' || field === 'passphrase'
+      const change = isWifi ? { wifi: { ssid: 'shop', passphrase: 'long enough', [field]: value } } : { [field]: value }
+      const imageKind = isRaw ? 'balena-raw' : 'ubuntu-iso'
+      const input = buildInput.safeParse({ imageKind, architecture: 'arm64', ...change })
+      if (!input.success) return
+      taken.add(field)
+      const { hostname, sshUser, sshPublicKey, wifi, ...rest } = input.data
+      const given = {
+        ...(hostname === null ? {} : { hostname }),
+        ...(sshPublicKey === null ? {} : { sshPublicKey }),
+        ...(wifi === null ? {} : { wifi: { ...wifi, passphrase: wifi.passphrase ?? undefined } }),
+        ...(isRaw ? { compression: rest.compression } : { sshUser, ubuntuVersion: rest.ubuntuVersion }),
+        heartbeatIntervalMs: rest.heartbeatIntervalMs,
+      }
+      const made = { imageKind, architecture: 'arm64', ...given }
+      expect(() => plan(isRaw ? raw(made) : job(made)).configFor(base)).not.toThrow()
+    }),
+    { numRuns: 2000 },
+  )
+  expect([...taken].toSorted()).toEqual([...fields].toSorted())
 })
 
 test('whatever a job holds, it is refused by the name of its field or stays one line in every file', () => {

@@ -58,9 +58,11 @@ export function planJob(job: CorebuildJob, { agentInstall }: { agentInstall: Age
 
 function ubuntuShape(job: CorebuildJob, agent: JobPlan['agent']): Record<string, unknown> {
   const install = agent === null ? 'git' : 'artifact'
+  // A base that the job names may be of any version, unless the job says of which.
+  const version = job.ubuntuVersion ?? (job.sourceImageUrl === undefined ? defaultUbuntu : undefined)
   return {
     ...commonShape(job),
-    ubuntuVersion: job.ubuntuVersion ?? defaultUbuntu,
+    ...(version === undefined ? {} : { ubuntuVersion: version }),
     hostname: job.hostname ?? hostnameOf(job.id),
     user: { name: job.sshUser ?? 'baseos', sshKeys: keysOf(job) },
     files: [

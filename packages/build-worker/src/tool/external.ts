@@ -20,8 +20,8 @@ const longestOutputBytes = 64 * 1024 * 1024
 
 /**
  * Runs an image tool of the command shape `… build --config FILE` to its end, in a process group of its own, which ends whole
- * with it. Throws `unavailable` where it cannot be started, `conflict` where it fails or prints more than 64 MiB, and
- * the signal's reason.
+ * with it. Throws `unavailable` where it cannot be started, `conflict` where it fails or prints more than 64 MiB, `internal`
+ * where somebody else ends it, and the signal's reason.
  */
 export async function runExternalTool(options: ExternalToolOptions): Promise<void> {
   const { signal } = options
@@ -43,10 +43,18 @@ export async function runExternalTool(options: ExternalToolOptions): Promise<voi
     const closed = closing(child, program)
     watchOutput(child, { said: options.said, end })
     if (child.pid !== undefined) await options.started(child.pid)
-    const status = await closed
+    const { code, killedBy } = await closed
     if (fault !== undefined) throw fault.error
-    if (status !== '0') {
-      throw new FreeholdError('conflict', `The image tool ${program} failed (${status}). The log has what it said.`)
+    if (killedBy !== null) {
+      // That says nothing about the job: another try may go well.
+      const why = killedBy === 'SIGKILL' ? ', for want of memory perhaps' : ''
+      throw new FreeholdError(
+        'internal',
+        `The image tool ${program} was ended by ${killedBy}${why}. Try again, or elsewhere.`,
+      )
+    }
+    if (code !== 0) {
+      throw new FreeholdError('conflict', `The image tool ${program} failed (${code}). The log has what it said.`)
     }
   } finally {
     signal.removeEventListener('abort', cancel)
@@ -55,12 +63,17 @@ export async function runExternalTool(options: ExternalToolOptions): Promise<voi
   }
 }
 
+interface Exit {
+  code: number | null
+  killedBy: NodeJS.Signals | null
+}
+
 /**
- * Resolves with exit code or signal. Not with the end of its streams alone: what it left running may hold them open, so
+ * Resolves with how it ended. Not with the end of its streams alone: what it left running may hold them open, so
  * the group is ended first.
  */
-function closing(child: ChildProcess, program: string): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
+function closing(child: ChildProcess, program: string): Promise<Exit> {
+  const { promise, resolve, reject } = Promise.withResolvers<Exit>()
   child.on('error', (error: NodeJS.ErrnoException) => {
     const why = error.code === 'ENOENT' ? 'it is not installed' : (error.code ?? 'it cannot be started')
     reject(
@@ -70,7 +83,7 @@ function closing(child: ChildProcess, program: string): Promise<string> {
   child.on('exit', () => {
     if (child.pid !== undefined) killGroup(child.pid)
   })
-  child.on('close', (code, signal) => resolve(String(signal ?? code)))
+  child.on('close', (code, killedBy) => resolve({ code, killedBy }))
   // Whoever waits for it asks a little later.
   promise.catch(() => undefined)
   return promise

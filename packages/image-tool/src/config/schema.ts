@@ -11,6 +11,7 @@ import {
   sha256,
   sourcePath,
   sshPublicKey,
+  ubuntuVersion,
   unitName,
   userName,
   wifiName,
@@ -76,11 +77,7 @@ export const ubuntuIsoConfig = z.strictObject({
   ...common,
   kind: z.literal('ubuntu-iso'),
   architecture: z.enum(['amd64', 'arm64']),
-  ubuntuVersion: z
-    .string()
-    .regex(/^\d\d\.\d\d(\.\d)?$/, 'must be a version such as 24.04')
-    .optional()
-    .describe('The base must be of this version.'),
+  ubuntuVersion: ubuntuVersion.optional().describe('The base must be of this version.'),
   hostname: hostname.default('ubuntu'),
   user: z
     .strictObject({

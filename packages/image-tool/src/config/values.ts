@@ -1,13 +1,18 @@
 import { z } from 'zod'
 
-export { imageUserName as userName, sshPublicKey, wifiName, wifiPassphrase } from '@freehold/contracts'
+export {
+  imageUserName as userName,
+  sha256Hex as sha256,
+  sshPublicKey,
+  ubuntuVersion,
+  wifiName,
+  wifiPassphrase,
+} from '@freehold/contracts'
 
 /**
  * The single values of a configuration. They end up in GRUB's menus, in systemd units, in NetworkManager's and
  * netplan's files and in arguments of programs, so each takes only what none of these can misread.
  */
-
-export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a sha256 in lower-case hexadecimal: 64 characters')
 
 /** A host name as RFC 1123 section 2.1 has it, one label or several. */
 export const hostname = z

@@ -53,6 +53,13 @@ test('a program that fails says why with its last words, and no more', async () 
   expect(error.message.length).toBeLessThan(600)
 })
 
+test('a program that somebody else ends is no fault of what it was given', async () => {
+  const killed = await setting('kill -KILL $$')
+  const expected = { code: 'internal', message: expect.stringMatching(/^xz was ended by SIGKILL, for want of memory/) }
+  await expect(runTool(call, killed)).rejects.toMatchObject(expected)
+  await expect(read(streamTool({ ...call, channel: 'stdout' }, killed))).rejects.toMatchObject(expected)
+})
+
 test('a program that is not there is named with its package', async () => {
   const none = await setting('true', { searchPath: '/nowhere' })
   const expected = {

@@ -28,7 +28,8 @@ const keptMessageBytes = 4096
 
 /**
  * Runs a program to its end and gives what it printed on standard output. Throws `unavailable` where it is not
- * installed, `timeout` where it hangs, `conflict` where it fails or prints more than 4 MiB, and the signal's reason.
+ * installed, `timeout` where it hangs, `conflict` where it fails or prints more than 4 MiB, `internal` where a signal ends it
+ * that is not ours, and the signal's reason.
  */
 export async function runTool(call: ToolCall, setting: ToolSetting): Promise<string> {
   const child = start(call, setting, ['ignore', 'pipe', 'pipe'])
@@ -123,7 +124,8 @@ function start(call: ToolCall, setting: ToolSetting, stdio: ('ignore' | 'pipe')[
       setting.signal.removeEventListener('abort', cancel)
       if (fault !== undefined) reject(fault.reason)
       else if (code === 0) resolve()
-      else reject(new FreeholdError('conflict', `${call.program} failed (${signal ?? code}): ${messages()}`))
+      else if (signal !== null) reject(killedError(call, signal))
+      else reject(new FreeholdError('conflict', `${call.program} failed (${code}): ${messages()}`))
       close()
     })
   })
@@ -186,6 +188,12 @@ function killGroup(child: ChildProcess): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
+}
+
+/** Not by us: that says nothing about what it was given, and another try may go well. */
+function killedError(call: ToolCall, signal: string): FreeholdError {
+  const why = signal === 'SIGKILL' ? ', for want of memory perhaps' : ''
+  return new FreeholdError('internal', `${call.program} was ended by ${signal}${why}. Try again, or elsewhere.`)
 }
 
 function timeoutError(call: ToolCall, limitMs: number): FreeholdError {

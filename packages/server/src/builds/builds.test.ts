@@ -72,6 +72,7 @@ describe('a build', () => {
       hostname: 'till-7',
       sshPublicKey: sshKey,
       sshUser: 'baseos',
+      ubuntuVersion: '24.04',
       cloudlyUrl: world.url,
       wifi: { ssid: 'shop', passphrase, hidden: false },
       agent: { sha256: 'a'.repeat(64) },

@@ -48,6 +48,9 @@ export function createImageBytes(options: {
 
   return {
     guard,
+    /** The bucket that bytes are in and we are not configured for, now: they may well be there. */
+    elsewhere: (location: Location): string | undefined =>
+      location.store === 's3' && objectsAt(location) === undefined ? location.bucketName : undefined,
     /** Undefined where they are gone: removed by somebody, damaged, or in a bucket that is not configured any more. */
     async sizeOf(location: Location): Promise<number | undefined> {
       if (location.store === 's3') return (await objectsAt(location)?.stat(location.key))?.sizeBytes

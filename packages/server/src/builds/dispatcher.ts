@@ -86,7 +86,9 @@ export function createDispatcher(options: DispatcherOptions) {
 
   async function move(id: string, rule: (status: BuildStatus) => BuildStatus | undefined): Promise<Build | undefined> {
     const moved = await moveBuild(store, { id, rule })
-    if (moved !== undefined) logs.tell(id)
+    if (moved === undefined) return undefined
+    if (!isOpen(moved.status)) lostOn.delete(id)
+    logs.tell(id)
     return moved
   }
 
@@ -231,8 +233,9 @@ export function createDispatcher(options: DispatcherOptions) {
 
   async function lose({ build, number, workerId }: Attempt, message: string): Promise<Build | undefined> {
     totals.lostAttempts += 1
-    lostOn.set(build.id, new Set(lostOn.get(build.id)).add(workerId))
-    return move(build.id, (status) => lost(status, { attempt: number, message, at: at() }))
+    const moved = await move(build.id, (status) => lost(status, { attempt: number, message, at: at() }))
+    if (moved?.status.state === 'waiting') lostOn.set(build.id, new Set(lostOn.get(build.id)).add(workerId))
+    return moved
   }
 
   async function keep(

@@ -81,7 +81,9 @@ export function createJobMaker(options: {
         provisioningToken: secrets.joinToken,
         hostname: hostnameOf(build),
         heartbeatIntervalMs: data.heartbeatIntervalMs,
-        ...(imageKind === 'ubuntu-iso' ? { ubuntuVersion: data.ubuntuVersion, sshUser: data.sshUser } : {}),
+        ...(imageKind === 'ubuntu-iso' ? { sshUser: data.sshUser } : {}),
+        // A base image is of whatever version it is.
+        ...(imageKind === 'ubuntu-iso' && data.baseImageId === null ? { ubuntuVersion: data.ubuntuVersion } : {}),
         ...(imageKind === 'balena-raw' ? { compression: data.compression } : {}),
         ...(data.sshPublicKey === null ? {} : { sshPublicKey: data.sshPublicKey }),
         ...(wifi === null

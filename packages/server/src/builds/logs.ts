@@ -95,8 +95,9 @@ export function createBuildLogs({ store, now }: { store: Store; now: () => numbe
         const log = await logOf(buildId)
         const missing = Math.max(0, log.count - told)
         const lines = linesOf(log)
-        for (const line of lines.slice(Math.max(0, lines.length - missing))) yield line
+        // Before the lines are handed on: what is added meanwhile is told the next time.
         told = log.count
+        for (const line of lines.slice(Math.max(0, lines.length - missing))) yield line
         if (ended) {
           next.cancel()
           return

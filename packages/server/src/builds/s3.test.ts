@@ -87,6 +87,23 @@ test('bytes in the bucket that are not what the worker says are no image, and go
   await expect.poll(() => bucket.objects.size).toBe(0)
 })
 
+test('an image in a bucket that is not configured now is not taken for gone', async () => {
+  const bucket = createPlayedBucket()
+  await begin(bucket)
+  const bytes = randomBytes(1000)
+  worker.plays((job) => {
+    bucket.put(job.job.artifactKey ?? '', bytes)
+    job.succeed({ size: bytes.length, sha256: sha256Of(bytes) })
+  })
+  const { id } = await world.create()
+  const { status } = await world.until(id, 'succeeded')
+  bucket.s3.objects.bucketName = 'another'
+  await expect(world.download(id)).rejects.toThrow('in the bucket "bucket", which is not the configured one')
+  expect((await world.read(id)).status.artifact).toEqual(status.artifact)
+  bucket.s3.objects.bucketName = 'bucket'
+  expect((await fetch((await world.download(id)).url)).status).toBe(200)
+})
+
 test('what a worker left in the bucket after it was given up goes with the clean-up, once it is old', async () => {
   const bucket = createPlayedBucket()
   const dayAgo = Date.now() - 25 * 3_600_000

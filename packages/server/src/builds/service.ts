@@ -74,6 +74,13 @@ export function createBuildHandlers(options: {
     }
     const { location, filename, sizeBytes, sha256 } = artifact
     if (location === null) throw new FreeholdError('conflict', `The image is kept no longer. ${build.status.message}`)
+    const bucket = bytes.elsewhere(location)
+    if (bucket !== undefined) {
+      throw new FreeholdError(
+        'conflict',
+        `The image is in the bucket "${bucket}", which is not the configured one. Configure that one again, or build another image.`,
+      )
+    }
     if ((await bytes.sizeOf(location)) !== sizeBytes) {
       await moveBuild(store, { id: build.id, rule: (status) => withoutImage(status, gone) })
       throw bytesGone()

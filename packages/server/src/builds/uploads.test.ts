@@ -65,6 +65,8 @@ describe('a base image', () => {
     await world.until(build.id, 'succeeded')
     expect(fetched?.equals(bytes)).toBe(true)
     expect(worker.jobs[0]?.job.sourceImageSha256).toBe(sha256)
+    // It is of whatever version it is.
+    expect(worker.jobs[0]?.job.ubuntuVersion).toBeUndefined()
     await worker.close()
   })
 
