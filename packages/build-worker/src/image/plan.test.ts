@@ -185,7 +185,7 @@ test('whatever a job holds, it is refused by the name of its field or stays one 
       expect(file?.content?.split('\n')).toHaveLength(5)
       expect(file?.content).toMatch(/^(BASEOS_[A-Z_]+=[A-Za-z0-9._~+/=:@-]*\n){4}$/)
       expect(config.hostname ?? 'x').toMatch(/^[A-Za-z0-9.-]+$/)
-      expect(config.output?.path).toMatch(/^output\/[A-Za-z0-9][A-Za-z0-9-]*\.iso$/)
+      expect(config.output?.path).toMatch(/^output\/[A-Za-z0-9][A-Za-z0-9-]*\.[a-z.]+$/)
     }),
     { numRuns: 500 },
   )
