@@ -38,14 +38,18 @@ const artifact: Status['artifact'] = {
 }
 
 /** A server whose build goes through these states, one a change; it remembers what it was asked. */
-function scriptedApi(states: Partial<Status>[], log: (BuildLogLine | 'broken')[] = []) {
+function scriptedApi(
+  states: Partial<Status>[],
+  log: (BuildLogLine | 'broken')[] = [],
+  hostname: string | null = 'till',
+) {
   let step = 0
   const asked: { path: string; input: CallInput<Route> }[] = []
   const resource = (kind: string, id: string, data: object, status: object) => ({
     ...{ kind, id, data, status, generation: 1, version: 10 + step, labels: {}, createdAt: at, updatedAt: at },
   })
   const build = () => {
-    const data = { imageKind: 'ubuntu-iso', architecture: 'amd64', hostname: 'till', baseImageId: null }
+    const data = { imageKind: 'ubuntu-iso', architecture: 'amd64', hostname, baseImageId: null }
     return resource('build', buildId, data, {
       ...buildKind.initialStatus,
       ...states[Math.min(step, states.length - 1)],
@@ -179,7 +183,9 @@ describe('builds create', () => {
     const { api } = scriptedApi([{}, building, building, { state: 'succeeded', message: 'Done.', artifact }], log)
     const { code, out, error } = await freehold([...create, '--wait'], api)
     expect(code).toBe(0)
-    const said = out.split('\n').map((text) => text.replace('00:00:00  ', ''))
+    // A line of the log bears the time at which it was said.
+    expect(out).toContain('00:00:01  two\n')
+    const said = out.split('\n').map((text) => text.replace(/^00:00:0\d {2}/, ''))
     expect(said.filter((text) => ['one', 'two'].includes(text))).toEqual(['one', 'one', 'two'])
     expect(said.filter((text) => text.startsWith('waiting') || text.startsWith('building'))).toEqual([
       'waiting: Waits for a build worker.',
@@ -231,6 +237,15 @@ describe('builds and their workers', () => {
     expect((await freehold(['builds', 'list'], api)).out).toMatch(/till +failed +ubuntu-iso +amd64 +Ubuntu/)
   })
 
+  it('a build without a hostname is called what its device is called, or by the end of its id', async () => {
+    const { api, asked } = scriptedApi([{ state: 'failed', message: 'No.' }], [], null)
+    expect((await freehold(['builds', 'list'], api)).out).toMatch(/baseos-00000001 +failed/)
+    for (const name of ['baseos-00000001', '00000001']) {
+      await freehold(['builds', 'cancel', name], api)
+      expect(asked.at(-1)).toMatchObject({ path: routes.builds.cancel.path, input: { params: { id: buildId } } })
+    }
+  })
+
   it('workers are listed with why they cannot', async () => {
     const { out } = await freehold(['build-workers', 'list'], scriptedApi([{}]).api)
     expect(out).toMatch(/attic +unreachable +0 .*Nothing listens there\./)
@@ -243,6 +258,8 @@ describe('builds and their workers', () => {
     const both = [...line, 'pi.img', '--url', 'https://example.com/pi.img.xz']
     expect(await freehold(both, api)).toMatchObject({ code: 2 })
     expect(await freehold([...line, join(folder, 'missing.img')], api)).toMatchObject({ code: 2 })
+    const { code, error } = await freehold([...line, 'https://example.com/pi.img.xz'], api)
+    expect([code, error]).toEqual([2, expect.stringContaining('Give it with --url')])
     expect(asked).toEqual([])
   })
 })

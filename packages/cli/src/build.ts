@@ -17,9 +17,9 @@ const retryMs = 1000
 export async function watchBuild(runtime: Runtime, input: { api: Api; id: string }): Promise<Build> {
   const { output, io } = runtime
   const meter = createProgressMeter(io, output)
-  const say = (text: string) => {
+  const say = (text: string, at = io.now().toISOString()) => {
     meter.clear()
-    output.line(`${output.style('dim', io.now().toISOString().slice(11, 19))}  ${text}`)
+    output.line(`${output.style('dim', at.slice(11, 19))}  ${text}`)
   }
   const onLost = (reason: string) => {
     meter.clear()
@@ -27,7 +27,7 @@ export async function watchBuild(runtime: Runtime, input: { api: Api; id: string
   }
   const log = followLog(runtime, {
     ...input,
-    onLine: (line) => (output.json ? output.record({ log: line }) : say(safeLogLine(line.text))),
+    onLine: (line) => (output.json ? output.record({ log: line }) : say(safeLogLine(line.text), line.at)),
   })
   let last: Build | undefined
   let said = ''

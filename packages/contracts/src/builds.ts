@@ -292,3 +292,8 @@ export const buildRoutes = {
     }),
   },
 }
+
+/** What the device is called that starts from the image: as asked for, else after the end of the build's id, which is random. */
+export function hostnameOfBuild({ id, hostname }: { id: string; hostname: string | null }): string {
+  return hostname ?? `baseos-${id.slice(-8)}`
+}

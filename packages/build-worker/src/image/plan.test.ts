@@ -38,7 +38,7 @@ describe('a job for an installer', () => {
         wifi: { ssid: 'shop', passphrase: 'long enough' },
       }),
     )
-    expect(planned.filename).toBe('baseos-amd64.iso')
+    expect(planned.filename).toBe('box.iso')
     expect(planned.base).toEqual({ ubuntu: '24.04', architecture: 'amd64' })
     expect(planned.configFor(base)).toMatchObject({
       kind: 'ubuntu-iso',
@@ -47,7 +47,7 @@ describe('a job for an installer', () => {
       hostname: 'box',
       user: { name: 'ops', sshKeys: [sshKey] },
       wifi: { ssid: 'shop', passphrase: 'long enough', hidden: false },
-      output: { path: 'output/baseos-amd64.iso' },
+      output: { path: 'output/box.iso' },
       files: [
         {
           path: '/etc/baseos/baserunner.env',
@@ -101,7 +101,7 @@ describe('a job for an installer', () => {
 describe('a job for a disk', () => {
   test('becomes a configuration of the image tool', () => {
     const planned = plan(raw({ architecture: 'rpi', hostname: 'shop-12', sourceImageSha256: 'c'.repeat(64) }))
-    expect(planned.filename).toBe('baseos-rpi.img.xz')
+    expect(planned.filename).toBe('shop-12.img.xz')
     expect(planned.base).toEqual({ url: base.url, sha256: 'c'.repeat(64) })
     expect(planned.configFor(base)).toMatchObject({
       kind: 'balena-raw',
@@ -228,7 +228,7 @@ test('whatever a job holds, it is refused by the name of its field or stays one 
       expect(file?.content?.split('\n')).toHaveLength(5)
       expect(file?.content).toMatch(/^(BASEOS_[A-Z_]+=[A-Za-z0-9._~+/=:@-]*\n){4}$/)
       expect(config.hostname ?? 'x').toMatch(/^[A-Za-z0-9.-]+$/)
-      expect(config.output?.path).toMatch(/^output\/baseos-amd64\.[a-z.]+$/)
+      expect(config.output?.path).toMatch(/^output\/[A-Za-z0-9][A-Za-z0-9-]*\.[a-z.]+$/)
     }),
     { numRuns: 500 },
   )

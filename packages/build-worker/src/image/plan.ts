@@ -156,7 +156,8 @@ function filenameOf(job: CorebuildJob, destination: Destination): string {
   if (destination.kind === 's3') return destination.key.split('/').at(-1) ?? destination.key
   const compression = job.compression ?? 'xz'
   const ending = compression === 'none' ? 'img' : `img.${compression}`
-  return `baseos-${job.architecture}.${job.imageKind === 'ubuntu-iso' ? 'iso' : ending}`
+  const name = /^[A-Za-z0-9][A-Za-z0-9-]*$/.test(job.hostname ?? '') ? job.hostname : `baseos-${job.architecture}`
+  return `${name}.${job.imageKind === 'ubuntu-iso' ? 'iso' : ending}`
 }
 
 /** Values that go into files and headers as they are. */

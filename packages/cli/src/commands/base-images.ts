@@ -58,6 +58,9 @@ export function addBaseImageCommands(program: Command, environment: Environment)
         'Name a file, or give --url and --sha256.',
       )
     }
+    if (file !== undefined && /^https?:\/\//i.test(file)) {
+      throw new CliError(exitCodes.usage, `${file} is an address, no file.`, 'Give it with --url, and its --sha256.')
+    }
     const api = await runtime.api()
     const data = inputOf(name, file, options)
     const added =

@@ -60,7 +60,7 @@ function addCreate(parent: Command, environment: Environment): void {
     )
     .option('--base <name|id>', "base image; without it Ubuntu's own, for ubuntu-iso alone")
     .option('--ubuntu-version <version>', "of Ubuntu's own; default 24.04")
-    .option('--hostname <name>', 'of the device; default: one made from the build')
+    .option('--hostname <name>', 'of the device; default: baseos- and the end of the id of the build')
     .option('--ssh-user <name>', 'who may sign in by SSH, of ubuntu-iso; default baseos')
     .option('--ssh-key <file>', 'the public key of who may, such as ~/.ssh/id_ed25519.pub; default: nobody may')
     .option('--wifi-ssid <name>', 'a Wi-Fi network; its passphrase is asked for unless one of the next three is given')

@@ -1,6 +1,6 @@
 import type { AnyResource } from '../api.ts'
 import { age, bytes } from '../output/text.ts'
-import { nameOf, shortIdOf } from './lookup.ts'
+import { hostnameOf, nameOf, shortIdOf } from './lookup.ts'
 
 /** What a cell may need besides its resource. */
 export interface ColumnContext {
@@ -129,7 +129,7 @@ const columns: Record<string, Column[]> = {
   ],
   builds: [
     id,
-    data('HOSTNAME', 'hostname'),
+    { title: 'HOSTNAME', cell: hostnameOf },
     state,
     data('KIND', 'imageKind'),
     data('FOR', 'architecture'),

@@ -1,3 +1,4 @@
+import { hostnameOfBuild } from '@freehold/contracts'
 import type { AnyResource, Api } from '../api.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import { fieldsOf } from '../schema.ts'
@@ -62,7 +63,8 @@ async function findByName(api: Api, noun: Noun, name: string): Promise<AnyResour
   for await (const item of listAll(api, noun, searchable ? { search: name } : ofProduct)) {
     if (isCalled(item, name)) found.push(item)
   }
-  if (found.length === 0 && noun.plural === 'devices' && shortIdPattern.test(name)) {
+  const hasShortIds = noun.plural === 'devices' || noun.plural === 'builds'
+  if (found.length === 0 && hasShortIds && shortIdPattern.test(name)) {
     for await (const item of listAll(api, noun)) if (shortIdOf(item.id) === name.toLowerCase()) found.push(item)
   }
   const [first, second] = found
@@ -81,6 +83,11 @@ async function findByName(api: Api, noun: Noun, name: string): Promise<AnyResour
 
 const shortIdPattern = /^[0-9a-f]{8}$/i
 
+/** What the device of a build is called. */
+export function hostnameOf({ id, data: { hostname } }: AnyResource): string {
+  return hostnameOfBuild({ id, hostname: typeof hostname === 'string' ? hostname : null })
+}
+
 /** The end of an id, which is random where its beginning is the time: enough to tell devices of one name apart. */
 export function shortIdOf(id: string): string {
   return id.slice(-8)
@@ -89,7 +96,7 @@ export function shortIdOf(id: string): string {
 function isCalled(resource: AnyResource, name: string): boolean {
   const { prefix, digest } = resource.data
   if (resource.kind === 'damaged-blob') return digest === name
-  if (resource.kind === 'build') return resource.data.hostname === name
+  if (resource.kind === 'build') return hostnameOf(resource) === name
   const own = nameOf(resource)
   if (resource.kind === 'user') return own.toLowerCase() === name.toLowerCase()
   return own === name || prefix === name

@@ -97,6 +97,9 @@ export async function runAttempt(options: {
     const news = createNews({ build, workerId, clock, write: options.write, keepLog: () => logs.keep(build.id) })
     const say = (text: string) => logs.add(build.id, { attempt: number, text: redact(text) })
     say(`Attempt ${number} on ${workerId}. The device will look for its control plane at ${job.cloudlyUrl}.`)
+    if (isLoopback(job.cloudlyUrl)) {
+      say('No other machine reaches that address: set SERVEZONE_URL to the name that devices reach, and build anew.')
+    }
     let hasBegun = false
     let hasSpoken = false
     const onLine = (line: CorebuildLine) => {
@@ -146,6 +149,11 @@ function endOf(
   if (meaning === 'final') return { kind: 'failed', message }
   if (meaning === 'again' || hasBegun) return { kind: 'lost', message: `${workerId}: ${message}` }
   return { kind: 'not-begun', message: `${workerId}: ${message}`, restMs: refusedRestMs }
+}
+
+/** Whether an address means whatever machine it is used on. */
+function isLoopback(url: string): boolean {
+  return /^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname)
 }
 
 /** What it was chosen for by what it said before may not hold any more, or was only taken for granted. */

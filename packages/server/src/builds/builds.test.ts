@@ -133,6 +133,18 @@ describe('a build', () => {
     expect(kept.length).toBeLessThan(1200)
   })
 
+  test('says in its log once why it failed, and where no device would reach the control plane', async () => {
+    worker.plays(async (job) => {
+      job.say({ log: 'The base image is truncated.' })
+      job.fail('The base image is truncated.', 'invalid-input')
+    })
+    const { id } = await world.create()
+    await world.until(id, 'failed')
+    const said = (await world.log(id, true)).map(({ text }) => text)
+    expect(said.filter((text) => text === 'The base image is truncated.')).toHaveLength(1)
+    expect(said.filter((text) => text.includes('set SERVEZONE_URL'))).toHaveLength(1)
+  })
+
   test('is refused at once where no image could be made of it', async () => {
     await expect(world.create({ imageKind: 'balena-raw' })).rejects.toThrow('balena-raw needs a base image')
     await expect(world.create({ architecture: 'rpi' })).rejects.toThrow('a Raspberry Pi takes balena-raw')

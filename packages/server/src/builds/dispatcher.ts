@@ -173,7 +173,8 @@ export function createDispatcher(options: DispatcherOptions) {
       count(moved.status)
       if (!isOpen(moved.status)) lostOn.delete(build.id)
       const { state, message } = moved.status
-      logs.add(build.id, { attempt: number, text: message })
+      // Workers often say last why they failed.
+      if (logs.newestOf(build.id) !== message) logs.add(build.id, { attempt: number, text: message })
       log.info({ buildId: build.id, workerId, attempt: number, state }, message)
     }
     if (moved?.status.state !== 'succeeded') {

@@ -6,10 +6,11 @@ import {
   buildContentPath,
   type CorebuildJob,
   FreeholdError,
+  hostnameOfBuild,
 } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import type { S3ForWorkers } from './bytes.ts'
-import { artifactKeyOf, hostnameOf } from './kind.ts'
+import { artifactKeyOf } from './kind.ts'
 import type { BuildSecrets } from './secrets.ts'
 import type { UrlSigner } from './signed-url.ts'
 
@@ -79,7 +80,7 @@ export function createJobMaker(options: {
         imageKind,
         cloudlyUrl: publicUrl(),
         provisioningToken: secrets.joinToken,
-        hostname: hostnameOf(build),
+        hostname: hostnameOfBuild({ id: build.id, hostname: build.data.hostname }),
         heartbeatIntervalMs: data.heartbeatIntervalMs,
         ...(imageKind === 'ubuntu-iso' ? { sshUser: data.sshUser } : {}),
         // A base image is of whatever version it is.

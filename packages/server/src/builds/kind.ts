@@ -52,9 +52,6 @@ export function checkBuild(input: BuildInput, base: BaseImage | undefined): void
 /** The part of a build's id that people and hosts see. */
 export const shortId = (buildId: string): string => buildId.slice(-8)
 
-export const hostnameOf = (build: Pick<Build, 'id' | 'data'>): string =>
-  build.data.hostname ?? `baseos-${shortId(build.id)}`
-
 /** What the image is called where the worker does not say it well. */
 function filenameOf(build: Pick<Build, 'id' | 'data'>): string {
   const { imageKind, architecture, compression } = build.data
@@ -124,7 +121,7 @@ export function succeeded(
 
 export function cancelled(status: BuildStatus, { at }: { at: string }): BuildStatus | undefined {
   if (!isOpen(status)) return undefined
-  return { ...status, state: 'cancelled', message: 'Cancelled.', progress: null, endedAt: at }
+  return { ...status, state: 'cancelled', message: 'Nothing of it is kept.', progress: null, endedAt: at }
 }
 
 /** What the attempt under way tells of itself. */

@@ -70,6 +70,11 @@ export function createBuildLogs({ store, now }: { store: Store; now: () => numbe
       if (log.newest.length > linesAtMost || log.characters > charactersAtMost) shorten(log)
       tell(buildId)
     },
+    /** The line that came last to an open build. */
+    newestOf(buildId: string): string | undefined {
+      const log = logs.get(buildId)
+      return (log?.newest.at(-1) ?? log?.first.at(-1))?.text
+    },
     /** Hands it to the facts. */
     keep,
     /** The attempt has ended; what was said is read from the facts from now on. */

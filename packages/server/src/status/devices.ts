@@ -1,4 +1,11 @@
-import { buildKind, channelKind, deviceKind, releaseRolloutKind, type statusSchema } from '@freehold/contracts'
+import {
+  buildKind,
+  channelKind,
+  deviceKind,
+  hostnameOfBuild,
+  releaseRolloutKind,
+  type statusSchema,
+} from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import type { z } from 'zod'
 
@@ -37,7 +44,15 @@ export async function buildProblems(
   const { items } = await reads.list(buildKind, { where: { state: 'failed' }, order: 'changed', limit })
   return items.flatMap(({ id, data, status }): Problem[] => {
     if (status.endedAt === null || nowMs - Date.parse(status.endedAt) > newsMs) return []
-    return [{ severity: 'warning', kind: 'build', id, name: data.hostname ?? id, message: status.message }]
+    return [
+      {
+        severity: 'warning',
+        kind: 'build',
+        id,
+        name: hostnameOfBuild({ id, hostname: data.hostname }),
+        message: status.message,
+      },
+    ]
   })
 }
 

@@ -80,7 +80,7 @@ export function AddBaseImageDialog(props: {
           onChange={(value) => setFrom(value as 'file' | 'url')}
           choices={[
             { value: 'file', label: 'A file of this computer' },
-            { value: 'url', label: 'An address, which build workers fetch it from' },
+            { value: 'url', label: 'An address, fetched by workers' },
           ]}
         />
         {from === 'file' ? (

@@ -81,7 +81,7 @@ function columnsOf(onChoose: ((choice: Choice) => void) | null) {
       value: ({ data }) => data.name,
       cell: ({ data }) => (
         <span className="flex min-w-0 flex-col">
-          <span className="font-medium break-all">{data.name}</span>
+          <span className="font-medium [overflow-wrap:anywhere]">{data.name}</span>
           {data.description !== '' && <span className="text-xs text-muted max-sm:hidden">{data.description}</span>}
           <span className="text-xs text-muted sm:hidden">{kindWords[data.imageKind]}</span>
         </span>
@@ -90,11 +90,14 @@ function columnsOf(onChoose: ((choice: Choice) => void) | null) {
     {
       id: 'state',
       header: 'State',
-      cell: ({ status }) =>
-        status.state === 'ready' ? (
-          <State state="complete" label="Ready" title={status.message} />
+      cell: (base) =>
+        base.status.state === 'ready' ? (
+          <State state="complete" label="Ready" title={base.status.message} />
         ) : (
-          <State state={status.state} title={status.message} />
+          <span className="flex flex-col items-start gap-1.5 py-1">
+            <State state={base.status.state} title={base.status.message} />
+            {onChoose !== null && <ResumeButton base={base} onChoose={onChoose} className="sm:hidden" />}
+          </span>
         ),
     },
     {
@@ -157,11 +160,7 @@ function columnsOf(onChoose: ((choice: Choice) => void) | null) {
 function BaseMenu({ base, onChoose }: { base: BaseImage; onChoose: (choice: Choice) => void }) {
   return (
     <span className="flex items-center justify-end gap-1">
-      {base.status.state === 'uploading' && (
-        <Button aria-label={`Upload ${base.data.name}`} onClick={() => onChoose({ act: 'resume', base })}>
-          Upload
-        </Button>
-      )}
+      {base.status.state === 'uploading' && <ResumeButton base={base} onChoose={onChoose} className="max-sm:hidden" />}
       <Menu
         label={`Actions of ${base.data.name}`}
         trigger={
@@ -177,6 +176,20 @@ function BaseMenu({ base, onChoose }: { base: BaseImage; onChoose: (choice: Choi
         </MenuItem>
       </Menu>
     </span>
+  )
+}
+
+/** Beside the menu, or below the state where the screen leaves the name no room beside it. */
+function ResumeButton(props: { base: BaseImage; onChoose: (choice: Choice) => void; className: string }) {
+  const { base, onChoose, className } = props
+  return (
+    <Button
+      className={className}
+      aria-label={`Upload ${base.data.name}`}
+      onClick={() => onChoose({ act: 'resume', base })}
+    >
+      Upload
+    </Button>
   )
 }
 

@@ -83,7 +83,7 @@ function Loaded({ build }: { build: Build }) {
   )
 }
 
-function About({ build: { data, status, createdAt } }: { build: Build }) {
+function About({ build: { id, data, status, createdAt } }: { build: Build }) {
   const base = useOne('baseImages', data.baseImageId)
   const labels = Object.entries(data.deviceLabels)
   return (
@@ -96,7 +96,7 @@ function About({ build: { data, status, createdAt } }: { build: Build }) {
             'Base image',
             data.baseImageId === null ? `Ubuntu ${data.ubuntuVersion}` : (base.data?.data.name ?? 'one that is gone'),
           ],
-          ['Hostname', data.hostname ?? 'made from the build'],
+          ['Hostname', nameOfBuild({ id, data })],
           [
             'Wi-Fi',
             data.wifi === null

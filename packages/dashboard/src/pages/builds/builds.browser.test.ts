@@ -153,7 +153,7 @@ test('a build is cancelled; one that fails says why, here and in the overview, a
   await worker.job()
   await page.getByRole('button', { name: 'Cancel build' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel build' }).click()
-  await page.getByText('Cancelled.').first().waitFor()
+  await page.getByText('Nothing of it is kept.').first().waitFor()
 
   await page.getByRole('link', { name: 'Build another like it' }).click()
   await page.getByRole('radio', { name: 'Other ARM device', checked: true }).waitFor()

@@ -13,7 +13,7 @@ const devices: { imageKind: ImageKind; architecture: BuildArchitecture; label: s
     imageKind: 'ubuntu-iso',
     architecture: 'arm64',
     label: 'ARM server',
-    hint: 'ARM, 64-bit, with UEFI. A stick that installs Ubuntu Server by itself.',
+    hint: 'ARM, 64-bit, with UEFI. A stick that installs Ubuntu Server by itself, and erases the disk of the machine.',
   },
   {
     imageKind: 'balena-raw',

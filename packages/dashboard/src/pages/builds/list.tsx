@@ -25,7 +25,11 @@ const columnsOf = (baseNames: ReadonlyMap<string, string>) =>
       value: nameOfBuild,
       cell: (build) => (
         <span className="flex flex-col">
-          <Link to="/builds/$id" params={{ id: build.id }} className="font-medium break-all hover:underline">
+          <Link
+            to="/builds/$id"
+            params={{ id: build.id }}
+            className="font-medium hover:underline [overflow-wrap:anywhere]"
+          >
             {nameOfBuild(build)}
           </Link>
           <span className="text-xs text-muted sm:hidden">{kindWords[build.data.imageKind]}</span>

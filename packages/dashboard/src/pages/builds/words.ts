@@ -1,4 +1,4 @@
-import type { BuildArchitecture, ImageKind } from '@freehold/contracts'
+import { type BuildArchitecture, hostnameOfBuild, type ImageKind } from '@freehold/contracts'
 import type { ItemOf } from '../../app/queries.ts'
 
 /** A build as it is shown: without what is sealed in it. */
@@ -51,7 +51,7 @@ export function phaseSteps(phase: string): PhaseStep[] {
 
 /** What a build is called where there are many: its hostname, else the beginning of its id. */
 export function nameOfBuild({ id, data }: Pick<Build, 'id' | 'data'>): string {
-  return data.hostname ?? `Build ${id.slice(-8)}`
+  return hostnameOfBuild({ id, hostname: data.hostname })
 }
 
 export function isOpenBuild({ status }: Pick<Build, 'status'>): boolean {
