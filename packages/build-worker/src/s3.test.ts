@@ -200,7 +200,7 @@ describe.skipIf('skipped' in running)('an image on its way to a Ceph object gate
   test.each([
     ['a bucket that is not there', { bucketName: 'no-such-bucket' }, 502, /answered 404 \(NoSuchBucket\)/],
     ['a wrong secret', { accessSecret: 'a-wrong-secret-of-s3' }, 403, /answered 403 \(SignatureDoesNotMatch\)/],
-    ['cloud metadata as its address', { endpoint: '169.254.169.254', port: 80 }, 400, /private network/],
+    ['cloud metadata as its address', { endpoint: '169.254.169.254', port: 80 }, 400, /link-local/],
   ])('with %s fails, with the reason and without a secret', async (_, change, status, message) => {
     const answer = await post(worker.url, documented(change))
     expect([answer.status, answer.result]).toMatchObject([
