@@ -36,7 +36,7 @@ test('a user sees neither users nor audit nor what they may not do', async () =>
   await page.getByText('No clusters yet').waitFor()
   expect(await page.getByRole('button', { name: 'Create cluster' }).count()).toBe(0)
   const places = await page.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents()
-  expect(places).toEqual(['Overview', 'Services', 'Clusters', 'Devices', 'Images', 'Registries', 'Account'])
+  expect(places).toEqual(['Overview', 'Services', 'Clusters', 'Devices', 'Builds', 'Images', 'Registries', 'Account'])
   await page.goto(`${dashboard.freehold.url}/users`)
   await page.getByText('Your role may not see users.').waitFor()
   expect(await faultsOf(page)).toEqual([])
