@@ -169,7 +169,13 @@ describe('an image is refused', () => {
     const payload = digestOf(layer().content).slice('sha256:'.length)
     await tag([layer()])
     const file = join(registry.directory, 'blobs/blobs/sha256', payload.slice(0, 2), payload)
-    await writeFile(file, simplePayload(digest.replace(/.$/, '0'), {}))
+    await writeFile(
+      file,
+      simplePayload(
+        digest.replace(/.$/, (last) => (last === '0' ? '1' : '0')),
+        {},
+      ),
+    )
     expect(await verdict()).toEqual(refused('missing, damaged or too large'))
   })
 
