@@ -1,6 +1,6 @@
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { FreeholdError } from '@freehold/contracts'
+import { FreeholdError, linkLocalNetworks, type Network, notPublicNetworks } from '@freehold/contracts'
 
 /**
  * Which addresses a job may make this worker dial. Whoever writes a job chooses them, and must not reach through the worker
@@ -14,29 +14,8 @@ export interface AddressRule {
   lookupFor(url: URL): LookupFunction
 }
 
-const linkLocal = blockList([
-  ['169.254.0.0', 16],
-  ['fe80::', 10],
-  ['fd00:ec2::254', 128],
-])
-const notPublic = blockList([
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['224.0.0.0', 3],
-  ['::', 128],
-  ['::1', 128],
-  ['64:ff9b:1::', 48],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['ff00::', 8],
-])
+const linkLocal = blockList(linkLocalNetworks)
+const notPublic = blockList(notPublicNetworks)
 
 /** `homes`: hosts with their ports, as URLs have them. */
 export function createAddressRule({
@@ -89,8 +68,8 @@ function contains(list: BlockList, address: string): boolean {
   return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-function blockList(subnets: readonly (readonly [string, number])[]): BlockList {
+function blockList(networks: readonly Network[]): BlockList {
   const list = new BlockList()
-  for (const [address, prefix] of subnets) list.addSubnet(address, prefix, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  for (const [address, prefix] of networks) list.addSubnet(address, prefix, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   return list
 }

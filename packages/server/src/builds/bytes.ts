@@ -1,25 +1,14 @@
 import type { Readable } from 'node:stream'
 import { BlobError, type BlobStore, type ByteRange } from '@freehold/blobs'
+import type { S3Objects } from '@freehold/blobs/s3'
 import { type CorebuildS3, damagedBlobKind, type ErrorCode, FreeholdError } from '@freehold/contracts'
 import type { Store } from '@freehold/store'
 import type { Artifact } from './kind.ts'
 
 type Location = NonNullable<Artifact['location']>
 
-/** Images that workers put into S3 themselves; `S3Objects` of the blob store's package is one. */
-export interface ObjectArtifacts {
-  bucketName: string
-  stat(key: string): Promise<{ sizeBytes: number } | undefined>
-  /** Reads all of it. Throws `blob-unknown`. */
-  hash(key: string, signal: AbortSignal): Promise<{ sizeBytes: number; sha256: string }>
-  open(key: string, range?: ByteRange): Promise<Readable>
-  remove(key: string): Promise<void>
-  /** An address of the store itself, good for some minutes; left out where bytes go through here. */
-  locate?(key: string, as: { filename: string; contentType: string }): Promise<string>
-  list(prefix: string): AsyncIterable<{ key: string; modifiedAtMs: number }>
-  /** Drops multipart uploads below the prefix that nobody has added to for so long. */
-  sweep(prefix: string, idleMs: number): Promise<void>
-}
+/** Images that workers put into S3 themselves. */
+type ObjectArtifacts = Omit<S3Objects, 'close'>
 
 /** S3 as workers are told of it. */
 export interface S3ForWorkers {

@@ -18,8 +18,9 @@ import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { AddBaseImageDialog, ResumeUploadDialog } from './add-base-image.tsx'
+import { KindCell } from './kind-cell.tsx'
 import { BuildPlaces } from './places.tsx'
-import { architectureWords, kindWords } from './words.ts'
+import { kindWords } from './words.ts'
 
 interface Choice {
   act: 'edit' | 'resume' | 'delete'
@@ -105,12 +106,7 @@ function columnsOf(onChoose: ((choice: Choice) => void) | null) {
       header: 'Kind',
       from: 'sm',
       value: ({ data }) => data.imageKind,
-      cell: ({ data }) => (
-        <span className="flex flex-col">
-          {kindWords[data.imageKind]}
-          <span className="text-xs text-muted">{architectureWords[data.architecture]}</span>
-        </span>
-      ),
+      cell: ({ data }) => <KindCell imageKind={data.imageKind} architecture={data.architecture} />,
     },
     {
       id: 'from',

@@ -11,8 +11,9 @@ import { Empty, Page, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
+import { KindCell } from './kind-cell.tsx'
 import { BuildPlaces } from './places.tsx'
-import { architectureWords, type Build, isOpenBuild, kindWords, nameOfBuild } from './words.ts'
+import { type Build, isOpenBuild, kindWords, nameOfBuild } from './words.ts'
 
 const route = getRouteApi('/shell/builds')
 const rowId = ({ id }: Build) => id
@@ -54,12 +55,7 @@ const columnsOf = (baseNames: ReadonlyMap<string, string>) =>
       header: 'Kind',
       from: 'sm',
       value: ({ data }) => data.imageKind,
-      cell: ({ data }) => (
-        <span className="flex flex-col">
-          {kindWords[data.imageKind]}
-          <span className="text-xs text-muted">{architectureWords[data.architecture]}</span>
-        </span>
-      ),
+      cell: ({ data }) => <KindCell imageKind={data.imageKind} architecture={data.architecture} />,
     },
     {
       id: 'base',

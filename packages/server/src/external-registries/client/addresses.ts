@@ -1,5 +1,6 @@
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { linkLocalNetworks, type Network, notPublicNetworks } from '@freehold/contracts'
 import { UpstreamError } from './errors.ts'
 
 /**
@@ -17,29 +18,8 @@ export interface AddressRules {
   lookupFor(url: URL): LookupFunction
 }
 
-const linkLocal = blockList([
-  ['169.254.0.0', 16],
-  ['fe80::', 10],
-  ['fd00:ec2::254', 128],
-])
-const notPublic = blockList([
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['224.0.0.0', 3],
-  ['::', 128],
-  ['::1', 128],
-  ['64:ff9b:1::', 48],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['ff00::', 8],
-])
+const linkLocal = blockList(linkLocalNetworks)
+const notPublic = blockList(notPublicNetworks)
 
 /** `home`: the address the administrator gave. */
 export function createAddressRules(home: URL): AddressRules {
@@ -103,8 +83,8 @@ function contains(list: BlockList, address: string): boolean {
   return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-function blockList(subnets: readonly (readonly [string, number])[]): BlockList {
+function blockList(networks: readonly Network[]): BlockList {
   const list = new BlockList()
-  for (const [address, prefix] of subnets) list.addSubnet(address, prefix, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  for (const [address, prefix] of networks) list.addSubnet(address, prefix, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   return list
 }
