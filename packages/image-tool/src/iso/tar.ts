@@ -1,4 +1,6 @@
+import { pipeline } from 'node:stream/promises'
 import { FreeholdError } from '@freehold/contracts'
+import { type Pack, pack } from 'tar-stream'
 import { readFileStream } from '../output.ts'
 
 /** A file or a link, owned by root. `path` is relative, without a leading slash. */
@@ -7,61 +9,35 @@ export type TarEntry =
   | { path: string; mode: number; source: string; sizeBytes: number }
   | { path: string; target: string }
 
-const blockBytes = 512
-
 /**
- * A tar archive (POSIX.1-1988 ustar) of these entries in this order, each with the same date. It has no entries for
- * folders, so that unpacking changes none that is there.
+ * A tar archive (POSIX.1-2017, ustar and pax) of these entries in this order, each with the same date. It has no
+ * entries for folders, so that unpacking changes none that is there.
  */
 export async function* tarOf(entries: readonly TarEntry[], epochSeconds: number): AsyncGenerator<Buffer> {
-  for (const entry of entries) {
-    const sizeBytes = 'target' in entry ? 0 : 'bytes' in entry ? entry.bytes.length : entry.sizeBytes
-    yield headerOf(entry, sizeBytes, epochSeconds)
-    if ('bytes' in entry) yield entry.bytes
-    else if ('source' in entry) yield* exactly(entry.source, sizeBytes)
-    yield Buffer.alloc((blockBytes - (sizeBytes % blockBytes)) % blockBytes)
-  }
-  yield Buffer.alloc(2 * blockBytes)
+  const archive = pack()
+  const filled = fill(archive, entries, new Date(epochSeconds * 1000))
+  // Whoever reads the archive is told, and what was thrown is thrown again below.
+  filled.catch((error: Error) => archive.destroy(error))
+  for await (const chunk of archive) yield chunk as Buffer
+  await filled
 }
 
-async function* exactly(path: string, sizeBytes: number): AsyncGenerator<Buffer> {
+async function fill(archive: Pack, entries: readonly TarEntry[], mtime: Date): Promise<void> {
+  for (const entry of entries) {
+    const head = { name: entry.path, mtime, uname: 'root', gname: 'root' }
+    if ('target' in entry) archive.entry({ ...head, type: 'symlink', linkname: entry.target, mode: 0o777 })
+    else if ('bytes' in entry) archive.entry({ ...head, mode: entry.mode }, entry.bytes)
+    else await pipeline(exactly(entry), archive.entry({ ...head, mode: entry.mode, size: entry.sizeBytes }))
+  }
+  archive.finalize()
+}
+
+async function* exactly({ source, sizeBytes }: { source: string; sizeBytes: number }): AsyncGenerator<Buffer> {
   let readBytes = 0
-  for await (const chunk of readFileStream(path)) {
+  for await (const chunk of readFileStream(source)) {
     readBytes += chunk.length
+    if (readBytes > sizeBytes) break
     yield chunk
   }
-  if (readBytes !== sizeBytes) throw new FreeholdError('conflict', `${path} was changed while the image was built.`)
-}
-
-function headerOf(entry: TarEntry, sizeBytes: number, epochSeconds: number): Buffer {
-  const header = Buffer.alloc(blockBytes)
-  const { name, prefix } = splitName(entry.path)
-  header.write(name, 0)
-  header.write(octal('target' in entry ? 0o777 : entry.mode, 8), 100)
-  header.write(octal(0, 8), 108)
-  header.write(octal(0, 8), 116)
-  header.write(octal(sizeBytes, 12), 124)
-  header.write(octal(epochSeconds, 12), 136)
-  header.write(' '.repeat(8), 148)
-  header.write('target' in entry ? '2' : '0', 156)
-  if ('target' in entry) header.write(entry.target, 157)
-  header.write('ustar\0', 257)
-  header.write('00', 263)
-  header.write('root', 265)
-  header.write('root', 297)
-  header.write(prefix, 345)
-  const sum = header.reduce((total, byte) => total + byte, 0)
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
-  return header
-}
-
-function splitName(path: string): { name: string; prefix: string } {
-  if (path.length <= 100) return { name: path, prefix: '' }
-  const at = path.indexOf('/', path.length - 101)
-  if (at < 0 || at > 155) throw new FreeholdError('invalid-input', `The path /${path} is too long.`)
-  return { name: path.slice(at + 1), prefix: path.slice(0, at) }
-}
-
-function octal(value: number, width: number): string {
-  return value.toString(8).padStart(width - 1, '0')
+  if (readBytes !== sizeBytes) throw new FreeholdError('conflict', `${source} was changed while the image was built.`)
 }
