@@ -1,5 +1,7 @@
 import * as Radix from 'radix-ui/dropdown-menu'
-import type { ReactNode } from 'react'
+import type { ComponentProps, ReactNode } from 'react'
+import { IconButton } from './button.tsx'
+import { MoreIcon } from './icons.tsx'
 
 /** A menu under a button. Not modal: a modal one would write a style element, which a strict policy refuses. */
 export function Menu({ trigger, children, label }: { trigger: ReactNode; children: ReactNode; label: string }) {
@@ -18,6 +20,25 @@ export function Menu({ trigger, children, label }: { trigger: ReactNode; childre
         </Radix.Content>
       </Radix.Portal>
     </Radix.Root>
+  )
+}
+
+/** What can be done with one thing, under three dots. */
+export function ActionsMenu(
+  props: Pick<ComponentProps<typeof IconButton>, 'label' | 'look'> & { children: ReactNode },
+) {
+  const { children, ...button } = props
+  return (
+    <Menu
+      label={button.label}
+      trigger={
+        <IconButton {...button}>
+          <MoreIcon />
+        </IconButton>
+      }
+    >
+      {children}
+    </Menu>
   )
 }
 

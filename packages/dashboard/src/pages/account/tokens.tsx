@@ -1,6 +1,7 @@
 import { useMutation } from '@tanstack/react-query'
 import { useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import { ListTable } from '../../app/list-table.tsx'
 import { type ItemOf, useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
@@ -10,9 +11,9 @@ import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { SelectField, TextField } from '../../components/field.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Section, Skeleton } from '../../components/page.tsx'
+import { Empty, Section } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 
 type Token = ItemOf<'tokens'>
@@ -38,24 +39,19 @@ export function Tokens() {
       flush
       actions={tokens.items.length > 0 && create}
     >
-      <ErrorNote error={tokens.error} />
-      {tokens.isPending ? (
-        <Skeleton rows={2} />
-      ) : tokens.items.length > 0 ? (
-        <Table
-          label="Machine tokens"
-          rows={tokens.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: tokens.hasMore, isLoading: tokens.isLoadingMore, load: tokens.more }}
-        />
-      ) : (
-        tokens.error === null && (
+      <ListTable
+        label="Machine tokens"
+        list={tokens}
+        rows={tokens.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={2}
+        empty={
           <Empty title="No tokens yet" action={create}>
             A token lets a machine in without anyone's password, with a role and an end.
           </Empty>
-        )
-      )}
+        }
+      />
       {isCreating && <CreateDialog onClose={() => setCreating(false)} />}
       {revoking !== null && <RevokeDialog token={revoking} onClose={() => setRevoking(null)} />}
     </Section>

@@ -3,19 +3,20 @@ import { useMutation } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { Button, IconButton } from '../../components/button.tsx'
+import { Button } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { TextField } from '../../components/field.tsx'
 import { bytes } from '../../components/format.ts'
-import { MoreIcon, PlusIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { PlusIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { AddBaseImageDialog, ResumeUploadDialog } from './add-base-image.tsx'
 import { KindCell } from './kind-cell.tsx'
@@ -48,24 +49,19 @@ export function BaseImagesPage() {
       lead={<p>What images are made from. Ubuntu’s own installers need none here.</p>}
       actions={mayWrite && bases.items.length > 0 && add}
     >
-      <ErrorNote error={bases.error} />
-      {bases.isPending ? (
-        <Skeleton rows={3} />
-      ) : bases.items.length > 0 ? (
-        <Table
-          label="Base images"
-          rows={bases.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: bases.hasMore, isLoading: bases.isLoadingMore, load: bases.more }}
-        />
-      ) : (
-        bases.error === null && (
+      <ListTable
+        label="Base images"
+        list={bases}
+        rows={bases.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={3}
+        empty={
           <Empty title="No base images yet" action={mayWrite && add}>
             Images for a Raspberry Pi and the like begin with one: upload it, or tell where it is and its SHA-256.
           </Empty>
-        )
-      )}
+        }
+      />
       {isAdding && <AddBaseImageDialog onClose={() => setAdding(false)} />}
       {chosen?.act === 'edit' && <EditDialog base={chosen.base} onClose={close} />}
       {chosen?.act === 'resume' && <ResumeUploadDialog base={chosen.base} onClose={close} />}
@@ -157,20 +153,13 @@ function BaseMenu({ base, onChoose }: { base: BaseImage; onChoose: (choice: Choi
   return (
     <span className="flex items-center justify-end gap-1">
       {base.status.state === 'uploading' && <ResumeButton base={base} onChoose={onChoose} className="max-sm:hidden" />}
-      <Menu
-        label={`Actions of ${base.data.name}`}
-        trigger={
-          <IconButton label={`More actions of ${base.data.name}`}>
-            <MoreIcon />
-          </IconButton>
-        }
-      >
+      <ActionsMenu label={`More actions of ${base.data.name}`}>
         <MenuItem onSelect={() => onChoose({ act: 'edit', base })}>Rename</MenuItem>
         <MenuSeparator />
         <MenuItem danger onSelect={() => onChoose({ act: 'delete', base })}>
           Delete
         </MenuItem>
-      </Menu>
+      </ActionsMenu>
     </span>
   )
 }

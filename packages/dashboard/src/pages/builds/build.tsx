@@ -5,10 +5,9 @@ import { useClient } from '../../app/client.tsx'
 import { OnePage } from '../../app/one-page.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { Button, ButtonLink, IconButton } from '../../components/button.tsx'
+import { Button, ButtonLink } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
-import { MoreIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem } from '../../components/menu.tsx'
+import { ActionsMenu, MenuItem } from '../../components/menu.tsx'
 import { Facts, Page, Section } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { Ago, Took } from '../../components/time.tsx'
@@ -55,18 +54,11 @@ function Loaded({ build }: { build: Build }) {
               </ButtonLink>
             )}
             {!isOpen && (
-              <Menu
-                label="More actions"
-                trigger={
-                  <IconButton label="More actions" look="secondary">
-                    <MoreIcon />
-                  </IconButton>
-                }
-              >
+              <ActionsMenu label="More actions" look="secondary">
                 <MenuItem danger onSelect={() => setOpen('delete')}>
                   Delete build
                 </MenuItem>
-              </Menu>
+              </ActionsMenu>
             )}
           </>
         )

@@ -1,15 +1,15 @@
 import { buildStates, imageKinds } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { Filter } from '../../components/filter.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { KindCell } from './kind-cell.tsx'
 import { BuildPlaces } from './places.tsx'
@@ -138,26 +138,24 @@ export function BuildsPage() {
           />
         </search>
       )}
-      <ErrorNote error={builds.error} />
-      {builds.isPending ? (
-        <Skeleton rows={4} />
-      ) : rows.length > 0 ? (
-        <Table
-          label="Builds"
-          rows={rows}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: builds.hasMore, isLoading: builds.isLoadingMore, load: builds.more }}
-        />
-      ) : isFiltered ? (
-        <Empty title="No build fits.">Choose another state, kind or base image.</Empty>
-      ) : (
-        builds.error === null && (
-          <Empty title="No builds yet" action={mayWrite && make}>
-            An image is made from Ubuntu’s installer or a disk image of yours, and written to a stick, a card or a disk.
-          </Empty>
-        )
-      )}
+      <ListTable
+        label="Builds"
+        list={builds}
+        rows={rows}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={4}
+        empty={
+          isFiltered ? (
+            <Empty title="No build fits.">Choose another state, kind or base image.</Empty>
+          ) : (
+            <Empty title="No builds yet" action={mayWrite && make}>
+              An image is made from Ubuntu’s installer or a disk image of yours, and written to a stick, a card or a
+              disk.
+            </Empty>
+          )
+        }
+      />
     </Page>
   )
 }

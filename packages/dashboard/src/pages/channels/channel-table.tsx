@@ -1,9 +1,8 @@
 import type { Channel } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
-import { ButtonLink, IconButton } from '../../components/button.tsx'
-import { MoreIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { ButtonLink } from '../../components/button.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { typeWords } from '../releases/list.tsx'
@@ -66,20 +65,13 @@ function columnsOf(onChoose: Choose) {
             >
               Roll out
             </ButtonLink>
-            <Menu
-              label={`Actions for ${channel.data.name}`}
-              trigger={
-                <IconButton label={`Actions for ${channel.data.name}`}>
-                  <MoreIcon />
-                </IconButton>
-              }
-            >
+            <ActionsMenu label={`Actions for ${channel.data.name}`}>
               <MenuItem onSelect={() => onChoose({ channel, act: 'edit' })}>Edit</MenuItem>
               <MenuSeparator />
               <MenuItem danger onSelect={() => onChoose({ channel, act: 'delete' })}>
                 Delete channel
               </MenuItem>
-            </Menu>
+            </ActionsMenu>
           </span>
         ),
     },

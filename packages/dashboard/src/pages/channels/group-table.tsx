@@ -2,9 +2,8 @@ import type { DeviceGroup } from '@freehold/contracts'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { Button, IconButton } from '../../components/button.tsx'
-import { MoreIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { Button } from '../../components/button.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { Tag } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
 import { useHeartbeatRefresh } from '../devices/refresh.ts'
@@ -68,20 +67,13 @@ function columnsOf(options: { onChoose: Choose; onLook: (group: DeviceGroup) => 
       align: 'right',
       cell: (group) =>
         onChoose !== null && (
-          <Menu
-            label={`Actions for ${group.data.name}`}
-            trigger={
-              <IconButton label={`Actions for ${group.data.name}`}>
-                <MoreIcon />
-              </IconButton>
-            }
-          >
+          <ActionsMenu label={`Actions for ${group.data.name}`}>
             <MenuItem onSelect={() => onChoose({ group, act: 'edit' })}>Edit</MenuItem>
             <MenuSeparator />
             <MenuItem danger onSelect={() => onChoose({ group, act: 'delete' })}>
               Delete group
             </MenuItem>
-          </Menu>
+          </ActionsMenu>
         ),
     },
   ])

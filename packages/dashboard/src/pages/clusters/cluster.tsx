@@ -6,12 +6,12 @@ import { useClient } from '../../app/client.tsx'
 import { OnePage } from '../../app/one-page.tsx'
 import { useList, useOne, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { Button, ButtonLink, IconButton } from '../../components/button.tsx'
+import { Button, ButtonLink } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { Drift } from '../../components/drift.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { MoreIcon, PlusIcon, TrashIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem } from '../../components/menu.tsx'
+import { PlusIcon, TrashIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem } from '../../components/menu.tsx'
 import { Facts, Page, Section, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { AddNodeDialog } from './add-node.tsx'
@@ -52,19 +52,12 @@ function Loaded({ cluster }: { cluster: Cluster }) {
         <>
           {addButton}
           {may('clusters:write') && (
-            <Menu
-              label="More actions"
-              trigger={
-                <IconButton label="More actions" look="secondary">
-                  <MoreIcon />
-                </IconButton>
-              }
-            >
+            <ActionsMenu label="More actions" look="secondary">
               <MenuItem danger onSelect={() => setOpen('delete')}>
                 <TrashIcon />
                 Delete cluster
               </MenuItem>
-            </Menu>
+            </ActionsMenu>
           )}
         </>
       }

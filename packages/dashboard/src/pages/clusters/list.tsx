@@ -3,6 +3,7 @@ import { useMutation } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
@@ -10,9 +11,9 @@ import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { TextField } from '../../components/field.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 
 const columns = defineColumns<Cluster>([
@@ -79,25 +80,20 @@ export function ClustersPage() {
   )
   return (
     <Page title="Clusters" actions={clusters.items.length > 0 && create}>
-      <ErrorNote error={clusters.error} />
-      {clusters.isPending ? (
-        <Skeleton rows={4} />
-      ) : clusters.items.length > 0 ? (
-        <Table
-          label="Clusters"
-          rows={clusters.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: clusters.hasMore, isLoading: clusters.isLoadingMore, load: clusters.more }}
-        />
-      ) : (
-        clusters.error === null && (
+      <ListTable
+        label="Clusters"
+        list={clusters}
+        rows={clusters.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={4}
+        empty={
           <Empty title="No clusters yet" action={create}>
             A cluster is one Docker Swarm: the machines your services run on.{' '}
             {!mayWrite && 'Ask an administrator to create one.'}
           </Empty>
-        )
-      )}
+        }
+      />
       {isCreating && <CreateDialog onClose={() => setCreating(false)} />}
     </Page>
   )

@@ -3,11 +3,9 @@ import { useMutation } from '@tanstack/react-query'
 import { type ReactNode, useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { useMay } from '../../app/session.ts'
-import { IconButton } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { memory, plural } from '../../components/format.ts'
-import { MoreIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem } from '../../components/menu.tsx'
+import { ActionsMenu, MenuItem } from '../../components/menu.tsx'
 import { Empty } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { defineColumns, Table } from '../../components/table.tsx'
@@ -108,21 +106,14 @@ function nodeColumns(onChoose: ((chosen: Chosen) => void) | null) {
       align: 'right',
       cell: (node) =>
         onChoose !== null && (
-          <Menu
-            label={`Actions for ${node.data.name}`}
-            trigger={
-              <IconButton label={`Actions for ${node.data.name}`}>
-                <MoreIcon />
-              </IconButton>
-            }
-          >
+          <ActionsMenu label={`Actions for ${node.data.name}`}>
             <MenuItem disabled={node.data.revoked} onSelect={() => onChoose({ node, what: 'revoke' })}>
               Revoke agent
             </MenuItem>
             <MenuItem danger onSelect={() => onChoose({ node, what: 'delete' })}>
               Delete node
             </MenuItem>
-          </Menu>
+          </ActionsMenu>
         ),
     },
   ])

@@ -6,11 +6,11 @@ import { useClient } from '../../app/client.tsx'
 import { OnePage } from '../../app/one-page.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { Button, IconButton } from '../../components/button.tsx'
+import { Button } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { MoreIcon, WarnIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { WarnIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { Facts, Page, Section, Skeleton } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { Ago } from '../../components/time.tsx'
@@ -112,14 +112,7 @@ function Heard({ at }: { at: string | null }) {
 
 function DeviceMenu({ revoked, onChoose }: { revoked: boolean; onChoose: (act: Act) => void }) {
   return (
-    <Menu
-      label="More actions"
-      trigger={
-        <IconButton label="More actions" look="secondary">
-          <MoreIcon />
-        </IconButton>
-      }
-    >
+    <ActionsMenu label="More actions" look="secondary">
       <MenuItem onSelect={() => onChoose('edit')}>Rename and label</MenuItem>
       <MenuItem onSelect={() => onChoose('pins')}>Pin releases</MenuItem>
       <MenuItem onSelect={() => onChoose('readopt')}>Let it come back</MenuItem>
@@ -132,7 +125,7 @@ function DeviceMenu({ revoked, onChoose }: { revoked: boolean; onChoose: (act: A
       <MenuItem danger onSelect={() => onChoose('delete')}>
         Delete device
       </MenuItem>
-    </Menu>
+    </ActionsMenu>
   )
 }
 

@@ -3,6 +3,7 @@ import type { Routes } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import { ListTable } from '../../app/list-table.tsx'
 import { type ItemOf, useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { Button } from '../../components/button.tsx'
@@ -12,9 +13,9 @@ import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { LinesField, SelectField, TextField } from '../../components/field.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago, useNowMs } from '../../components/time.tsx'
 import { labelsOf } from './labels.ts'
 import { DevicePlaces } from './places.tsx'
@@ -43,20 +44,15 @@ export function JoinTokensPage() {
         )
       }
     >
-      <ErrorNote error={tokens.error} />
-      {tokens.isPending ? (
-        <Skeleton rows={3} />
-      ) : tokens.items.length === 0 ? (
-        <Empty title="No join tokens yet">Make one, and put it into the environment of the device agent.</Empty>
-      ) : (
-        <Table
-          label="Join tokens"
-          rows={tokens.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: tokens.hasMore, isLoading: tokens.isLoadingMore, load: tokens.more }}
-        />
-      )}
+      <ListTable
+        label="Join tokens"
+        list={tokens}
+        rows={tokens.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={3}
+        empty={<Empty title="No join tokens yet">Make one, and put it into the environment of the device agent.</Empty>}
+      />
       {isCreating && <CreateDialog onClose={() => setCreating(false)} />}
       {chosen !== null && <RevokeDialog token={chosen} onClose={() => setChosen(null)} />}
     </Page>

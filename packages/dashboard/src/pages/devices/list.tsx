@@ -1,16 +1,16 @@
 import type { Device } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useDeferredValue, useMemo, useState } from 'react'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { Filter } from '../../components/filter.tsx'
 import { BadIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { State, Tag } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { nameOfRelease } from '../releases/names.tsx'
 import { marksOf } from './marks.ts'
@@ -158,35 +158,32 @@ export function DevicesPage() {
           }
         />
       </search>
-      <ErrorNote error={devices.error} />
-      {devices.isPending ? (
-        <Skeleton rows={8} />
-      ) : devices.items.length > 0 ? (
-        <Table
-          label="Devices"
-          rows={devices.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: devices.hasMore, isLoading: devices.isLoadingMore, load: devices.more }}
-        />
-      ) : isFiltered ? (
-        <Empty title="No device fits.">Search for a part of the name, or choose another state.</Empty>
-      ) : (
-        devices.error === null && (
-          <Empty
-            title="No devices yet"
-            action={
-              may('join-tokens:write') && (
-                <ButtonLink to="/join-tokens" look="primary">
-                  Make a join token
-                </ButtonLink>
-              )
-            }
-          >
-            A device enrols with a join token, which stands in the environment of its agent.
-          </Empty>
-        )
-      )}
+      <ListTable
+        label="Devices"
+        list={devices}
+        rows={devices.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={8}
+        empty={
+          isFiltered ? (
+            <Empty title="No device fits.">Search for a part of the name, or choose another state.</Empty>
+          ) : (
+            <Empty
+              title="No devices yet"
+              action={
+                may('join-tokens:write') && (
+                  <ButtonLink to="/join-tokens" look="primary">
+                    Make a join token
+                  </ButtonLink>
+                )
+              }
+            >
+              A device enrols with a join token, which stands in the environment of its agent.
+            </Empty>
+          )
+        }
+      />
     </Page>
   )
 }

@@ -1,16 +1,17 @@
 import { useMutation } from '@tanstack/react-query'
 import { useDeferredValue, useMemo, useState } from 'react'
 import { useClient } from '../../app/client.tsx'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { Button, IconButton } from '../../components/button.tsx'
+import { Button } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { MoreIcon, PlusIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { PlusIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { State, Tag } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { DeleteRegistryDialog, type Registry, RegistryDialog } from './dialogs.tsx'
 
@@ -57,22 +58,20 @@ export function ExternalRegistriesPage() {
       <search>
         <SearchField label="Search registries" value={search} onChange={setSearch} />
       </search>
-      <ErrorNote error={registries.error ?? test.error} />
-      {registries.isPending ? (
-        <Skeleton rows={3} />
-      ) : registries.items.length === 0 ? (
-        <Empty title={wanted === '' ? 'No registries yet' : 'No registry fits.'}>
-          {wanted === '' && 'Public images need none. Add one for what is private, or to mirror and import from it.'}
-        </Empty>
-      ) : (
-        <Table
-          label="Registries"
-          rows={registries.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: registries.hasMore, isLoading: registries.isLoadingMore, load: registries.more }}
-        />
-      )}
+      <ErrorNote error={test.error} />
+      <ListTable
+        label="Registries"
+        list={registries}
+        rows={registries.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={3}
+        empty={
+          <Empty title={wanted === '' ? 'No registries yet' : 'No registry fits.'}>
+            {wanted === '' && 'Public images need none. Add one for what is private, or to mirror and import from it.'}
+          </Empty>
+        }
+      />
       {isCreating && <RegistryDialog registry={null} onClose={() => setCreating(false)} />}
       {chosen?.act === 'edit' && <RegistryDialog registry={chosen.registry} onClose={close} />}
       {chosen?.act === 'delete' && <DeleteRegistryDialog registry={chosen.registry} onClose={close} />}
@@ -143,20 +142,13 @@ function signsInAs({ username, passwordSet }: Registry['data']): string {
 function RegistryMenu({ registry, onChoose, onTest }: Write & { registry: Registry }) {
   const label = `Actions for ${registry.data.name}`
   return (
-    <Menu
-      label={label}
-      trigger={
-        <IconButton label={label}>
-          <MoreIcon />
-        </IconButton>
-      }
-    >
+    <ActionsMenu label={label}>
       <MenuItem onSelect={() => onTest(registry.id)}>Test now</MenuItem>
       <MenuItem onSelect={() => onChoose({ registry, act: 'edit' })}>Edit</MenuItem>
       <MenuSeparator />
       <MenuItem danger onSelect={() => onChoose({ registry, act: 'delete' })}>
         Delete registry
       </MenuItem>
-    </Menu>
+    </ActionsMenu>
   )
 }

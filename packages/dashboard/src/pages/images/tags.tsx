@@ -2,12 +2,11 @@ import type { Image, ImageTag } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
 import { useCallback, useDeferredValue, useMemo, useState } from 'react'
 import { useMay } from '../../app/session.ts'
-import { Button, IconButton } from '../../components/button.tsx'
+import { Button } from '../../components/button.tsx'
 import { writeClipboard } from '../../components/copy.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes, plural } from '../../components/format.ts'
-import { MoreIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { Empty, Skeleton } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { type Column, defineColumns, Table } from '../../components/table.tsx'
@@ -197,14 +196,7 @@ function actions(options: {
     header: '',
     align: 'right',
     cell: ({ tag, digest }) => (
-      <Menu
-        label={`Actions for ${tag}`}
-        trigger={
-          <IconButton label={`Actions for ${tag}`}>
-            <MoreIcon />
-          </IconButton>
-        }
-      >
+      <ActionsMenu label={`Actions for ${tag}`}>
         <MenuItem onSelect={() => copy('pull command', `docker pull ${pullName(`:${tag}`)}`)}>
           Copy pull command
         </MenuItem>
@@ -217,7 +209,7 @@ function actions(options: {
             </MenuItem>
           </>
         )}
-      </Menu>
+      </ActionsMenu>
     ),
   }
 }

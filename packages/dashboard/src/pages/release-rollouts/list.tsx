@@ -1,12 +1,12 @@
 import { isOpenRollout, type ReleaseRollout } from '@freehold/contracts'
 import { Link } from '@tanstack/react-router'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { Empty, Page } from '../../components/page.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { DevicePlaces } from '../devices/places.tsx'
 import { ChannelName, ReleaseLink } from '../releases/names.tsx'
@@ -110,26 +110,22 @@ export function ReleaseRolloutsPage() {
         )
       }
     >
-      <ErrorNote error={rollouts.error} />
-      {rollouts.isPending || releases.isPending || channels.isPending ? (
-        <Skeleton rows={4} />
-      ) : rollouts.items.length > 0 ? (
-        <Table
-          label="Rollouts"
-          rows={rollouts.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: rollouts.hasMore, isLoading: rollouts.isLoadingMore, load: rollouts.more }}
-        />
-      ) : (
-        rollouts.error === null && (
+      <ListTable
+        label="Rollouts"
+        list={rollouts}
+        rows={rollouts.items}
+        isPending={rollouts.isPending || releases.isPending || channels.isPending}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={4}
+        empty={
           <NoRollouts
             mayWrite={mayWrite}
             hasRelease={releases.items.length > 0}
             hasChannel={channels.items.length > 0}
           />
-        )
-      )}
+        }
+      />
     </Page>
   )
 }

@@ -1,15 +1,15 @@
 import type { Channel, Release } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { Filter } from '../../components/filter.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { DevicePlaces } from '../devices/places.tsx'
 import { nameOfRelease } from './names.tsx'
@@ -134,22 +134,21 @@ export function ReleasesPage() {
           />
         </search>
       )}
-      <ErrorNote error={releases.error} />
-      {releases.isPending ? (
-        <Skeleton rows={6} />
-      ) : rows.length > 0 ? (
-        <Table
-          label="Releases"
-          rows={rows}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: releases.hasMore, isLoading: releases.isLoadingMore, load: releases.more }}
-        />
-      ) : isFiltered ? (
-        <Empty title="No release fits.">Choose another product, type or state.</Empty>
-      ) : (
-        releases.error === null && <NoReleases mayWrite={may('releases:write')} />
-      )}
+      <ListTable
+        label="Releases"
+        list={releases}
+        rows={rows}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={6}
+        empty={
+          isFiltered ? (
+            <Empty title="No release fits.">Choose another product, type or state.</Empty>
+          ) : (
+            <NoReleases mayWrite={may('releases:write')} />
+          )
+        }
+      />
     </Page>
   )
 }

@@ -7,13 +7,12 @@ import { useClient } from '../../app/client.tsx'
 import { Gone } from '../../app/fallbacks.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { ButtonLink, IconButton } from '../../components/button.tsx'
+import { ButtonLink } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { CopyButton } from '../../components/copy.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes, plural } from '../../components/format.ts'
-import { MoreIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { Card, Facts, Page, Section, Skeleton } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { Ago } from '../../components/time.tsx'
@@ -89,14 +88,7 @@ function Loaded({ release }: { release: Release }) {
 
 function ReleaseMenu({ withdrawn, onChoose }: { withdrawn: boolean; onChoose: (act: Act) => void }) {
   return (
-    <Menu
-      label="More actions"
-      trigger={
-        <IconButton label="More actions" look="secondary">
-          <MoreIcon />
-        </IconButton>
-      }
-    >
+    <ActionsMenu label="More actions" look="secondary">
       <MenuItem onSelect={() => onChoose('notes')}>Edit notes</MenuItem>
       <MenuSeparator />
       {!withdrawn && (
@@ -107,7 +99,7 @@ function ReleaseMenu({ withdrawn, onChoose }: { withdrawn: boolean; onChoose: (a
       <MenuItem danger onSelect={() => onChoose('delete')}>
         Delete release
       </MenuItem>
-    </Menu>
+    </ActionsMenu>
   )
 }
 

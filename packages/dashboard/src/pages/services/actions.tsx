@@ -4,13 +4,13 @@ import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
 import { useMay } from '../../app/session.ts'
-import { Button, IconButton } from '../../components/button.tsx'
+import { Button } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { TextField } from '../../components/field.tsx'
-import { MoreIcon, TrashIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem } from '../../components/menu.tsx'
+import { TrashIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem } from '../../components/menu.tsx'
 
 /** What can be done to a service as a whole. */
 export function ServiceActions({ service }: { service: Service }) {
@@ -25,19 +25,12 @@ export function ServiceActions({ service }: { service: Service }) {
         </Button>
       )}
       {may('services:write') && (
-        <Menu
-          label="More actions"
-          trigger={
-            <IconButton label="More actions" look="secondary">
-              <MoreIcon />
-            </IconButton>
-          }
-        >
+        <ActionsMenu label="More actions" look="secondary">
           <MenuItem danger onSelect={() => setOpen('delete')}>
             <TrashIcon />
             Delete service
           </MenuItem>
-        </Menu>
+        </ActionsMenu>
       )}
       {open === 'deploy' && <DeployDialog service={service} onClose={close} />}
       {open === 'delete' && <DeleteDialog service={service} onClose={close} />}

@@ -1,16 +1,16 @@
 import type { Service } from '@freehold/contracts'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useDeferredValue, useMemo, useState } from 'react'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { Filter } from '../../components/filter.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { State } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { ClusterName } from './cluster-name.tsx'
 
@@ -119,24 +119,21 @@ export function ServicesPage() {
           onChange={(value) => void navigate({ search: (before) => ({ ...before, state: value }) as never })}
         />
       </search>
-      <ErrorNote error={services.error} />
-      {services.isPending ? (
-        <Skeleton rows={8} />
-      ) : services.items.length > 0 ? (
-        <Table
-          label="Services"
-          rows={services.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: services.hasMore, isLoading: services.isLoadingMore, load: services.more }}
-        />
-      ) : isFiltered ? (
-        <Empty title="No service fits.">Search for a part of the name, or choose another cluster or state.</Empty>
-      ) : (
-        services.error === null && (
-          <NoServices mayCreate={may('services:write')} hasCluster={clusters.items.length > 0} />
-        )
-      )}
+      <ListTable
+        label="Services"
+        list={services}
+        rows={services.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={8}
+        empty={
+          isFiltered ? (
+            <Empty title="No service fits.">Search for a part of the name, or choose another cluster or state.</Empty>
+          ) : (
+            <NoServices mayCreate={may('services:write')} hasCluster={clusters.items.length > 0} />
+          )
+        }
+      />
     </Page>
   )
 }

@@ -1,15 +1,15 @@
 import type { User } from '@freehold/contracts'
 import { useDeferredValue, useMemo, useState } from 'react'
+import { ListTable } from '../../app/list-table.tsx'
 import { useList } from '../../app/queries.ts'
 import { useIdentity, useMay } from '../../app/session.ts'
-import { Button, IconButton } from '../../components/button.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
-import { MoreIcon, PlusIcon } from '../../components/icons.tsx'
-import { Menu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
-import { Empty, Page, Skeleton } from '../../components/page.tsx'
+import { Button } from '../../components/button.tsx'
+import { PlusIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
+import { Empty, Page } from '../../components/page.tsx'
 import { SearchField } from '../../components/search.tsx'
 import { State, Tag } from '../../components/state.tsx'
-import { defineColumns, Table } from '../../components/table.tsx'
+import { defineColumns } from '../../components/table.tsx'
 import { Ago } from '../../components/time.tsx'
 import { CreateUserDialog, DeleteUserDialog, DisableUserDialog, PasswordDialog, RoleDialog } from './dialogs.tsx'
 
@@ -55,20 +55,15 @@ export function UsersPage() {
       <search>
         <SearchField label="Search users" value={search} onChange={setSearch} />
       </search>
-      <ErrorNote error={users.error} />
-      {users.isPending ? (
-        <Skeleton rows={3} />
-      ) : users.items.length === 0 ? (
-        <Empty title="No user fits." />
-      ) : (
-        <Table
-          label="Users"
-          rows={users.items}
-          rowId={rowId}
-          columns={columns}
-          more={{ hasMore: users.hasMore, isLoading: users.isLoadingMore, load: users.more }}
-        />
-      )}
+      <ListTable
+        label="Users"
+        list={users}
+        rows={users.items}
+        rowId={rowId}
+        columns={columns}
+        skeletonRows={3}
+        empty={<Empty title="No user fits." />}
+      />
       {isCreating && <CreateUserDialog onClose={() => setCreating(false)} />}
       {chosen?.act === 'role' && <RoleDialog user={chosen.user} onClose={close} />}
       {chosen?.act === 'password' && <PasswordDialog user={chosen.user} onClose={close} />}
@@ -125,14 +120,7 @@ function userColumns({ myId, onChoose }: { myId: string; onChoose: ((chosen: Cho
 function UserMenu({ user, isMe, onChoose }: { user: User; isMe: boolean; onChoose: (chosen: Chosen) => void }) {
   const label = `Actions for ${user.data.name}`
   return (
-    <Menu
-      label={label}
-      trigger={
-        <IconButton label={label}>
-          <MoreIcon />
-        </IconButton>
-      }
-    >
+    <ActionsMenu label={label}>
       <MenuItem onSelect={() => onChoose({ user, act: 'role' })}>Change role</MenuItem>
       <MenuItem onSelect={() => onChoose({ user, act: 'password' })}>Set password</MenuItem>
       <MenuItem disabled={isMe} onSelect={() => onChoose({ user, act: 'disable' })}>
@@ -142,6 +130,6 @@ function UserMenu({ user, isMe, onChoose }: { user: User; isMe: boolean; onChoos
       <MenuItem danger disabled={isMe} onSelect={() => onChoose({ user, act: 'delete' })}>
         Delete user
       </MenuItem>
-    </Menu>
+    </ActionsMenu>
   )
 }
