@@ -1,8 +1,7 @@
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { FreeholdError } from '@freehold/contracts'
+import { FreeholdError, Secret } from '@freehold/contracts'
 import { z } from 'zod'
-import { Secret } from './secret.ts'
 import { splitCommand } from './tool/command-line.ts'
 
 export interface WorkerConfig {

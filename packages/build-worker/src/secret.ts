@@ -1,29 +1,4 @@
-const redacted = '[redacted]'
-
-/** A token or key that text, JSON and inspection show nothing of; only `reveal()` does, where it is sent or compared. */
-export class Secret {
-  readonly #value: string
-
-  constructor(value: string) {
-    this.#value = value
-  }
-
-  reveal(): string {
-    return this.#value
-  }
-
-  toString(): string {
-    return redacted
-  }
-
-  toJSON(): string {
-    return redacted
-  }
-
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return redacted
-  }
-}
+import { Secret } from '@freehold/contracts'
 
 /** Takes the secrets of one job out of what programs and servers say. */
 export type Redact = (text: string) => string
@@ -43,9 +18,9 @@ export function createRedact(secrets: readonly (string | undefined)[]): Redact {
   // The longest first: one may hold another.
   const known = [...forms].sort((one, other) => other.length - one.length)
   return (text) => {
-    const cleaned = known.reduce((rest, form) => rest.replaceAll(form, redacted), text)
+    const cleaned = known.reduce((rest, form) => rest.replaceAll(form, Secret.redacted), text)
     const cut = Math.max(0, ...known.map((form) => overlap(cleaned, form)))
-    return cut < shortestCharacters ? cleaned : cleaned.slice(0, -cut) + redacted
+    return cut < shortestCharacters ? cleaned : cleaned.slice(0, -cut) + Secret.redacted
   }
 }
 

@@ -1,31 +1,6 @@
-const redacted = '[redacted]'
-/** What `util.inspect` asks an object for; the module itself would cost an agent memory. */
-const inspected = Symbol.for('nodejs.util.inspect.custom')
+import { Secret } from '@freehold/contracts/lean'
 
-/** A token or key. Text, JSON and inspection show nothing of it; only `reveal()` does, for the one place that sends it. */
-export class Secret {
-  readonly #value: string
-
-  constructor(value: string) {
-    this.#value = value
-  }
-
-  reveal(): string {
-    return this.#value
-  }
-
-  toString(): string {
-    return redacted
-  }
-
-  toJSON(): string {
-    return redacted
-  }
-
-  [inspected](): string {
-    return redacted
-  }
-}
+export { Secret }
 
 /** Takes secrets out of text that others wrote: a peer's error message may repeat what was sent to it. */
 export interface Redactor {
@@ -49,6 +24,6 @@ export function createRedactor(): Redactor {
         known.delete(oldest)
       }
     },
-    clean: (text) => [...known].reduce((cleaned, value) => cleaned.replaceAll(value, redacted), text),
+    clean: (text) => [...known].reduce((cleaned, value) => cleaned.replaceAll(value, Secret.redacted), text),
   }
 }

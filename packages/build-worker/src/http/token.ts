@@ -1,7 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import { corebuildTokenHeader, FreeholdError } from '@freehold/contracts'
-import type { Secret } from '../secret.ts'
+import { corebuildTokenHeader, FreeholdError, type Secret } from '@freehold/contracts'
 
 /**
  * Throws `unauthenticated` unless the token is in one of its three places: `Authorization: Bearer`, `x-corebuild-token`, or

@@ -1,6 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { FreeholdError } from '@freehold/contracts'
-import { Secret } from './secret.ts'
+import { FreeholdError, Secret } from '@freehold/contracts'
 
 /** Encrypts small secrets for the store. */
 export interface Sealer {

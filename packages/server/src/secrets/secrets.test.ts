@@ -1,28 +1,14 @@
 import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openServerSecret, Secret } from './index.ts'
+import { openServerSecret } from './index.ts'
 
 let directory = ''
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'freehold-secrets-'))
 })
 afterEach(() => rm(directory, { recursive: true, force: true }))
-
-test('a secret shows its value only when it is asked to', () => {
-  const secret = new Secret('hunter2')
-  const forms = [
-    `${secret}`,
-    JSON.stringify({ secret }),
-    inspect({ secret }),
-    inspect(secret, { showHidden: true }),
-    String(secret),
-  ]
-  expect(forms.join()).not.toContain('hunter2')
-  expect(secret.reveal()).toBe('hunter2')
-})
 
 describe('the key file', () => {
   const keyOf = async (purpose: string, appSecret?: string) =>

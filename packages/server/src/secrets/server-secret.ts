@@ -1,8 +1,7 @@
 import { hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { FreeholdError } from '@freehold/contracts'
-import { Secret } from './secret.ts'
+import { FreeholdError, Secret } from '@freehold/contracts'
 
 export interface ServerSecret {
   /** A key of its own for each purpose (HKDF-SHA-256, RFC 5869); the same one after every start. */
