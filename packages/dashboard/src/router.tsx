@@ -2,6 +2,8 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet 
 import { Crashed, Missing } from './app/fallbacks.tsx'
 import { Shell } from './app/shell.tsx'
 import { type BuildStep, buildSteps } from './pages/builds/steps.ts'
+import { type ImageTab, imageTabs } from './pages/images/tabs.ts'
+import { type ServiceTab, serviceTabs } from './pages/services/tabs.ts'
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing, errorComponent: Crashed })
 
@@ -175,12 +177,6 @@ const audit = createRoute({
   validateSearch: (search): { kind?: string; id?: string } => ({ ...text(search, 'kind'), ...text(search, 'id') }),
   component: lazyRouteComponent(() => import('./pages/audit/audit.tsx'), 'AuditPage'),
 })
-
-export const serviceTabs = ['overview', 'revisions', 'logs', 'settings'] as const
-export type ServiceTab = (typeof serviceTabs)[number]
-
-export const imageTabs = ['tags', 'manifests', 'push', 'policy'] as const
-export type ImageTab = (typeof imageTabs)[number]
 
 const tree = root.addChildren([
   signIn,

@@ -1,5 +1,5 @@
 import type { Head, LogEntry } from './chain.ts'
-import type { Query } from './query.ts'
+import type { KeyQuery, Query } from './query.ts'
 import type { Row } from './row.ts'
 import type { AnyKind } from './store.ts'
 import type { Writes } from './writes.ts'
@@ -21,18 +21,6 @@ export interface FactWrite {
   name: string
   /** JSON text. */
   value: string
-}
-
-/** Resources of a kind in order of their unique key `name`, within the bounds. */
-export interface KeyQuery {
-  kind: string
-  name: string
-  /** The lowest key; it is answered only where `includesFrom` says so. */
-  from: string
-  includesFrom: boolean
-  /** Keys are lower than this. */
-  below: string
-  limit: number
 }
 
 /** Reads of what is committed, and of nothing else. */

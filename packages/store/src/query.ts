@@ -1,6 +1,5 @@
 import { canonicalJson } from './canonical.ts'
 import { decodeCursor } from './cursor.ts'
-import type { KeyQuery } from './engine.ts'
 import { type Key, keyText, labelEntry, searchText } from './row.ts'
 import type { AnyKind, KeyListOptions, ListOptions } from './store.ts'
 
@@ -15,6 +14,18 @@ export interface Query {
   after: string
   /** Undefined for all. */
   limit: number | undefined
+}
+
+/** Resources of a kind in order of their unique key `name`, within the bounds. */
+export interface KeyQuery {
+  kind: string
+  name: string
+  /** The lowest key; it is answered only where `includesFrom` says so. */
+  from: string
+  includesFrom: boolean
+  /** Keys are lower than this. */
+  below: string
+  limit: number
 }
 
 /** What differs in the SQL of the two engines. */

@@ -4,6 +4,13 @@ import { WarnIcon } from './icons.tsx'
 export const inputClass =
   'h-8 w-full min-w-0 rounded-md border border-line-strong bg-surface px-2.5 text-sm text-ink placeholder:text-muted disabled:opacity-60 aria-invalid:border-bad max-sm:h-10 max-sm:text-lg'
 
+/** What a part of a form is given: what is typed, its change, and what is wrong with a field by its path in the contract. */
+export interface DraftProps<Draft> {
+  draft: Draft
+  set: (change: Partial<Draft>) => void
+  fault: (path: string) => string | undefined
+}
+
 interface Common {
   label: string
   hint?: ReactNode

@@ -205,7 +205,7 @@ export function createAgentHub(options: {
       const seen = entry.view.seen(rollout.data.serviceId)
       return {
         connected: leader !== undefined,
-        provenAtMs: provenAt(entry.view, { leader, tasks: seen.tasks, now: clock.now() }),
+        provenAtMs: provenAt(entry.view.links.values(), { leader, tasks: seen.tasks, now: clock.now() }),
         current:
           entry.board.composedAt() >= rollout.version && (leader?.report?.generation ?? -1) >= entry.board.generation(),
         ...seen,

@@ -67,7 +67,7 @@ it('takes as proved what every agent concerned has answered, and an answer to an
   const [leader, worker] = [linked('leader', 'one'), linked('worker', 'two')]
   linked('idle', 'three')
   const tasks = [{ state: 'running', swarmNodeId: 'two' }] as unknown as Parameters<typeof provenAt>[1]['tasks']
-  const at = (now: number) => provenAt(view, { leader, tasks, now })
+  const at = (now: number) => provenAt(view.links.values(), { leader, tasks, now })
 
   expect(at(1000)).toBeNull()
   expect(sent).toEqual(['leader look 1', 'worker look 1'])

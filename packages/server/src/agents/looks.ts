@@ -1,6 +1,5 @@
-import type { Task } from '@freehold/contracts'
+import type { NodeFacts, Report, Task } from '@freehold/contracts'
 import type { Link } from './link.ts'
-import type { ClusterView, LiveLink } from './view.ts'
 
 /**
  * Looks: what a link said last may be long over when the network swallows its frames, and nothing says so for half a
@@ -11,6 +10,21 @@ import type { ClusterView, LiveLink } from './view.ts'
 const intervalMs = 250
 /** Unanswered looks that are remembered of a link; older ones were lost. */
 const unansweredLimit = 16
+
+/** One live link and the last thing heard on it. */
+export interface LiveLink {
+  link: Link
+  facts: NodeFacts
+  report: Report | null
+  /** Looks that were asked for and not answered yet: when, by id. */
+  looks: Map<string, number>
+  /** The moment after which its last report was made for certain; null before it answered a look. */
+  provenAt: number | null
+  lookCount: number
+  /** What it was told last; 0 before anything. */
+  toldGeneration: number
+  toldAt: number
+}
 
 /** A link on which nothing was heard yet. */
 export function newLink(link: Link): LiveLink {
@@ -23,12 +37,12 @@ export function newLink(link: Link): LiveLink {
  * that is linked have answered a look asked for then. Null: not proved at all. Asks again where that was a while ago.
  */
 export function provenAt(
-  view: ClusterView,
+  links: Iterable<LiveLink>,
   options: { leader: Readonly<LiveLink> | undefined; tasks: readonly Task[]; now: number },
 ): number | null {
   const running = options.tasks.filter(({ state }) => state === 'running')
   const machines = new Set(running.map(({ swarmNodeId }) => swarmNodeId))
-  const concerned = [...view.links.values()].filter(
+  const concerned = [...links].filter(
     (live) => live.link === options.leader?.link || machines.has(live.facts.swarmNodeId),
   )
   for (const live of concerned) ask(live, options.now)

@@ -1,22 +1,6 @@
-import type { NodeFacts, Report, Task } from '@freehold/contracts'
+import type { Report, Task } from '@freehold/contracts'
 import { joinReports } from './kind.ts'
-import type { Link } from './link.ts'
-import { noteAnswer } from './looks.ts'
-
-/** One live link and the last thing heard on it. */
-export interface LiveLink {
-  link: Link
-  facts: NodeFacts
-  report: Report | null
-  /** Looks that were asked for and not answered yet: when, by id. */
-  looks: Map<string, number>
-  /** The moment after which its last report was made for certain; null before it answered a look. */
-  provenAt: number | null
-  lookCount: number
-  /** What it was told last; 0 before anything. */
-  toldGeneration: number
-  toldAt: number
-}
+import { type LiveLink, noteAnswer } from './looks.ts'
 
 interface Seen {
   tasks: Task[]

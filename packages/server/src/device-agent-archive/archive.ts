@@ -6,10 +6,8 @@ import { pipeline } from 'node:stream/promises'
 import { FreeholdError } from '@freehold/contracts'
 import type { Logger } from 'pino'
 import type { RawMount } from '../http/mounts.ts'
+import type { AgentArchitecture } from './architecture.ts'
 import { archivePrefix, createArchiveMount } from './mount.ts'
-
-/** As Debian names them. */
-export type AgentArchitecture = 'amd64' | 'arm64'
 
 interface AgentArchive {
   url: string

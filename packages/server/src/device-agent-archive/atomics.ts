@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FreeholdError } from '@freehold/contracts'
-import type { AgentArchitecture } from './archive.ts'
+import type { AgentArchitecture } from './architecture.ts'
 import type { ArchiveEntry } from './tar.ts'
 
 /**

@@ -8,7 +8,7 @@ import { mapError } from '../http/errors.ts'
 import type { RawMount } from '../http/mounts.ts'
 import { sendError } from '../http/response.ts'
 import { parseRange } from '../registry/index.ts'
-import type { AgentArchitecture } from './archive.ts'
+import type { AgentArchitecture } from './architecture.ts'
 
 export const archivePrefix = '/baseos/v1/device-agent'
 

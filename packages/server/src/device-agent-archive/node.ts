@@ -4,7 +4,7 @@ import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { FreeholdError } from '@freehold/contracts'
-import type { AgentArchitecture } from './archive.ts'
+import type { AgentArchitecture } from './architecture.ts'
 import { nodePin } from './node-pin.ts'
 import { fetchPackage, unpackFile } from './programs.ts'
 

@@ -1,7 +1,7 @@
-import { LinesField, TextField } from '../../components/field.tsx'
-import type { StepProps } from './create.tsx'
+import { type DraftProps, LinesField, TextField } from '../../components/field.tsx'
+import type { BuildDraft } from './draft.ts'
 
-export function AccessStep({ draft, set, fault }: StepProps) {
+export function AccessStep({ draft, set, fault }: DraftProps<BuildDraft>) {
   return (
     <>
       <LinesField

@@ -2,16 +2,16 @@ import type { BaseImage } from '@freehold/contracts'
 import { useList, wholePage } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { ErrorNote } from '../../components/error-note.tsx'
-import { TextField } from '../../components/field.tsx'
+import { type DraftProps, TextField } from '../../components/field.tsx'
 import { bytes } from '../../components/format.ts'
 import { PlusIcon } from '../../components/icons.tsx'
 import { Skeleton } from '../../components/page.tsx'
 import { type RadioCard, RadioCards } from '../../components/radio-cards.tsx'
-import type { StepProps } from './create.tsx'
+import type { BuildDraft } from './draft.ts'
 import { targetOf } from './words.ts'
 
 /** Ubuntu's own, one that is there, or one that is added now. */
-export function BaseStep({ draft, set, fault, onAdd }: StepProps & { onAdd: () => void }) {
+export function BaseStep({ draft, set, fault, onAdd }: DraftProps<BuildDraft> & { onAdd: () => void }) {
   const { imageKind, architecture, baseImageId } = draft
   const bases = useList('baseImages', { imageKind, architecture, limit: wholePage })
   const isUbuntu = imageKind === 'ubuntu-iso'

@@ -21,13 +21,6 @@ import { type BuildStep, buildSteps, stepWords } from './steps.ts'
 
 const route = getRouteApi('/shell/builds/new')
 
-export interface StepProps {
-  draft: BuildDraft
-  set: (change: Partial<BuildDraft>) => void
-  /** What is wrong with a field, by its path in the contract. */
-  fault: (path: string) => string | undefined
-}
-
 /** Builds an image, step by step; asked for another build, it begins with what that one was given. */
 export function CreateBuildPage() {
   const { from, base } = route.useSearch()

@@ -1,6 +1,7 @@
 import type { BuildArchitecture, ImageKind } from '@freehold/contracts'
+import type { DraftProps } from '../../components/field.tsx'
 import { RadioCards } from '../../components/radio-cards.tsx'
-import type { StepProps } from './create.tsx'
+import type { BuildDraft } from './draft.ts'
 
 const devices: { imageKind: ImageKind; architecture: BuildArchitecture; label: string; hint: string }[] = [
   {
@@ -37,7 +38,7 @@ const devices: { imageKind: ImageKind; architecture: BuildArchitecture; label: s
 const keyOf = ({ imageKind, architecture }: { imageKind: string; architecture: string }) =>
   `${imageKind}/${architecture}`
 
-export function DeviceStep({ draft, set }: StepProps) {
+export function DeviceStep({ draft, set }: DraftProps<BuildDraft>) {
   return (
     <RadioCards
       legend="What kind of device is it?"

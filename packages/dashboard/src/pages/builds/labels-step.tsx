@@ -1,12 +1,11 @@
 import { useList, wholePage } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { LinesField, SelectField } from '../../components/field.tsx'
+import { type DraftProps, LinesField, SelectField } from '../../components/field.tsx'
 import { labelsOf, linesOf } from '../devices/labels.ts'
-import type { StepProps } from './create.tsx'
-import { groupOf } from './draft.ts'
+import { type BuildDraft, groupOf } from './draft.ts'
 
 /** A device belongs to a group by its labels, so choosing a group gives it those that the group selects. */
-export function LabelsStep({ draft, set, fault }: StepProps) {
+export function LabelsStep({ draft, set, fault }: DraftProps<BuildDraft>) {
   const mayReadGroups = useMay()('releases:read')
   const groups = useList('deviceGroups', { limit: wholePage }, { enabled: mayReadGroups })
   const labels = labelsOf(draft.labels)

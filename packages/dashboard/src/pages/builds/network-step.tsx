@@ -1,7 +1,7 @@
-import { CheckField, FieldGroup, TextField } from '../../components/field.tsx'
-import type { StepProps } from './create.tsx'
+import { CheckField, type DraftProps, FieldGroup, TextField } from '../../components/field.tsx'
+import type { BuildDraft } from './draft.ts'
 
-export function NetworkStep({ draft, set, fault }: StepProps) {
+export function NetworkStep({ draft, set, fault }: DraftProps<BuildDraft>) {
   return (
     <>
       <TextField

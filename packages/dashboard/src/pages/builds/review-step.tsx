@@ -1,15 +1,15 @@
 import type { ReactNode } from 'react'
 import { useOne } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
-import { FieldGroup, SelectField, TextField } from '../../components/field.tsx'
+import { type DraftProps, FieldGroup, SelectField, TextField } from '../../components/field.tsx'
 import { Tag } from '../../components/state.tsx'
 import { labelsOf } from '../devices/labels.ts'
-import type { StepProps } from './create.tsx'
 import { deviceName } from './device-step.tsx'
+import type { BuildDraft } from './draft.ts'
 import { type BuildStep, stepWords } from './steps.ts'
 
 /** Everything that was chosen, each with the way back to it, and what few people change. */
-export function ReviewStep({ draft, set, fault, onGo }: StepProps & { onGo: (step: BuildStep) => void }) {
+export function ReviewStep({ draft, set, fault, onGo }: DraftProps<BuildDraft> & { onGo: (step: BuildStep) => void }) {
   const base = useOne('baseImages', draft.baseImageId === '' ? undefined : draft.baseImageId)
   const labels = Object.entries(labelsOf(draft.labels))
   const rows: [BuildStep, ReactNode][] = [

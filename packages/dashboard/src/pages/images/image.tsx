@@ -13,11 +13,11 @@ import { Card, Facts, Page, Quiet, Section, Skeleton } from '../../components/pa
 import { State } from '../../components/state.tsx'
 import { TabPanel, Tabs } from '../../components/tabs.tsx'
 import { Ago } from '../../components/time.tsx'
-import type { ImageTab } from '../../router.tsx'
 import { useSummary } from './contents.ts'
 import { Manifests } from './manifests.tsx'
 import { Policy } from './policy.tsx'
 import { PushHelp } from './pull.tsx'
+import type { ImageTab } from './tabs.ts'
 import { Tags } from './tags.tsx'
 
 const route = getRouteApi('/shell/images/$id')

@@ -8,7 +8,7 @@ import { contentsKey } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
-import { CheckField, FieldGroup, LinesField, SelectField, TextField } from '../../components/field.tsx'
+import { CheckField, type DraftProps, FieldGroup, LinesField, SelectField, TextField } from '../../components/field.tsx'
 import { bytes, plural, shortDigest } from '../../components/format.ts'
 import { Card, Skeleton } from '../../components/page.tsx'
 import { Scroller } from '../../components/scroller.tsx'
@@ -81,15 +81,7 @@ export function Policy({ image }: { image: Image }) {
   )
 }
 
-function Fields({
-  draft,
-  set,
-  fault,
-}: {
-  draft: PolicyDraft
-  set: (change: Partial<PolicyDraft>) => void
-  fault: (path: string) => string | undefined
-}) {
+function Fields({ draft, set, fault }: DraftProps<PolicyDraft>) {
   return (
     <>
       <FieldGroup title="Retention">

@@ -1,4 +1,4 @@
-import { CheckField, TextField } from '../../components/field.tsx'
+import { CheckField, type DraftProps, TextField } from '../../components/field.tsx'
 import { type Day, days, type RolloutDraft } from './phase-draft.ts'
 
 const names: Record<Day, string> = {
@@ -12,12 +12,7 @@ const names: Record<Day, string> = {
 }
 
 /** When devices may begin, by their own time zone. */
-export function WindowFields(props: {
-  draft: RolloutDraft
-  set: (change: Partial<RolloutDraft>) => void
-  fault: (path: string) => string | undefined
-}) {
-  const { draft, set, fault } = props
+export function WindowFields({ draft, set, fault }: DraftProps<RolloutDraft>) {
   const daysFault = draft.days.length === 0 ? 'Choose at least one day' : fault('data.window.days')
   return (
     <div className="flex flex-col gap-3">

@@ -1,17 +1,12 @@
 import { useId, useState } from 'react'
-import { TextField } from '../../components/field.tsx'
+import { type DraftProps, TextField } from '../../components/field.tsx'
 import type { ReleaseDraft } from './draft.ts'
 import { ImageField } from './image-field.tsx'
 
 const mostBytes = 8 * 1024 * 1024
 
 /** What a host release is made of. */
-export function HostFields(props: {
-  draft: ReleaseDraft
-  set: (change: Partial<ReleaseDraft>) => void
-  fault: (path: string) => string | undefined
-}) {
-  const { draft, set, fault } = props
+export function HostFields({ draft, set, fault }: DraftProps<ReleaseDraft>) {
   return (
     <div className="grid gap-3 sm:grid-cols-2">
       <TextField

@@ -6,12 +6,12 @@ import { useMay } from '../../app/session.ts'
 import { Page } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { TabPanel, Tabs } from '../../components/tabs.tsx'
-import type { ServiceTab } from '../../router.tsx'
 import { ServiceActions } from './actions.tsx'
 import { Logs } from './logs.tsx'
 import { ServiceOverview } from './overview.tsx'
 import { Revisions } from './revisions.tsx'
 import { Settings } from './settings.tsx'
+import type { ServiceTab } from './tabs.ts'
 
 const route = getRouteApi('/shell/services/$id')
 

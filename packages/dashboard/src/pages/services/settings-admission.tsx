@@ -1,8 +1,8 @@
-import { CheckField, FieldGroup, LinesField } from '../../components/field.tsx'
-import type { FieldsProps } from './settings.tsx'
+import { CheckField, type DraftProps, FieldGroup, LinesField } from '../../components/field.tsx'
+import type { Draft } from './draft.ts'
 
 /** What an image must show before a rollout starts anything of it. */
-export function AdmissionFields({ draft, set, fault }: FieldsProps) {
+export function AdmissionFields({ draft, set, fault }: DraftProps<Draft>) {
   return (
     <FieldGroup title="Admission">
       <LinesField

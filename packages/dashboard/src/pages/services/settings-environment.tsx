@@ -1,12 +1,11 @@
 import { useRef } from 'react'
 import { Button, IconButton } from '../../components/button.tsx'
-import { FieldGroup, inputClass } from '../../components/field.tsx'
+import { type DraftProps, FieldGroup, inputClass } from '../../components/field.tsx'
 import { CloseIcon, PlusIcon } from '../../components/icons.tsx'
-import { parseEnvironment } from './draft.ts'
-import type { FieldsProps } from './settings.tsx'
+import { type Draft, parseEnvironment } from './draft.ts'
 
 /** Names and values; pasting `NAME=value` lines into a name fills as many rows. */
-export function EnvironmentFields({ draft, set, fault }: FieldsProps) {
+export function EnvironmentFields({ draft, set, fault }: DraftProps<Draft>) {
   const rows = draft.environment
   const nextKey = useRef(rows.length)
   const addedKey = useRef(-1)

@@ -1,13 +1,20 @@
 import { useRef } from 'react'
 import { Button, IconButton } from '../../components/button.tsx'
-import { CheckField, FieldGroup, inputClass, LinesField, SelectField, TextField } from '../../components/field.tsx'
+import {
+  CheckField,
+  type DraftProps,
+  FieldGroup,
+  inputClass,
+  LinesField,
+  SelectField,
+  TextField,
+} from '../../components/field.tsx'
 import { CloseIcon, PlusIcon } from '../../components/icons.tsx'
 import type { Draft } from './draft.ts'
-import type { FieldsProps } from './settings.tsx'
 
 const pair = 'grid gap-3 sm:grid-cols-2'
 
-export function ImageFields({ draft, set, fault }: FieldsProps) {
+export function ImageFields({ draft, set, fault }: DraftProps<Draft>) {
   return (
     <FieldGroup title="Image">
       <div className={pair}>
@@ -45,7 +52,7 @@ export function ImageFields({ draft, set, fault }: FieldsProps) {
   )
 }
 
-export function ReplicaFields({ draft, set, fault }: FieldsProps) {
+export function ReplicaFields({ draft, set, fault }: DraftProps<Draft>) {
   return (
     <FieldGroup title="Replicas and resources">
       <div className={pair}>
@@ -108,7 +115,7 @@ export function ReplicaFields({ draft, set, fault }: FieldsProps) {
   )
 }
 
-export function PortFields({ draft, set, fault }: FieldsProps) {
+export function PortFields({ draft, set, fault }: DraftProps<Draft>) {
   const rows = draft.published
   const nextKey = useRef(rows.length)
   const change = (key: number, part: Partial<Draft['published'][number]>) =>
@@ -187,7 +194,7 @@ export function PortFields({ draft, set, fault }: FieldsProps) {
   )
 }
 
-export function HealthFields({ draft, set, fault }: FieldsProps) {
+export function HealthFields({ draft, set, fault }: DraftProps<Draft>) {
   const isAsked = draft.health === 'http' || draft.health === 'tcp'
   return (
     <FieldGroup title="Health check">
@@ -250,7 +257,7 @@ export function HealthFields({ draft, set, fault }: FieldsProps) {
   )
 }
 
-export function RolloutFields({ draft, set, fault }: FieldsProps) {
+export function RolloutFields({ draft, set, fault }: DraftProps<Draft>) {
   return (
     <FieldGroup title="Rollout">
       <div className={pair}>

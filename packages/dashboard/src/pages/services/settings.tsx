@@ -7,19 +7,13 @@ import { mergeDiff } from '../../app/diff.ts'
 import { useOne } from '../../app/queries.ts'
 import { Button } from '../../components/button.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
-import { Warning } from '../../components/field.tsx'
+import { type DraftProps, Warning } from '../../components/field.tsx'
 import { Card } from '../../components/page.tsx'
 import { applyDraft, type Draft, draftOf, replicasOf } from './draft.ts'
 import { crowding } from './reach.ts'
 import { AdmissionFields } from './settings-admission.tsx'
 import { EnvironmentFields } from './settings-environment.tsx'
 import { HealthFields, ImageFields, PortFields, ReplicaFields, RolloutFields } from './settings-fields.tsx'
-
-export interface FieldsProps {
-  draft: Draft
-  set: (change: Partial<Draft>) => void
-  fault: (path: string) => string | undefined
-}
 
 const shownPaths = [
   'data.imageVersion',
@@ -51,7 +45,7 @@ export function Settings({ service }: { service: Service }) {
     mutationFn: () => client.services.update({ params: { id: service.id }, body: { data: patch as ServicePatch } }),
     onSuccess: (saved) => reset(saved),
   })
-  const fields: FieldsProps = {
+  const fields: DraftProps<Draft> = {
     draft,
     set: (change) => setDraft((before) => ({ ...before, ...change })),
     fault: (path) => faultAt(save.error, path),

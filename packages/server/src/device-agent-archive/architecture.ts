@@ -1,0 +1,2 @@
+/** As Debian names them. */
+export type AgentArchitecture = 'amd64' | 'arm64'
