@@ -166,7 +166,7 @@ test('a build is cancelled; one that fails says why, here and in the overview, a
   await page.goto(`${dashboard.freehold.url}/builds`)
   await page.getByLabel('State').selectOption('failed')
   await page.getByRole('link', { name: 'office' }).click()
-  await page.getByText('Ubuntu has no such version.').waitFor()
+  await page.getByRole('paragraph').filter({ hasText: 'Ubuntu has no such version.' }).waitFor()
   await page.getByRole('log').getByText('There is no such version.').waitFor()
   expect(await faultsOf(page)).toEqual([])
   await page.goto(dashboard.freehold.url)
