@@ -53,14 +53,14 @@ test('a worker without room is left alone for longer each time, while another on
     await expect
       .poll(async () => (await world.read(id)).status)
       .toMatchObject({ state: 'waiting', attempt, message: expect.stringContaining('full: it had no room') })
-    world.pass(pauseMsAfter(attempt) - 5_000)
+    world.pass(pauseMsAfter(attempt) - 40_000)
     expect(await world.listWorkers()).toMatchObject([
       { state: 'busy', message: expect.stringMatching(/^It had no room for its last job/) },
       {},
     ])
     expect(full.jobs).toHaveLength(attempt)
     if (attempt === 1) {
-      world.pass(5_000)
+      world.pass(40_000)
       await look()
     }
   }
