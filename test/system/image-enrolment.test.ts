@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { lstat, mkdir, open, readFile, readlink, stat, symlink } from 'node:fs/promises'
+import { lstat, mkdir, open, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -115,21 +115,32 @@ test('an installer of Ubuntu: the agent and the token in it enrol one device, an
   }
 })
 
-test('an image of a disk: what lies on its boot partition enrols one device', { timeout: 400_000 }, async () => {
+test('an image of a disk, asked for on the command line: what lies on its boot partition enrols one device', {
+  timeout: 400_000,
+}, async () => {
   const raw = join(folder.path, 'base.img')
   await makeDiskImage(raw, { table: 'mbr' })
   await runProgram(['xz', '-0', '-T1', raw])
-  const build = await builtFrom(`${raw}.xz`, {
-    imageKind: 'balena-raw',
-    architecture: 'rpi',
-    hostname: 'sign-1',
-    sshPublicKey,
-    wifi,
-    compression: 'zst',
-    deviceLabels: { role: 'sign' },
-    heartbeatIntervalMs: 5_000,
-  })
-  const image = await download(build)
+  const base = await baseFrom(`${raw}.xz`, { imageKind: 'balena-raw', architecture: 'rpi' })
+  const key = join(folder.path, 'key.pub')
+  await writeFile(key, `${sshPublicKey}\n`)
+  const image = join(folder.path, 'sign.img.zst')
+  const said = await freeholdCommand(
+    [
+      ...['builds', 'create', '--kind', 'balena-raw', '--architecture', 'rpi', '--base', base.data.name],
+      ...['--hostname', 'sign-1', '--ssh-key', key, '--wifi-ssid', wifi.ssid, '--wifi-passphrase-stdin'],
+      ...['--compression', 'zst', '--label', 'role=sign', '--heartbeat-interval-ms', '5000'],
+      ...['--wait', '--download', image],
+    ],
+    `${wifi.passphrase}\n`,
+  )
+  const [build] = (await client.builds.list({ query: { baseImageId: base.id } })).items
+  if (build === undefined) throw new Error(`There is no build.\n${said}`)
+  expect(await sha256Of(image)).toBe(build.status.artifact?.sha256)
+  expect(said).toContain('Built sign-1.img.zst, ')
+  expect(said).toContain(`sha256 ${build.status.artifact?.sha256}\n`)
+  expect(said).toContain(`Downloaded ${image}; its sha256 is right.`)
+  expect(said).not.toContain(wifi.passphrase)
   const disk = join(folder.path, 'disk.img')
   await runProgram(['zstd', '-q', '-d', '-o', disk, image])
   // The boot partition begins at 4 MiB.
@@ -149,7 +160,7 @@ test('an image of a disk: what lies on its boot partition enrols one device', { 
     const device = await onlineDevice({ labels: { role: 'sign' }, program: { output: agent.logs } })
     expect(device.status.joinTokenId).toBe(build.data.joinTokenId)
     expect(freehold.logs()).not.toContain(wifi.passphrase)
-    expectNoSecretIn([freehold.logs(), agent.logs()], environment)
+    expectNoSecretIn([freehold.logs(), agent.logs(), said], environment)
   } finally {
     await agent.stop()
   }
@@ -195,27 +206,41 @@ async function builtFrom(
   file: string,
   wanted: Omit<Parameters<Client['builds']['create']>[0]['body']['data'], 'baseImageId'>,
 ): Promise<Build> {
-  const { imageKind, architecture } = wanted
-  const sha256 = await sha256Of(file)
-  const baseImage = await client.baseImages.create({
-    body: { data: { name: `base-of-${imageKind}`, imageKind, architecture, sha256 } },
-  })
-  await upload(file, { path: baseImageContentPath(baseImage.id), sha256 })
-  await waitFor(async () => (await client.baseImages.get({ params: { id: baseImage.id } })).status.state === 'ready', {
-    what: 'the base image to be ready',
-  })
+  const baseImage = await baseFrom(file, wanted)
   const { id } = await client.builds.create({ body: { data: { ...wanted, baseImageId: baseImage.id } } })
   const build = await waitFor(
     async () => {
       const read = await client.builds.get({ params: { id } })
       return ['succeeded', 'failed', 'cancelled'].includes(read.status.state) && read
     },
-    { what: `the build of ${imageKind} to end`, timeoutMs: buildLimitMs, everyMs: 250 },
+    { what: `the build of ${wanted.imageKind} to end`, timeoutMs: buildLimitMs, everyMs: 250 },
   )
   if (build.status.state !== 'succeeded') {
     throw new Error(`The build ${build.status.state}: ${build.status.message}\n${freehold.logs().slice(-4_000)}`)
   }
   return build
+}
+
+async function baseFrom(file: string, of: Pick<Build['data'], 'imageKind' | 'architecture'>) {
+  const { imageKind, architecture } = of
+  const sha256 = await sha256Of(file)
+  const base = await client.baseImages.create({
+    body: { data: { name: `base-of-${imageKind}`, imageKind, architecture, sha256 } },
+  })
+  await upload(file, { path: baseImageContentPath(base.id), sha256 })
+  await waitFor(async () => (await client.baseImages.get({ params: { id: base.id } })).status.state === 'ready', {
+    what: 'the base image to be ready',
+  })
+  return base
+}
+
+/** Runs the command as people do; answers what it said. */
+function freeholdCommand(line: readonly string[], input: string): Promise<string> {
+  return run([process.execPath, join(import.meta.dirname, '../../packages/cli/src/main.ts'), ...line], {
+    env: { FREEHOLD_URL: freehold.url, FREEHOLD_TOKEN: token, XDG_CONFIG_HOME: folder.path },
+    input,
+    timeoutMs: buildLimitMs,
+  })
 }
 
 /** In two parts, as after a connection that broke. */

@@ -68,6 +68,23 @@ test('a build is begun, left alone by Ctrl-C, named by its hostname, cancelled, 
   expect((await readdir(directory)).filter((name) => name.includes('part'))).toEqual([])
 })
 
+test('what has no effect on an image is refused with what it works for', async () => {
+  const line = ['builds', 'create', '--kind', 'balena-raw', '--architecture', 'rpi', '--base', 'pi-os']
+  const user = await freehold([...line, '--ssh-user', 'ops'])
+  expect(user.code).not.toBe(0)
+  expect(user.stderr).toContain('works for ubuntu-iso alone: on balena-raw the SSH key is that of root')
+  const iso = ['builds', 'create', '--kind', 'ubuntu-iso', '--architecture', 'amd64']
+  expect((await freehold([...iso, '--compression', 'zst'])).stderr).toContain('works for balena-raw alone')
+})
+
+test('the list says the name of the base, and that it was deleted once it was', async () => {
+  const list = async () => (await freehold(['builds', 'list'])).stdout
+  expect(await list()).toMatch(/till +.*pi-os/)
+  const { id } = await json(['base-images', 'get', 'pi-os'])
+  expect((await freehold(['base-images', 'delete', 'pi-os', '--yes'])).code).toBe(0)
+  expect(await list()).toContain(`deleted base image (${id})`)
+})
+
 async function login(): Promise<{ token: string }> {
   const response = await fetch(`${server.url}/api/v1/login`, {
     method: 'POST',

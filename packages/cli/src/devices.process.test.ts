@@ -63,6 +63,9 @@ test('what comes of an action is said by how the thing stands now', async () => 
   expect(await done('join-tokens', 'revoke', 'for-three')).toBe(
     'No device enrols with the join token for-three any more. The one that did stays.\n',
   )
+  expect((await freehold(['join-tokens', 'delete', 'for-three', '--yes'])).code).toBe(0)
+  expect((await freehold(['join-tokens', 'get', 'for-three'])).code).toBe(4)
+  expect(await json(['devices', 'get', id])).toMatchObject({ id })
 })
 
 test.each([

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { driftSchema } from './clusters.ts'
-import { idSchema } from './resource.ts'
+import { idSchema, oneLine } from './resource.ts'
 import { workloadSpec } from './rollouts.ts'
 import { defineRoute } from './route.ts'
 import { logLineSchema, taskSchema } from './services.ts'
@@ -188,7 +188,7 @@ export const agentRoutes = {
         jumpCode: z.string().max(200),
         /** Ed25519, SPKI DER, base64. */
         publicKey: z.string().max(200),
-        name: z.string().min(1).max(253),
+        name: oneLine.min(1).max(253),
         swarmNodeId: z.string().max(64).nullable(),
       }),
       output: z.object({ nodeId: idSchema, clusterId: idSchema, clusterName: z.string() }),

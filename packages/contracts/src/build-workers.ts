@@ -10,7 +10,8 @@
  *    and additional in answers.
  * 3. Who asks with `Accept: application/x-ndjson` gets status 200 at once and lines of `corebuildLineSchema` while the job
  *    waits and runs; the last one is its `result`. Others get the result alone, with its status.
- * 4. Who goes away cancels the job. So does `DELETE /corebuild/v1/jobs/:id`.
+ * 4. Who goes away cancels the job. So does `DELETE /corebuild/v1/jobs/:id`, which needs the token too: of a job that never
+ *    was it answers `not-found` with a right one and `unauthenticated` with a wrong one.
  * 5. A worker runs so many jobs at once and lets so many wait; above that it answers 503 `unavailable` with `Retry-After`
  *    in seconds (RFC 9110 §10.2.3).
  * 6. The artifact goes where the job says while it is made: to S3 by multipart (`s3Descriptor`), or to the

@@ -37,3 +37,30 @@ describe('what no image could be made of is refused by its field, before there i
     expect([...new Set(faultsOf(change))]).toEqual([path])
   })
 })
+
+describe('what would have no effect is refused with what it works for:', () => {
+  const raw = { imageKind: 'balena-raw', architecture: 'rpi', baseImageId: '01890a5d-ac96-774b-bcce-b302099a8057' }
+  const iso = { imageKind: 'ubuntu-iso', architecture: 'amd64' }
+  test.each<[string, object, RegExp]>([
+    ['sshUser', { ...raw, sshUser: 'ops' }, /^works for ubuntu-iso alone: .* root$/],
+    ['ubuntuVersion', { ...raw, ubuntuVersion: '24.04' }, /^works for ubuntu-iso without a base image alone/],
+    [
+      'ubuntuVersion',
+      { ...iso, baseImageId: raw.baseImageId, ubuntuVersion: '24.04' },
+      /^works for ubuntu-iso without/,
+    ],
+    ['compression', { ...iso, compression: 'xz' }, /^works for balena-raw alone/],
+  ])('%s of %j', (path, input, message) => {
+    expect(buildInput.safeParse(input).error?.issues).toMatchObject([
+      { path: [path], message: expect.stringMatching(message) },
+    ])
+  })
+
+  test.each([
+    { ...raw, compression: 'zst' },
+    { ...iso, sshUser: 'ops', ubuntuVersion: '24.04' },
+    { ...iso, sshUser: 'ops', baseImageId: raw.baseImageId },
+  ])('nothing of %j', (input) => {
+    expect(buildInput.safeParse(input).error).toBeUndefined()
+  })
+})

@@ -10,7 +10,7 @@ import {
   wifiName,
   wifiPassphrase,
 } from './image-values.ts'
-import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
+import { defineKind, idSchema, keptLabelsSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
 import {
   createRoute,
   defineRoute,
@@ -95,26 +95,38 @@ const buildWifi = z.strictObject({
   hidden: z.boolean().default(false),
 })
 
+const compression = z.enum(['xz', 'zst', 'none'])
+
+/** What is taken where nothing is said, of images that have it. */
+export const buildDefaults = { ubuntuVersion: '24.04', sshUser: 'baseos', compression: 'xz' } as const
+
 const buildShape = {
   imageKind: z.enum(imageKinds),
   architecture: z.enum(buildArchitectures),
   /** Null: Ubuntu's own of that version, for `ubuntu-iso` alone. */
   baseImageId: idSchema.nullable().default(null),
-  ubuntuVersion: ubuntuVersion.default('24.04').describe("Of Ubuntu's own; a base image is of whatever version it is"),
+  ubuntuVersion: ubuntuVersion.default(buildDefaults.ubuntuVersion),
   hostname: imageHostname.nullable().default(null).describe('Null: one made from the build, `baseos-…`'),
-  sshUser: imageUserName.default('baseos').describe('Of `ubuntu-iso`; images of devices have root alone'),
+  sshUser: imageUserName.default(buildDefaults.sshUser),
   sshPublicKey: sshPublicKey.nullable().default(null).describe('Without it nobody signs in by SSH'),
   heartbeatIntervalMs: z.int().min(5_000).max(86_400_000).default(60_000),
-  compression: z
-    .enum(['xz', 'zst', 'none'])
-    .default('xz')
-    .describe('Of `balena-raw`; zst is much faster, a fifth larger'),
+  compression: compression.default(buildDefaults.compression),
   /** Given to the device that enrols with the image; device groups choose by them. */
-  deviceLabels: labelsSchema.default({}),
+  deviceLabels: keptLabelsSchema.default({}),
 }
 
-export const buildInput = z.strictObject({
+const buildFields = z.strictObject({
   ...buildShape,
+  ubuntuVersion: ubuntuVersion
+    .optional()
+    .describe("Of Ubuntu's own, for `ubuntu-iso` without a base image; default 24.04"),
+  sshUser: imageUserName
+    .optional()
+    .describe('Of `ubuntu-iso`, where the default is baseos; other images have root alone'),
+  deviceLabels: labelsSchema
+    .default({})
+    .describe('Given to the device that enrols with it; device groups choose by them'),
+  compression: compression.optional().describe('Of `balena-raw`; default xz, zst is much faster and a fifth larger'),
   wifi: buildWifi.nullable().default(null),
   tokenExpiresInSeconds: z
     .int()
@@ -123,6 +135,23 @@ export const buildInput = z.strictObject({
     .default(30 * 86_400)
     .describe('The device must enrol until then; default 30 days'),
   keepForDays: z.int().min(1).max(366).default(14).describe('The image is removed after that, its record stays'),
+})
+
+/** What would have no effect is refused instead of passed over. */
+export const buildInput = buildFields.superRefine((input, context) => {
+  const { imageKind, baseImageId } = input
+  const refuse = (path: keyof typeof buildDefaults, message: string) => {
+    if (input[path] !== undefined) context.addIssue({ code: 'custom', path: [path], message })
+  }
+  if (imageKind === 'balena-raw')
+    refuse('sshUser', 'works for ubuntu-iso alone: on balena-raw the SSH key is that of root')
+  if (imageKind === 'ubuntu-iso') refuse('compression', 'works for balena-raw alone: an ubuntu-iso is not packed')
+  if (imageKind === 'balena-raw' || baseImageId !== null) {
+    refuse(
+      'ubuntuVersion',
+      'works for ubuntu-iso without a base image alone: a base image is of whatever version it is',
+    )
+  }
 })
 
 export const buildStates = ['waiting', 'building', 'succeeded', 'failed', 'cancelled'] as const
@@ -212,7 +241,9 @@ export const buildWorkerSchema = z.object({
   /** As configured, else its address. `local`: the one of this machine. */
   id: z.string(),
   url: z.string().nullable().describe('Null: the one of this machine'),
-  state: z.enum(['idle', 'busy', 'unreachable', 'off']),
+  state: z
+    .enum(['idle', 'busy', 'token-refused', 'unreachable', 'off'])
+    .describe('`token-refused`: it does not accept the token that is configured for it'),
   message: z.string(),
   workerId: z.string().nullable(),
   architectures: z.array(z.string()),

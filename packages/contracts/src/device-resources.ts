@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { deviceLimits, deviceNodeIdPattern } from './device-limits.ts'
 import { deviceStatusSchema } from './devices.ts'
 import { deviceReleasesSchema, releasePins } from './releases.ts'
-import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
+import { defineKind, idSchema, keptLabelsSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
 import { createRoute, defineRoute, deleteRoute, getRoute, idParams, listRoute, patchOf, updateRoute } from './route.ts'
 import { deviceActionKinds, deviceActionSchema } from './updates.ts'
 
@@ -156,7 +156,7 @@ export const joinTokenData = z.strictObject({
   uses: z.int().min(1).nullable(),
   expiresAt: z.iso.datetime(),
   /** Given to every device that enrols with it. */
-  deviceLabels: labelsSchema,
+  deviceLabels: keptLabelsSchema,
   revoked: z.boolean(),
   /** The first characters, to recognise it by. */
   prefix: z.string(),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { roles } from './access.ts'
-import { defineKind, idSchema, resourceSchema } from './resource.ts'
+import { defineKind, idSchema, oneLine, resourceSchema } from './resource.ts'
 import { defineRoute, deleteRoute, getRoute, listRoute, pageQuery, updateRoute } from './route.ts'
 
 /** People and the machine users behind clusters (record `IUser`). */
@@ -178,7 +178,7 @@ export const identityRoutes = {
       access: 'tokens:write',
       body: z.strictObject({
         data: z.strictObject({
-          name: z.string().min(1).max(64),
+          name: oneLine.min(1).max(64),
           role: z.enum(['admin', 'user', 'api']).default('api'),
           expiresAt: z.iso.datetime().optional().describe('Default: in 365 days'),
         }),

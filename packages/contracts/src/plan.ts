@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { clusterData } from './clusters.ts'
 import { externalRegistrySpec } from './external-registries.ts'
 import { externalImageSchema, imageData, repositorySchema } from './images.ts'
-import { idSchema, labelsSchema, nameSchema } from './resource.ts'
+import { idSchema, keptLabelsSchema, labelsSchema, nameSchema } from './resource.ts'
 import { defineRoute } from './route.ts'
 import { serviceData } from './services.ts'
 
@@ -10,7 +10,7 @@ import { serviceData } from './services.ts'
  * Desired state as documents: `export` writes them, `plan` compares them, `apply` makes them so. They name each
  * other by name, never by id, so that they fit an empty server too.
  */
-const metadata = { name: nameSchema, labels: labelsSchema.optional() }
+const metadata = { name: nameSchema, labels: keptLabelsSchema.optional() }
 export const documentSchema = z.discriminatedUnion('kind', [
   /** Without its password, which no file holds: what is stored stays, and a new one has none until it is set. */
   z.strictObject({ kind: z.literal('external-registry'), ...metadata, spec: externalRegistrySpec }),
@@ -63,8 +63,15 @@ export const planSchema = z.object({
   version: z.int(),
 })
 
+/** What is exported may hold labels of old; what is applied may not. */
+const writtenDocument = documentSchema.superRefine(({ labels = {} }, context) => {
+  for (const issue of labelsSchema.safeParse(labels).error?.issues ?? []) {
+    context.addIssue({ code: 'custom', path: ['labels', ...issue.path], message: issue.message })
+  }
+})
+
 const planBody = z.strictObject({
-  documents: z.array(documentSchema).max(10_000),
+  documents: z.array(writtenDocument).max(10_000),
   /** Delete what the documents do not name; clusters are never deleted by a plan. */
   prune: z.boolean().default(false),
 })

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { digestSchema } from './digest.ts'
 import { repositorySchema } from './images.ts'
-import { defineKind, idSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
+import { defineKind, idSchema, keptLabelsSchema, labelsSchema, nameSchema, resourceSchema } from './resource.ts'
 import {
   createRoute,
   defineRoute,
@@ -66,7 +66,7 @@ const releaseServiceShape = {
   network: z.enum(['bridge', 'host']).default('bridge'),
   privileged: z.boolean().default(false),
   /** Such as `io.balena.features.supervisor-api`. */
-  labels: labelsSchema.default({}),
+  labels: keptLabelsSchema.default({}),
 }
 
 /** A container of a release. */
@@ -252,7 +252,7 @@ export const deviceGroupInput = z.strictObject({
 export const deviceGroupKind = defineKind({
   name: 'device-group',
   plural: 'device-groups',
-  data: deviceGroupInput,
+  data: deviceGroupInput.extend({ selector: keptLabelsSchema.default({}) }),
   status: z.object({}),
   initialStatus: {},
   unique: { name: ({ data }) => data.name },

@@ -64,12 +64,27 @@ export function defineKind<Name extends string, DataSchema extends z.ZodType, St
 }
 
 export const idSchema = z.uuid().describe('UUIDv7')
-export const labelsSchema = z
-  .record(
-    z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$/, 'letters, digits, . _ / -, at most 63'),
-    z.string().max(256),
+/** What lists, terminals and files show as one line: no control characters, no breaks, nothing that turns its direction. */
+export const oneLine = z
+  .string()
+  .regex(
+    /^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]*$/u,
+    'must be one line, without control characters such as tabs and line breaks',
   )
-  .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels')
+
+function labelsWith(value: z.ZodString) {
+  return z
+    .record(
+      z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$/, 'letters, digits, . _ / -, at most 63'),
+      value.max(256),
+    )
+    .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels')
+}
+
+/** Labels as people may write them. */
+export const labelsSchema = labelsWith(oneLine)
+/** Labels as they may be kept since before their values were one line, and those of containers, which programs read. */
+export const keptLabelsSchema = labelsWith(z.string())
 
 /** The wire schema of a resource; redacted fields are absent from `data`. */
 export function resourceSchema<K extends { name: string; data: z.ZodType; status: z.ZodType }>(kind: K) {

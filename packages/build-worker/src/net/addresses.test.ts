@@ -21,6 +21,8 @@ describe('addresses that a job names', () => {
     'http://0x7f.1/',
     'http://[::1]/',
     'http://[::ffff:127.0.0.1]/',
+    'http://[64:ff9b::127.0.0.1]/',
+    'http://[2002:a00:1::1]/',
     'http://[fd00::1]/',
     'http://localhost/',
   ])('%s is not dialled', async (url) => {
@@ -38,7 +40,8 @@ describe('addresses that a job names', () => {
     expect(await send(`${cloud.url.replace('127.0.0.1', 'localhost')}/file`, { homes: [], allowsPrivate: true })).toBe(
       'content',
     )
-    for (const host of ['169.254.169.254', '[::ffff:169.254.169.254]', '[fe80::1]', '[fd00:ec2::254]']) {
+    const mapped = ['[::ffff:169.254.169.254]', '[64:ff9b::169.254.169.254]', '[2002:a9fe:a9fe::1]']
+    for (const host of ['169.254.169.254', ...mapped, '[fe80::1]', '[fd00:ec2::254]']) {
       for (const rule of [
         { homes: [] },
         { homes: [new URL(`http://${host}`).host] },

@@ -225,7 +225,10 @@ const columns: Record<string, Column[]> = {
 }
 
 function baseOf({ data: { baseImageId, ubuntuVersion } }: AnyResource, { nameOfId }: ColumnContext): string {
-  return typeof baseImageId === 'string' ? nameOfId(baseImageId) : `Ubuntu ${text(ubuntuVersion)}`
+  if (typeof baseImageId !== 'string') return `Ubuntu ${text(ubuntuVersion)}`
+  const name = nameOfId(baseImageId)
+  // Whoever may read builds may read base images: one that is not found is not there.
+  return name === baseImageId ? `deleted base image (${baseImageId})` : name
 }
 
 function labelsText(labels: unknown): string {

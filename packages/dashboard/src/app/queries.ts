@@ -1,5 +1,5 @@
 import type { Client, Output } from '@freehold/client'
-import { kinds, type Resource, type Routes } from '@freehold/contracts'
+import { idSchema, kinds, type Resource, type Routes } from '@freehold/contracts'
 import { type InfiniteData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useMemo } from 'react'
 import { useClient } from './client.tsx'
@@ -75,14 +75,16 @@ export function useList<N extends Noun>(noun: N, filters: Filters = {}, options:
   }
 }
 
-/** One resource; null once it is deleted. Kept true by the change feed. */
+/** One resource; null once it is deleted, and of what is no id: nothing has that. Kept true by the change feed. */
 export function useOne<N extends ReadableNoun>(noun: N, id: string | null | undefined) {
   const client = useClient()
   return useQuery({
     queryKey: oneKey(noun, id ?? ''),
     enabled: typeof id === 'string',
-    queryFn: ({ signal }): Promise<ItemOf<N> | null> =>
-      (client[noun].get as unknown as AnyGet)({ params: { id: id ?? '' }, signal }),
+    queryFn: async ({ signal }): Promise<ItemOf<N> | null> =>
+      idSchema.safeParse(id).success
+        ? await (client[noun].get as unknown as AnyGet)({ params: { id: id ?? '' }, signal })
+        : null,
   })
 }
 

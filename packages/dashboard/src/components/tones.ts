@@ -16,7 +16,7 @@ const tones: Record<Tone, readonly string[]> = {
     'restarting',
     'waiting-for-approval',
   ],
-  bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error', 'unreachable'],
+  bad: ['failed', 'offline', 'failing', 'rejected', 'orphaned', 'error', 'unreachable', 'token-refused'],
   moving: [
     'deploying',
     'verifying',

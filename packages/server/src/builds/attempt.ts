@@ -15,10 +15,10 @@ import { localId } from './workers.ts'
 export type AttemptEnd =
   | { kind: 'succeeded'; said: Extract<JobOutcome, { kind: 'result' }>['result'] & { success: true } }
   | { kind: 'failed'; message: string }
-  /** Another attempt may do better. */
-  | { kind: 'lost'; message: string }
+  /** Another attempt may do better; `isFull`: not before there is room, there or here. */
+  | { kind: 'lost'; message: string; isFull?: boolean }
   /** The worker did not take it: it counts for nothing, and the worker is left alone for some time. */
-  | { kind: 'not-begun'; message: string; restMs: number }
+  | { kind: 'not-begun'; message: string; restMs: number; isTokenRefused?: boolean }
 
 /** An attempt under way. */
 export interface Attempt {
@@ -124,7 +124,8 @@ export async function runAttempt(options: {
   } catch (error) {
     // Neither the worker's fault nor the build's: the archive of the agent, the store.
     if (!(error instanceof FreeholdError)) options.onFailure(error)
-    return { kind: 'lost', message: sentenceOf(error, workerId) }
+    const isFull = error instanceof FreeholdError && error.code === 'storage-full'
+    return { kind: 'lost', message: sentenceOf(error, workerId), isFull }
   } finally {
     watch.end()
     worker.release()
@@ -147,8 +148,11 @@ function endOf(
   const message = cut(redact(result.error))
   const meaning = meaningOf(result.code)
   if (meaning === 'final') return { kind: 'failed', message }
-  if (meaning === 'again' || hasBegun) return { kind: 'lost', message: `${workerId}: ${message}` }
-  return { kind: 'not-begun', message: `${workerId}: ${message}`, restMs: refusedRestMs }
+  if (meaning === 'again' || hasBegun) {
+    return { kind: 'lost', message: `${workerId}: ${message}`, isFull: result.code === 'storage-full' }
+  }
+  const isTokenRefused = result.code === 'unauthenticated'
+  return { kind: 'not-begun', message: `${workerId}: ${message}`, restMs: refusedRestMs, isTokenRefused }
 }
 
 /** Whether an address means whatever machine it is used on. */

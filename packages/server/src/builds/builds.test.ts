@@ -100,15 +100,6 @@ describe('a build', () => {
     ])
   })
 
-  test('waits while the worker refuses the token, and goes on when it is set right', async () => {
-    await world.workers([{ url: worker.url, token: 'wrong-token-1', id: 'one' }])
-    const { id } = await world.create()
-    await expect.poll(async () => (await world.read(id)).status.message).toContain('Wrong token')
-    expect((await world.read(id)).status).toMatchObject({ state: 'waiting', attempt: 0 })
-    await world.workers([{ url: worker.url, token: workerToken, id: 'one' }])
-    await world.until(id, 'succeeded')
-  })
-
   test('is made by a worker of old, which says nothing until it is ready', async () => {
     await worker.close()
     worker = await startPlayedWorker({ isOld: true })

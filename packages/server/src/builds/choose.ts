@@ -9,6 +9,8 @@ export interface SeenWorker {
   capabilities: CorebuildCapabilities | string
   /** Attempts of ours that run there now. */
   ours: number
+  /** That it does not take our token, and what to do, the end of a sentence; null: it does, as far as is known. */
+  refused: string | null
   /** Why it is left alone for some time, the end of a sentence; null: it is not. */
   resting: string | null
 }
@@ -58,13 +60,14 @@ export function roomOf({ capabilities }: SeenWorker): number {
 
 /** Why a worker does not do it, the end of a sentence; undefined where it can, now. */
 function troubleOf(worker: SeenWorker, { imageKind, architecture }: Need): string | undefined {
-  const { capabilities, resting } = worker
+  const { capabilities, refused, resting } = worker
   if (typeof capabilities === 'string') return capabilities
   if (!capabilities.supportedBuildTypes.includes(buildType)) return `it does not build ${buildType}`
   if (!capabilities.supportedImageKinds.includes(imageKind)) return withProblems(worker, `it makes no ${imageKind}`)
   if (!capabilities.supportedArchitectures.includes(architecture)) {
     return withProblems(worker, `it makes nothing for ${architecture}`)
   }
+  if (refused !== null) return refused
   if (resting !== null) return resting
   return jobsOf(worker) >= roomOf(worker) ? 'it is busy' : undefined
 }

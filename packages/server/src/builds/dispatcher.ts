@@ -1,6 +1,6 @@
-import { type Build, buildKind, FreeholdError } from '@freehold/contracts'
+import { type Build, buildArchitectures, buildKind, FreeholdError, imageKinds } from '@freehold/contracts'
 import { type Clock, createDriver, type Random } from '@freehold/reconcile'
-import type { Store } from '@freehold/store'
+import { pagesOf, type Store } from '@freehold/store'
 import type { Logger } from 'pino'
 import { troubleOfJoinToken } from '../devices/index.ts'
 import type { Sealer } from '../secrets/index.ts'
@@ -16,6 +16,7 @@ import {
   givenBack,
   isOpen,
   lost,
+  pauseMsAfter,
   progressed,
   refused,
   succeeded,
@@ -52,8 +53,8 @@ export interface DispatcherTotals {
 
 const lookEveryMs = 15_000
 const backoff = { minMs: 500, maxMs: 30_000 }
-/** Of one look; more wait for the next. */
-const buildsAtOnce = 500
+/** Of one look and one sort of image; more wait for the next. */
+const buildsAtOnce = 100
 
 /**
  * Brings builds to workers. What always holds:
@@ -71,6 +72,8 @@ export function createDispatcher(options: DispatcherOptions) {
   const attempts = new Map<string, Attempt & { ended: Promise<void> }>()
   /** Workers that attempts of a build were lost on. */
   const lostOn = new Map<string, Set<string>>()
+  /** Until when builds are left alone that this machine had no room for. */
+  const paused = new Map<string, number>()
   const totals = { succeeded: 0, failed: 0, lostAttempts: 0 }
   let isStopping = false
   const driver = createDriver({
@@ -87,18 +90,44 @@ export function createDispatcher(options: DispatcherOptions) {
   async function move(id: string, rule: (status: BuildStatus) => BuildStatus | undefined): Promise<Build | undefined> {
     const moved = await moveBuild(store, { id, rule })
     if (moved === undefined) return undefined
-    if (!isOpen(moved.status)) lostOn.delete(id)
+    if (!isOpen(moved.status)) forget(id)
     logs.tell(id)
     return moved
   }
 
+  function forget(id: string): void {
+    lostOn.delete(id)
+    paused.delete(id)
+  }
+
+  /** The oldest that wait, of every sort: those of a sort that no worker makes hold up no others. */
+  async function waitingBuilds(): Promise<Build[]> {
+    const found: Build[] = []
+    for (const imageKind of imageKinds) {
+      for (const architecture of buildArchitectures) {
+        const ofSort: Build[] = []
+        const where = { state: 'waiting', imageKind, architecture }
+        for await (const page of pagesOf(store, buildKind, { where, limit: buildsAtOnce })) {
+          ofSort.push(...page.filter(mayBegin))
+          if (ofSort.length >= buildsAtOnce) break
+        }
+        found.push(...ofSort.slice(0, buildsAtOnce))
+      }
+    }
+    return found.toSorted((one, other) => (one.id < other.id ? -1 : 1))
+  }
+
+  /** One that waits again may still be clearing up after its last attempt; it wakes us when that is done. */
+  function mayBegin({ id }: Build): boolean {
+    return !attempts.has(id) && (paused.get(id) ?? 0) <= clock.now()
+  }
+
   async function run(signal: AbortSignal): Promise<{ againInMs: number }> {
-    const { items } = await store.list(buildKind, { where: { open: 'yes' }, limit: buildsAtOnce })
-    const cutOff = items.filter(({ id, status }) => status.state === 'building' && !attempts.has(id))
+    const building = await store.all(buildKind, { where: { state: 'building' } })
+    const cutOff = building.filter(({ id }) => !attempts.has(id))
     await takeUp(cutOff)
     if (cutOff.length > 0) return { againInMs: 0 }
-    // One that waits again may still be clearing up after its last attempt; it wakes us when that is done.
-    const waiting = items.filter(({ id, status }) => status.state === 'waiting' && !attempts.has(id))
+    const waiting = await waitingBuilds()
     if (waiting.length === 0 || isStopping) return { againInMs: lookEveryMs }
     const seen = await workers.look(oursOn, signal)
     const plan = planDispatch(waiting.map(needOf), seen)
@@ -154,6 +183,7 @@ export function createDispatcher(options: DispatcherOptions) {
         log.error({ err: error, buildId: build.id }, 'an attempt ended badly; it is begun anew'),
       )
       .finally(() => {
+        receiving.letGo()
         attempts.delete(build.id)
         logs.close(build.id)
         resolve()
@@ -171,7 +201,6 @@ export function createDispatcher(options: DispatcherOptions) {
     const moved = await settle(attempt, end)
     if (moved !== undefined) {
       count(moved.status)
-      if (!isOpen(moved.status)) lostOn.delete(build.id)
       const { state, message } = moved.status
       // Workers often say last why they failed.
       if (logs.newestOf(build.id) !== message) logs.add(build.id, { attempt: number, text: message })
@@ -224,18 +253,36 @@ export function createDispatcher(options: DispatcherOptions) {
         return move(build.id, (status) => failed(status, { ...ended, message: end.message }))
       case 'not-begun':
         workers.rest(workerId, { forMs: end.restMs, why: end.message.replace(/\.$/, '') })
+        if (end.isTokenRefused === true) workers.refuse(workerId)
         return move(build.id, (status) =>
           givenBack(status, { ...ended, message: `Waits for a build worker. ${end.message}` }),
         )
       case 'lost':
-        return lose(attempt, end.message)
+        return lose(attempt, end)
     }
   }
 
-  async function lose({ build, number, workerId }: Attempt, message: string): Promise<Build | undefined> {
+  /** A worker without room is left alone, so that another may do it; where the room is missing here, the build is. */
+  async function lose(
+    { build, number, workerId, receiving }: Attempt,
+    { message, isFull = false }: { message: string; isFull?: boolean },
+  ): Promise<Build | undefined> {
     totals.lostAttempts += 1
-    const moved = await move(build.id, (status) => lost(status, { attempt: number, message, at: at() }))
-    if (moved?.status.state === 'waiting') lostOn.set(build.id, new Set(lostOn.get(build.id)).add(workerId))
+    const isFullHere = receiving.target.wasOutOfSpace === true
+    const pauseMs = pauseMsAfter(number)
+    if (isFull && !isFullHere) {
+      workers.rest(workerId, { forMs: pauseMs, why: 'it had no room for its last job: free some, or enlarge its disk' })
+    }
+    const ended = {
+      attempt: number,
+      message: isFullHere ? `The control plane had no room for the image: free some. ${message}` : message,
+      at: at(),
+      ...(isFullHere ? { pauseMs } : {}),
+    }
+    const moved = await move(build.id, (status) => lost(status, ended))
+    if (moved?.status.state !== 'waiting') return moved
+    lostOn.set(build.id, new Set(lostOn.get(build.id)).add(workerId))
+    if (isFullHere) paused.set(build.id, clock.now() + pauseMs)
     return moved
   }
 
@@ -256,7 +303,7 @@ export function createDispatcher(options: DispatcherOptions) {
       const message =
         error instanceof FreeholdError ? error.message : 'The image could not be looked at where it is stored.'
       if (!(error instanceof FreeholdError)) log.warn({ err: error, buildId: build.id }, message)
-      return lose(attempt, message)
+      return lose(attempt, { message })
     }
   }
 
@@ -276,7 +323,7 @@ export function createDispatcher(options: DispatcherOptions) {
     /** Ends the attempt under way, whose build has moved before. */
     end(buildId: string): void {
       attempts.get(buildId)?.stop.abort()
-      lostOn.delete(buildId)
+      forget(buildId)
       logs.tell(buildId)
       driver.wake()
     },

@@ -90,13 +90,23 @@ export function givenBack(status: BuildStatus, { attempt, message }: Ended): Bui
   return { ...status, state: 'waiting', message: cut(message), attempt: attempt - 1, workerId: null, progress: null }
 }
 
-/** The attempt came to nothing, for a reason another may not have. */
-export function lost(status: BuildStatus, { attempt, message, at }: Ended): BuildStatus | undefined {
+/** Before what had no room is tried again, there or here: somebody must make some first. */
+export function pauseMsAfter(attempt: number): number {
+  return 60_000 * 5 ** (attempt - 1)
+}
+
+/** The attempt came to nothing, for a reason another may not have; `pauseMs`: until there is another. */
+export function lost(
+  status: BuildStatus,
+  { attempt, message, at, pauseMs = 0 }: Ended & { pauseMs?: number },
+): BuildStatus | undefined {
   if (!isAttempt(status, attempt)) return undefined
   if (attempt >= attemptsAtMost) {
     return failed(status, { attempt, message: `${message} That was attempt ${attempt}, the last one.`, at })
   }
-  const again = `Attempt ${attempt} came to nothing: ${message} It is tried again.`
+  const minutes = Math.round(pauseMs / 60_000)
+  const when = pauseMs === 0 ? '' : minutes === 1 ? ' in a minute' : ` in ${minutes} minutes`
+  const again = `Attempt ${attempt} came to nothing: ${message} It is tried again${when}.`
   return { ...status, state: 'waiting', message: cut(again), progress: null, workerId: null }
 }
 

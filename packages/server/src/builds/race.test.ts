@@ -23,6 +23,7 @@ test('a cancel that comes while an attempt begins leaves nothing running, at wha
         maxRunningJobs: 100,
       }
     },
+    admits: async () => 'unknown',
     build: (job, { signal }) =>
       new Promise((resolve) => {
         running.add(job.id)

@@ -6,7 +6,10 @@ import type { Uploads, UploadTarget } from './uploads.ts'
 /** More than any image has. */
 export const imageBytesAtMost = 64 * 1024 ** 3
 
-/** Where an attempt's image arrives, and whether what arrived is what the worker says. */
+/**
+ * Where an attempt's image arrives, and whether what arrived is what the worker says. From its last byte on garbage
+ * collection leaves it alone, although no row names it before the worker has told its result: until `letGo`.
+ */
 export interface Receiving {
   /** Of the upload; not used where images go to S3. */
   target: UploadTarget
@@ -15,6 +18,8 @@ export interface Receiving {
    * `conflict` with the end of a sentence where they differ.
    */
   verify(said: CorebuildArtifact, keep: (location: Artifact['location']) => Promise<boolean>): Promise<boolean>
+  /** The attempt has ended, whatever came of it: a row names the image now, or it is garbage. May be called again. */
+  letGo(): void
   /** Drops whatever arrived. */
   drop(): Promise<void>
 }
@@ -28,14 +33,22 @@ export function createReceiving(options: {
   signal: AbortSignal
 }): Receiving {
   const { build, attempt, uploads, bytes, s3, signal } = options
+  const { promise: ended, resolve: letGo } = Promise.withResolvers<void>()
+  let held = Promise.resolve()
   const target: UploadTarget = {
     uploadId: null,
     done: null,
     sha256: null,
     limitBytes: imageBytesAtMost,
-    onComplete: async (sha256, finish) => {
-      await bytes.guard.hold(`sha256:${sha256}`, finish)
-    },
+    onComplete: (sha256, finish) =>
+      new Promise((resolve, reject) => {
+        const untilEnd = async () => {
+          await finish()
+          resolve()
+          await ended
+        }
+        held = bytes.guard.hold(`sha256:${sha256}`, untilEnd).catch(reject)
+      }),
   }
   const key = artifactKeyOf(build, attempt)
 
@@ -68,9 +81,12 @@ export function createReceiving(options: {
   return {
     target,
     verify: (said, keep) => (s3 === null ? verifyUpload(said, keep) : verifyObject(s3, said, keep)),
+    letGo,
     async drop() {
+      letGo()
       if (s3 !== null) return s3.objects.remove(key)
       await uploads.drop(target)
+      await held
       if (target.done !== null) await bytes.guard.removeUnneeded(target.done.digest)
     },
   }

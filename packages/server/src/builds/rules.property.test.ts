@@ -39,6 +39,7 @@ const workers = fc
       isLocal: fc.boolean(),
       capabilities: fc.oneof({ weight: 5, arbitrary: capabilities }, fc.constant('it is away')),
       ours: counts,
+      refused: fc.oneof({ weight: 6, arbitrary: fc.constant(null) }, fc.constant('it does not accept the token')),
       resting: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, fc.constant('it rests')),
     }),
     { maxLength: 6 },
@@ -56,9 +57,10 @@ const needs = fc
   .map((list) => list.map((need, index) => ({ ...need, buildId: `build-${index}` })))
 
 function isAble(worker: SeenWorker, need: { imageKind: string; architecture: string }): boolean {
-  const { capabilities: told, resting } = worker
+  const { capabilities: told, refused, resting } = worker
   return (
     typeof told !== 'string' &&
+    refused === null &&
     resting === null &&
     told.supportedBuildTypes.includes('baseos-image') &&
     told.supportedImageKinds.includes(need.imageKind) &&
@@ -93,7 +95,7 @@ describe('a choice of workers', () => {
   })
 
   test('takes the least busy of workers that are alike', () => {
-    const like = { isLocal: false, resting: null, ours: 0 }
+    const like = { isLocal: false, refused: null, resting: null, ours: 0 }
     const told = {
       workerId: 'w',
       supportedBuildTypes: ['baseos-image'],

@@ -2,6 +2,7 @@ import { randomUUIDv7 } from 'node:crypto'
 import {
   type Build,
   baseImageKind,
+  buildDefaults,
   buildDownloadPath,
   buildKind,
   FreeholdError,
@@ -58,6 +59,9 @@ export function createBuildHandlers(options: {
       id,
       data: {
         ...kept,
+        ubuntuVersion: data.ubuntuVersion ?? buildDefaults.ubuntuVersion,
+        sshUser: data.sshUser ?? buildDefaults.sshUser,
+        compression: data.compression ?? buildDefaults.compression,
         wifi: wifi === null ? null : { ssid: wifi.ssid, isOpen: wifi.passphrase === null, hidden: wifi.hidden },
         joinTokenId: token.id,
         requestedBy: by.name,

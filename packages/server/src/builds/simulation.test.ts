@@ -49,6 +49,7 @@ async function simulate(seed: number) {
         const arms = { supportedArchitectures: ['amd64', 'arm64'], supportedBuildTypes: ['baseos-image'] }
         return { workerId: url, ...arms, supportedImageKinds, cpuCores: 2, memoryGb: 2, workdir: '', runningJobs: 0 }
       },
+      admits: async () => (isCalm || random.next() < 0.5 ? 'yes' : 'unknown'),
       async build(job, options) {
         const id = job.id.split('.')[0] ?? ''
         secrets.add(job.provisioningToken).add(job.upload?.token ?? passphrase)

@@ -19,6 +19,8 @@ export interface UploadTarget {
   /** The only digest that is taken, in hexadecimal; null: any. */
   sha256: string | null
   limitBytes: number
+  /** That this machine had no room for a part of it. */
+  wasOutOfSpace?: boolean
   /** An upload of the store began or ended; durable when it resolves. */
   onChange?(): Promise<void>
   /** All bytes are there and have this digest. `finish` makes them a blob; whoever names it does so before this resolves. */
@@ -107,9 +109,11 @@ export function createUploads({ blobs }: { blobs: BlobStore }) {
         offset,
         ...sourceOf(request, tooLarge(target), target.limitBytes - offset),
       )
+      target.wasOutOfSpace = false
       return sizeBytes
     } catch (error) {
       if (error instanceof FreeholdError) await forget(target)
+      if (error instanceof BlobError && error.code === 'storage-full') target.wasOutOfSpace = true
       throw error
     } finally {
       request.removeListener('timeout', stalled)

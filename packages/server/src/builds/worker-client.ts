@@ -29,6 +29,11 @@ export interface WorkerClient {
   /** Throws `unavailable` with a sentence where it cannot be reached or is no build worker. */
   capabilities(signal: AbortSignal): Promise<CorebuildCapabilities>
   /**
+   * Whether it takes our token, found out without a job; `unknown` of a worker of old, and of one that cannot be asked. A
+   * worker that knows how to cancel jobs says so when it is asked to end one that never was.
+   */
+  admits(signal: AbortSignal): Promise<'yes' | 'no' | 'unknown'>
+  /**
    * Runs a job and answers when it has ended; aborting the signal cancels it. `onSign` is called for everything that
    * shows that the worker lives, `onLine` for what it says.
    */
@@ -42,6 +47,8 @@ export interface WorkerClient {
 
 const capabilitiesBytes = 64 * 1024
 const capabilitiesMs = 5_000
+/** Ids of our jobs begin with that of a build. */
+const neverAJob = 'is-the-token-right'
 /** A result carries the log once more. */
 const lineBytesAtMost = 24 * 1024 * 1024
 const answerBytesAtMost = 256 * 1024 * 1024
@@ -65,6 +72,21 @@ export function createWorkerClient({ url, token }: { url: string; token: Secret 
       } catch (error) {
         if (error instanceof FreeholdError) throw error
         throw unreachable(limit.aborted ? `it did not answer within ${capabilitiesMs / 1000} s` : reasonOf(error))
+      }
+    },
+
+    async admits(signal) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(capabilitiesMs)])
+      try {
+        const address = `${url}${corebuildPaths.jobs}${neverAJob}`
+        const response = await send(address, { method: 'DELETE', headers, signal: limit })
+        const said = jsonOf(await readText(response, capabilitiesBytes))
+        // What stands before a worker may refuse a DELETE for reasons of its own: the word must be the worker's.
+        const code = isObject(said) && 'success' in said && 'code' in said ? said.code : undefined
+        if (code === 'unauthenticated') return 'no'
+        return code === 'not-found' ? 'yes' : 'unknown'
+      } catch {
+        return 'unknown'
       }
     },
 

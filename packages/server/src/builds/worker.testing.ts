@@ -33,7 +33,15 @@ export interface PlayedJob {
 
 type Play = (job: PlayedJob) => Promise<void> | void
 
-export async function startPlayedWorker(options: { token?: string; capabilities?: object; isOld?: boolean } = {}) {
+export async function startPlayedWorker(
+  options: {
+    token?: string
+    capabilities?: object
+    isOld?: boolean
+    /** The status that something before it answers a DELETE with. */
+    deletesAnswered?: number
+  } = {},
+) {
   const jobs: PlayedJob[] = []
   const deleted: string[] = []
   let play: Play = async (job) => {
@@ -58,22 +66,33 @@ export async function startPlayedWorker(options: { token?: string; capabilities?
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method === 'DELETE') {
-      deleted.push(request.url ?? '')
-      response.writeHead(204).end()
+      const foreign = options.deletesAnswered ?? (options.isOld === true ? 404 : undefined)
+      if (foreign !== undefined) {
+        response.writeHead(foreign).end('{"error":"not here"}')
+        return
+      }
+      const id = request.url?.slice(corebuildPaths.jobs.length) ?? ''
+      const isKnown = jobs.some(({ job }) => job.id === id)
+      if (!isTokenRight(request)) answerFailure(response, 401, { error: 'Wrong token.', code: 'unauthenticated' })
+      else if (!isKnown) answerFailure(response, 404, { error: 'There is no such job.', code: 'not-found' })
+      else {
+        deleted.push(request.url ?? '')
+        response.writeHead(204).end()
+      }
     } else if (request.url === corebuildPaths.capabilities) {
       const counts = options.isOld === true ? {} : { runningJobs: running, waitingJobs: 0, maxRunningJobs: 1 }
       response.end(JSON.stringify({ ...told, ...counts }))
     } else await run(request, response)
   }
 
+  function isTokenRight({ headers }: IncomingMessage, inBody?: string): boolean {
+    const given = [headers.authorization?.replace('Bearer ', ''), headers['x-corebuild-token'], inBody]
+    return options.token === undefined || given.includes(options.token)
+  }
+
   async function run(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { apiToken, job } = corebuildRequestSchema.parse(JSON.parse(await text(request)))
-    const bearer = request.headers.authorization?.replace('Bearer ', '')
-    const isRight = [bearer, apiToken, request.headers['x-corebuild-token']].includes(options.token)
-    if (options.token !== undefined && !isRight) {
-      response.writeHead(401).end(JSON.stringify({ success: false, error: 'Wrong token.', logs: [] }))
-      return
-    }
+    if (!isTokenRight(request, apiToken)) return answerFailure(response, 401, { error: 'Wrong token.' })
     running += 1
     most = Math.max(most, running)
     const { promise: gone, resolve } = Promise.withResolvers<void>()
@@ -104,6 +123,10 @@ export async function startPlayedWorker(options: { token?: string; capabilities?
   }
 }
 export type PlayedWorker = Awaited<ReturnType<typeof startPlayedWorker>>
+
+function answerFailure(response: ServerResponse, status: number, said: { error: string; code?: string }): void {
+  response.writeHead(status).end(JSON.stringify({ success: false, ...said, logs: [] }))
+}
 
 function createPlayedJob(given: Pick<PlayedJob, 'job' | 'headers' | 'response' | 'gone'>): PlayedJob {
   const { job, response } = given

@@ -48,6 +48,8 @@ export function createWorkers(options: {
 }) {
   const { store, settings, local, connect, now } = options
   const resting = new Map<string, { untilMs: number; why: string }>()
+  /** Workers that refused the token with a job, which is all that those of old can be told by. */
+  const refusing = new Set<string>()
 
   function clientOf({ url, token }: ConfiguredWorker): WorkerClient {
     if (token === 'unreadable') {
@@ -68,11 +70,30 @@ export function createWorkers(options: {
     }
   }
 
+  /** Whoever says now that the token is right has been mended; whoever cannot say it is believed what it said before. */
+  async function refusalOf(worker: ConfiguredWorker, signal: AbortSignal): Promise<string | null> {
+    if (worker.token === 'unreadable') return null
+    const admits = await clientOf(worker).admits(signal)
+    if (admits === 'yes') refusing.delete(worker.id)
+    if (admits !== 'no' && !refusing.has(worker.id)) return null
+    const why =
+      worker.token === null
+        ? 'it asks for a token, and none is configured for it'
+        : 'it does not accept the token that is configured for it'
+    const mended = admits === 'no' ? '' : '; where the worker was mended instead, save the setting once more'
+    return `${why}: set the one that it was started with (COREBUILD_TOKEN) in ${settingOf(worker)}${mended}`
+  }
+
   function restOf(id: string): string | null {
     const rest = resting.get(id)
     if (rest !== undefined && rest.untilMs > now()) return rest.why
     resting.delete(id)
     return null
+  }
+
+  async function asked(worker: ConfiguredWorker, signal: AbortSignal) {
+    const [capabilities, refused] = await Promise.all([ask(worker, signal), refusalOf(worker, signal)])
+    return { capabilities, refused }
   }
 
   /** Asks all of them, at the same time. */
@@ -84,7 +105,7 @@ export function createWorkers(options: {
           id: worker.id,
           url: worker.url,
           isLocal: false,
-          capabilities: await ask(worker, signal),
+          ...(await asked(worker, signal)),
           ours: oursOn(worker.id),
           resting: restOf(worker.id),
         }),
@@ -92,7 +113,7 @@ export function createWorkers(options: {
     )
     if (local !== null) {
       const own = { id: localId, url: null, isLocal: true, ours: oursOn(localId), resting: restOf(localId) }
-      seen.push({ ...own, capabilities: localCapabilities })
+      seen.push({ ...own, capabilities: localCapabilities, refused: null })
     }
     return seen
   }
@@ -103,8 +124,13 @@ export function createWorkers(options: {
     rest(id: string, { forMs, why }: { forMs: number; why: string }): void {
       resting.set(id, { untilMs: now() + forMs, why })
     },
+    /** It refused the token with a job. */
+    refuse(id: string): void {
+      refusing.add(id)
+    },
     /** The settings were changed: what kept workers out may be mended. */
     forget(): void {
+      refusing.clear()
       resting.clear()
     },
     /** To give it a job. Throws a `FreeholdError` whose sentence says why it cannot be. */
@@ -127,6 +153,11 @@ export function createWorkers(options: {
 }
 export type Workers = ReturnType<typeof createWorkers>
 
+/** Where its token stands. */
+function settingOf({ id, url }: ConfiguredWorker): string {
+  return id === url ? 'corebuildWorkersJson or corebuildWorkerToken' : 'corebuildWorkersJson'
+}
+
 const switchedOff = {
   id: localId,
   url: null,
@@ -141,7 +172,7 @@ const switchedOff = {
 }
 
 function shown(worker: SeenWorker & { url: string | null }): z.output<typeof buildWorkerSchema> {
-  const { id, url, capabilities, isLocal, resting } = worker
+  const { id, url, capabilities, isLocal, refused, resting } = worker
   if (typeof capabilities === 'string') {
     const nothing = { workerId: null, architectures: [], imageKinds: [], cpuCores: null, memoryGb: null }
     return { id, url, state: 'unreachable', message: sentence(capabilities), ...nothing, runningJobs: worker.ours }
@@ -151,8 +182,8 @@ function shown(worker: SeenWorker & { url: string | null }): z.output<typeof bui
   return {
     id,
     url,
-    state: resting !== null || jobs >= roomOf(worker) ? 'busy' : 'idle',
-    message: sentence(resting ?? problem ?? messageOf({ isLocal, jobs })),
+    state: refused !== null ? 'token-refused' : resting !== null || jobs >= roomOf(worker) ? 'busy' : 'idle',
+    message: sentence(refused ?? resting ?? problem ?? messageOf({ isLocal, jobs })),
     workerId: isLocal ? null : capabilities.workerId,
     architectures: capabilities.supportedArchitectures,
     imageKinds: capabilities.supportedImageKinds,

@@ -25,6 +25,7 @@ import { mapError } from '../http/errors.ts'
 import { sendError } from '../http/response.ts'
 import { Secret } from '../secrets/index.ts'
 import { createRuntimeSettings } from '../settings/index.ts'
+import type { BytesGuard } from './bytes.ts'
 import { type BuildsNoun, createBuildsNoun, type LocalWorker, type S3ForWorkers } from './index.ts'
 import type { BuildLogLine } from './logs.ts'
 import type { createWorkerClient } from './worker-client.ts'
@@ -39,6 +40,8 @@ export interface WorldOptions {
   s3?: S3ForWorkers | null
   localWorker?: LocalWorker | null
   connect?: typeof createWorkerClient
+  /** Of the garbage collection that is tested with it; without it nobody removes anything meanwhile. */
+  guard?: (parts: { store: Store; blobs: BlobStore }) => BytesGuard
 }
 
 export async function createBuildsWorld(options: WorldOptions = {}) {
@@ -69,7 +72,7 @@ export async function createBuildsWorld(options: WorldOptions = {}) {
     noun = createBuildsNoun({
       store,
       blobs,
-      guard: {
+      guard: options.guard?.({ store, blobs }) ?? {
         hold: (_, work) => work(),
         async removeUnneeded(digest) {
           const named = [buildKind, baseImageKind].map((kind) => store.count(kind, { where: { blob: digest } }))

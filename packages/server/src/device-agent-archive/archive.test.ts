@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import {
   cp,
   lstat,
@@ -25,6 +26,9 @@ import { nodePin } from './node-pin.ts'
 const installation = join(import.meta.dirname, '../../../..')
 const own = { x64: 'amd64', arm64: 'arm64' }[process.arch as string] as 'amd64' | 'arm64'
 const other = own === 'amd64' ? 'arm64' : 'amd64'
+const triplet = { amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[other]
+/** Where Debian's packages put it; a machine that has it lacks nothing. */
+const hasOtherLibrary = [`/usr/${triplet}/lib`, `/usr/lib/${triplet}`].some((at) => existsSync(`${at}/libatomic.so.1`))
 const log = pino({ level: 'silent' })
 
 let folder = ''
@@ -277,10 +281,31 @@ describe('Node for the other architecture', () => {
     for (const _ of [1, 2, 3]) {
       const response = await fetch(`${served.url}/baseos/v1/device-agent/${other}.tar.gz`)
       expect(response.status).toBe(503)
-      expect(await response.text()).not.toContain(cache)
+      const said = await response.text()
+      expect(said).toMatch(
+        new RegExp(
+          `cannot pack .* for ${other} now: Node ${nodePin.version} for ${other}.* is missing.*npm pack node-`,
+        ),
+      )
+      expect(said).not.toContain(cache)
     }
     expect(await readFile(join(cache, 'tries'), 'utf8')).toBe('x')
   })
+
+  test.skipIf(hasOtherLibrary)(
+    'without the library that it is linked with says what to install, to everybody',
+    async () => {
+      await rm(join(cache, `${other}-libatomic.so.1`))
+      await using served = await serve(make(cache).mount)
+      const response = await fetch(`${served.url}/baseos/v1/device-agent/${other}.tar.gz`)
+      expect(response.status).toBe(503)
+      const said = await response.text()
+      expect(said).toMatch(
+        new RegExp(`libatomic.so.1 for ${other} is missing.*apt-get install .*libatomic1-${other}-cross`),
+      )
+      expect(said).not.toContain(cache)
+    },
+  )
 
   test('that is not the pinned one is refused', async () => {
     await npmIs(`

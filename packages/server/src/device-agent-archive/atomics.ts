@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FreeholdError } from '@freehold/contracts'
 import type { AgentArchitecture } from './architecture.ts'
+import { MissingPart } from './missing.ts'
 import type { ArchiveEntry } from './tar.ts'
 
 /**
@@ -29,9 +29,10 @@ export async function atomicsOf(options: {
       { path: 'LICENSES/libatomic.txt', mode: 0o644, bytes: await licenseOf(architecture) },
     ]
   }
-  throw new FreeholdError(
-    'unavailable',
-    `The device agent for ${architecture} needs ${name} for that architecture. Install it with: apt-get install --no-install-recommends ${packageFor(architecture)}; or copy one from such a machine to ${byHand}. Then try again.`,
+  const install = `apt-get install --no-install-recommends ${packageFor(architecture)}`
+  throw new MissingPart(
+    `The device agent for ${architecture} needs ${name} for that architecture. Install it with: ${install}; or copy one from such a machine to ${byHand}. Then try again.`,
+    { outline: `${name} for ${architecture} is missing. Install it on its machine with: ${install}` },
   )
 }
 

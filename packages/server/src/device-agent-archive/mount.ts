@@ -9,6 +9,7 @@ import type { RawMount } from '../http/mounts.ts'
 import { sendError } from '../http/response.ts'
 import { parseRange } from '../registry/index.ts'
 import type { AgentArchitecture } from './architecture.ts'
+import { MissingPart } from './missing.ts'
 
 export const archivePrefix = '/baseos/v1/device-agent'
 
@@ -30,22 +31,20 @@ export function createArchiveMount({
   archiveFor: (architecture: AgentArchitecture) => Promise<{ sha256: string }>
   log: Pick<Logger, 'warn'>
 }): RawMount {
-  const failedUntilMs = new Map<AgentArchitecture, number>()
+  const failures = new Map<AgentArchitecture, { untilMs: number; outline: string }>()
 
-  /** Anybody may ask, so a failure is told to the operator alone, and not tried again for each who asks. */
+  /** Anybody may ask, so that all of a failure is told to the operator alone, and not tried again for each who asks. */
   async function present(architecture: AgentArchitecture): Promise<string> {
-    if ((failedUntilMs.get(architecture) ?? 0) <= performance.now()) {
-      try {
-        return (await archiveFor(architecture)).sha256
-      } catch (error) {
-        log.warn({ err: error, architecture }, 'the archive of the device agent cannot be made')
-        failedUntilMs.set(architecture, performance.now() + failureKeptMs)
-      }
+    const failure = failures.get(architecture)
+    if (failure !== undefined && failure.untilMs > performance.now()) throw unpackable(architecture, failure.outline)
+    try {
+      return (await archiveFor(architecture)).sha256
+    } catch (error) {
+      log.warn({ err: error, architecture }, 'the archive of the device agent cannot be made')
+      const outline = error instanceof MissingPart ? error.outline : ''
+      failures.set(architecture, { untilMs: performance.now() + failureKeptMs, outline })
+      throw unpackable(architecture, outline)
     }
-    throw new FreeholdError(
-      'unavailable',
-      `The device agent for ${architecture} cannot be packed now; the log of the control plane says why and what to do.`,
-    )
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -86,6 +85,14 @@ export function createArchiveMount({
       }
     },
   }
+}
+
+function unpackable(architecture: AgentArchitecture, outline: string): FreeholdError {
+  const why = outline === '' ? '; its log says why and what to do.' : `: ${outline}`
+  return new FreeholdError(
+    'unavailable',
+    `The control plane cannot pack the device agent for ${architecture} now${why}`,
+  )
 }
 
 async function send(

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { FreeholdError } from '@freehold/contracts'
 import type { AgentArchitecture } from './architecture.ts'
+import { MissingPart } from './missing.ts'
 import { nodePin } from './node-pin.ts'
 import { fetchPackage, unpackFile } from './programs.ts'
 
@@ -76,10 +77,14 @@ function otherNode(options: {
     } catch (cause) {
       signal.throwIfAborted()
       const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new FreeholdError(
-        'unavailable',
-        `Node ${nodePin.version} for ${architecture}, which the device agent there runs on, cannot be had: ${reason}. Let this machine reach its npm registry and try again; or run \`npm pack ${spec}\` where there is one, and put the file to ${packed}.`,
-        { cause },
+      const what = `Node ${nodePin.version} for ${architecture}, which the device agent there runs on,`
+      const byHand = `run \`npm pack ${spec}\` where there is one, and put the file to`
+      throw new MissingPart(
+        `${what} cannot be had: ${reason}. Let this machine reach its npm registry and try again; or ${byHand} ${packed}.`,
+        {
+          outline: `${what} is missing, and its npm registry did not give it. Let its machine reach the registry; or ${byHand} the folder that its log names.`,
+          cause,
+        },
       )
     }
   }

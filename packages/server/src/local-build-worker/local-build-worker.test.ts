@@ -36,7 +36,10 @@ server.listen(Number(env.COREBUILD_PORT), env.COREBUILD_HOST, () => {
 process.on('SIGTERM', () => process.exit(0))
 `
 
-async function create(program: string, change: { idleMs?: number } = {}): Promise<LocalBuildWorker> {
+async function create(
+  program: string,
+  change: { idleMs?: number; answerLimitMs?: number } = {},
+): Promise<LocalBuildWorker> {
   const entry = join(directory, 'worker.mjs')
   await writeFile(entry, program)
   worker = createLocalBuildWorker({
@@ -129,6 +132,24 @@ test('one that died is replaced when it is needed the next time, and until then 
   expect(worker.state()).toMatchObject({ state: 'running', leases: 1 })
   second.release()
 })
+
+test('one that hangs is ended by its pid and replaced when it is needed the next time', async () => {
+  await create(listens, { answerLimitMs: 3_000 })
+  const first = await worker.acquire()
+  const [pid = 0] = await starts()
+  process.kill(pid, 'SIGSTOP')
+  // Those that come together wait for the same.
+  const [second, third] = await Promise.all([worker.acquire(), worker.acquire()])
+  expect(isAlive(pid)).toBe(false)
+  expect(second.url).toBe(third.url)
+  expect(second.token).not.toBe(first.token)
+  expect((await fetch(second.url)).status).toBe(200)
+  expect(await starts()).toHaveLength(2)
+  first.release()
+  expect(worker.state()).toMatchObject({ state: 'running', leases: 2 })
+  second.release()
+  third.release()
+}, 60_000)
 
 test('one that does not start is an error that says why, and the next who asks has another try', async () => {
   await create('console.error("no such module"); process.exit(3)')

@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { FreeholdError } from '@freehold/contracts'
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { corebuildPaths, FreeholdError } from '@freehold/contracts'
 import type { Logger } from 'pino'
 import { z } from 'zod'
 import { inheritedEnvironment, runChildProgram } from '../child-program/index.ts'
 
 const startLimitMs = 60_000
 const idleMs = 5 * 60_000
+/** A busy machine answers late, a worker that hangs never. */
+const answerLimitMs = 15_000
 /** What keeps a worker small. One that is started alone replaces itself to have them; with a channel to us it cannot. */
 const leanFlags = ['--max-semi-space-size=1', '--heap-growing-percent=30', '--optimize-for-size']
 const leanMemory = {
@@ -24,6 +28,8 @@ export interface LocalBuildWorkerOptions {
   passOn: (line: string) => void
   /** It is ended when nobody has had it for so long. Default: five minutes. */
   idleMs?: number
+  /** It is ended and replaced when it does not answer for so long while it is acquired. Default: 15 s. */
+  answerLimitMs?: number
 }
 
 interface LocalBuildWorkerState {
@@ -44,7 +50,7 @@ interface LocalBuildWorkerLease {
 }
 
 export interface LocalBuildWorker {
-  /** Starts the worker where it does not run. Throws `unavailable` where it does not start, or the control plane is stopping. */
+  /** Starts the worker where it does not run, or does not answer any more. Throws `unavailable` where it does not start, or the control plane is stopping. */
   acquire(): Promise<LocalBuildWorkerLease>
   state(): LocalBuildWorkerState
   /** Ends it, and starts none any more. */
@@ -58,11 +64,14 @@ interface Life {
   end: AbortController
   isReady: boolean
   leases: number
+  /** Asked now; the same for all who acquire it at once. */
+  answering: Promise<boolean> | undefined
 }
 
 /**
  * Keeps at most one worker: started by the first `acquire`, shared by those that come while it runs, ended when nobody has
- * had it for five minutes. One that died is replaced when it is acquired the next time.
+ * had it for five minutes. One that died or hangs is replaced when it is acquired the next time; who has one that hangs
+ * loses it then.
  */
 export function createLocalBuildWorker(options: LocalBuildWorkerOptions): LocalBuildWorker {
   const { log } = options
@@ -90,11 +99,27 @@ export function createLocalBuildWorker(options: LocalBuildWorkerOptions): LocalB
 
   /** One that was told to end may still hold its folder: the next begins after it. */
   async function living(): Promise<Life> {
-    while (life?.end.signal.aborted === true) await life.ended
-    if (isStopping)
-      throw new FreeholdError('unavailable', 'The control plane is stopping; builds go on after its start.')
-    life ??= begin()
-    return life
+    for (;;) {
+      while (life?.end.signal.aborted === true) await life.ended
+      if (isStopping)
+        throw new FreeholdError('unavailable', 'The control plane is stopping; builds go on after its start.')
+      life ??= begin()
+      const present = life
+      if (!present.isReady) return present
+      const isAlive = await answers(present)
+      // Its idle time may have been over meanwhile.
+      if (life !== present || present.end.signal.aborted) continue
+      if (isAlive) return present
+      log.warn('the local build worker does not answer; it is ended, and another one started')
+      present.end.abort()
+    }
+  }
+
+  async function answers(asked: Life): Promise<boolean> {
+    asked.answering ??= isAnswering(await asked.address, options.answerLimitMs ?? answerLimitMs).finally(() => {
+      asked.answering = undefined
+    })
+    return asked.answering
   }
 
   function release(released: Life): void {
@@ -180,7 +205,20 @@ function startLife(options: LocalBuildWorkerOptions): Life {
       )
     })
     .finally(() => clearTimeout(limit))
-  return { address, ended, end, isReady: false, leases: 0 }
+  return { address, ended, end, isReady: false, leases: 0, answering: undefined }
+}
+
+/** One that has just died does not answer either. */
+async function isAnswering({ url }: { url: string }, limitMs: number): Promise<boolean> {
+  const asked = get(`${url}${corebuildPaths.health}`, { agent: false, signal: AbortSignal.timeout(limitMs) })
+  try {
+    await once(asked, 'response')
+    return true
+  } catch {
+    return false
+  } finally {
+    asked.on('error', () => undefined).destroy()
+  }
 }
 
 /** One job at a time; it may fetch from this machine, whose owner started it. */

@@ -3,8 +3,29 @@ import { createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import type { BlobStore } from '@freehold/blobs'
 import { blobLinkKind, type Manifest, manifestKind } from '@freehold/contracts'
-import type { Reads } from '@freehold/store'
+import type { Reads, Store } from '@freehold/store'
+import { createDigestGuard } from './digest-guard.ts'
+import { createGarbageCollector } from './garbage.ts'
+import { isNeeded } from './needed.ts'
 import type { TestRegistry } from './testing.ts'
+
+/** Garbage collection of these bytes alone: what holds them, and a pass that grants no time at all. */
+export function createCollection(parts: { store: Store; blobs: BlobStore }) {
+  const guard = createDigestGuard()
+  const log = { info: () => {}, warn: () => {} }
+  const collector = createGarbageCollector({ ...parts, guard, log, now: Date.now })
+  return {
+    guard: {
+      hold: guard.hold,
+      async removeUnneeded(digest: string) {
+        await guard.removing(digest, async () => {
+          if (!(await isNeeded(parts.store, digest))) await parts.blobs.delete(digest)
+        })
+      },
+    },
+    collect: () => collector.collect({ graceMs: 0, signal: neverAborted }),
+  }
+}
 
 const checker = { type: 'system', id: 'checker', name: 'checker' } as const
 

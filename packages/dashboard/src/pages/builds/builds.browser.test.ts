@@ -114,7 +114,8 @@ test('an image is built step by step, watched, downloaded, and the device that e
 
   const image = randomBytes(300_000)
   await played.succeed(image, 'kitchen.img.zst')
-  await page.getByText('The image is ready.').waitFor()
+  // The log says it too.
+  await page.getByRole('paragraph').filter({ hasText: 'The image is ready.' }).waitFor()
   const sha256 = createHash('sha256').update(image).digest('hex')
   await page.getByText(sha256).waitFor()
   await page.getByText("zstd -dc 'kitchen.img.zst' | sudo dd of=/dev/sdX").waitFor()
@@ -184,7 +185,31 @@ test('a build is cancelled; one that fails says why, here and in the overview, a
   expect(dashboard.complaints).toEqual([])
 })
 
-test('base images are added by address, renamed, taken up again, and deleted; workers say why they cannot', async () => {
+test('workers say how they stand, one that does not take its token among them', async () => {
+  const locked = await startPlayedWorker({ token: 'the-token-of-it' })
+  const workers = [
+    { id: 'attic', url: worker.url },
+    { id: 'cellar', url: 'http://127.0.0.1:9' },
+    { id: 'shed', url: locked.url, token: 'not-the-token-of-it' },
+  ]
+  try {
+    await dashboard.client.settings.update({ body: { corebuildWorkersJson: JSON.stringify(workers) } })
+    const page = await dashboard.open('/build-workers')
+    const row = (name: RegExp) => page.getByRole('table', { name: 'Build workers' }).getByRole('row', { name })
+    await row(/attic/).getByText('Idle').waitFor()
+    await row(/cellar/)
+      .getByText('Unreachable')
+      .waitFor()
+    await row(/shed/).getByText('Token refused').waitFor()
+    await row(/shed/).getByText('set the one that it was started with (COREBUILD_TOKEN)').waitFor()
+    expect(await faultsOf(page)).toEqual([])
+    expect(dashboard.complaints).toEqual([])
+  } finally {
+    await locked.stop()
+  }
+})
+
+test('base images are added by address, renamed, taken up again, and deleted', async () => {
   const page = await dashboard.open('/base-images')
   await page.getByRole('button', { name: 'Add base image' }).click()
   const dialog = page.getByRole('dialog')
@@ -217,25 +242,6 @@ test('base images are added by address, renamed, taken up again, and deleted; wo
   await dialog.getByRole('button', { name: 'Delete' }).click()
   await page.getByRole('button', { name: 'More actions of glass-2' }).waitFor({ state: 'detached' })
 
-  const workers = [
-    { id: 'attic', url: worker.url },
-    { id: 'cellar', url: 'http://127.0.0.1:9' },
-  ]
-  await dashboard.client.settings.update({ body: { corebuildWorkersJson: JSON.stringify(workers) } })
-  await page.getByRole('navigation', { name: 'Builds' }).getByRole('link', { name: 'Build workers' }).click()
-  const table = page.getByRole('table', { name: 'Build workers' })
-  await table.getByRole('row', { name: /attic/ }).getByText('Idle').waitFor()
-  await table
-    .getByRole('row', { name: /cellar/ })
-    .getByText('Unreachable')
-    .waitFor()
-  expect(await faultsOf(page)).toEqual([])
   // The digest that is none is refused by the server, which browsers write to the console.
   expect(dashboard.complaints.filter((text) => !/status of 400/.test(text))).toEqual([])
-})
-
-test('a build that is gone is said to be', async () => {
-  const page = await dashboard.open('/builds/019a0000-0000-7000-8000-000000000000')
-  await page.getByText('This build does not exist, or was deleted.').waitFor()
-  expect(await faultsOf(page)).toEqual([])
 })

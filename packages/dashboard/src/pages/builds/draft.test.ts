@@ -1,4 +1,4 @@
-import { buildInput, type DeviceGroup } from '@freehold/contracts'
+import { buildDefaults, buildInput, type DeviceGroup } from '@freehold/contracts'
 import { describe, expect, test } from 'vitest'
 import { type BuildDraft, draftOf, emptyDraft, faultsOf, firstFaulty, groupOf, inputOf, stepOfPath } from './draft.ts'
 
@@ -44,6 +44,16 @@ test('an open network has no passphrase, and a disk image no user of Ubuntu', ()
   expect(input).not.toHaveProperty('sshUser')
 })
 
+test.each<[Partial<BuildDraft>, string[]]>([
+  [{}, ['sshUser', 'ubuntuVersion']],
+  [{ baseImageId: '01890a5d-ac96-774b-bcce-b302099a8057' }, ['sshUser']],
+  [{ imageKind: 'balena-raw', baseImageId: '01890a5d-ac96-774b-bcce-b302099a8057' }, ['compression']],
+])('of %j only that is sent which has an effect', (change, sent) => {
+  const input = inputOf(draft(change))
+  expect(['sshUser', 'ubuntuVersion', 'compression'].filter((name) => name in input)).toEqual(sent)
+  expect(buildInput.safeParse(input).error).toBeUndefined()
+})
+
 test('another like it has everything but the passphrase', () => {
   const before = draft({
     hostname: 'till',
@@ -56,6 +66,7 @@ test('another like it has everything but the passphrase', () => {
   expect(tokenExpiresInSeconds).toBe(30 * 86_400)
   const data = {
     ...rest,
+    ...buildDefaults,
     ...{ wifi: wifi === null ? null : { ssid: wifi.ssid, isOpen: false, hidden: false } },
     joinTokenId: '',
   }

@@ -51,14 +51,16 @@ export function draftOf({ data }: Pick<Build, 'data'>): BuildDraft {
 
 /** The draft as it is sent. */
 export function inputOf(draft: BuildDraft): Input {
-  const { imageKind, architecture, ubuntuVersion, compression, sshUser } = draft
+  const { imageKind, architecture, ubuntuVersion, compression, sshUser, baseImageId } = draft
   const orNull = (text: string) => (text.trim() === '' ? null : text.trim())
   return {
-    ...{ imageKind, architecture, compression },
-    baseImageId: orNull(draft.baseImageId),
+    ...{ imageKind, architecture },
+    baseImageId: orNull(baseImageId),
     hostname: orNull(draft.hostname),
     sshPublicKey: orNull(draft.sshPublicKey),
-    ...(imageKind === 'ubuntu-iso' ? { ubuntuVersion, sshUser: sshUser.trim() } : {}),
+    // What would have no effect is not sent.
+    ...(imageKind === 'ubuntu-iso' ? { sshUser: sshUser.trim() } : { compression }),
+    ...(imageKind === 'ubuntu-iso' && baseImageId === '' ? { ubuntuVersion } : {}),
     wifi: draft.hasWifi
       ? { ssid: draft.ssid, passphrase: draft.isOpen ? null : draft.passphrase, hidden: draft.isHidden }
       : null,

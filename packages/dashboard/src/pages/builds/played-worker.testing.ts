@@ -23,14 +23,18 @@ export interface PlayedJob {
 }
 
 /** A build worker that is no more than its protocol: it makes no image, but uploads the one it is given. */
-export async function startPlayedWorker() {
+export async function startPlayedWorker({ token }: { token?: string } = {}) {
   const jobs: PlayedJob[] = []
   let running = 0
   const server = createServer(async (request, response) => {
     if (request.url === corebuildPaths.capabilities) {
       return response.end(JSON.stringify({ ...capabilities, runningJobs: running }))
     }
-    if (request.method === 'DELETE') return response.writeHead(204).end()
+    if (request.method === 'DELETE') {
+      const isRight = token === undefined || request.headers.authorization === `Bearer ${token}`
+      const code = isRight ? 'not-found' : 'unauthenticated'
+      return response.writeHead(isRight ? 404 : 401).end(JSON.stringify({ success: false, error: '', code, logs: [] }))
+    }
     const { job } = corebuildRequestSchema.parse(JSON.parse(await text(request)))
     response.writeHead(200, { 'content-type': corebuildLinesType }).flushHeaders()
     running += 1

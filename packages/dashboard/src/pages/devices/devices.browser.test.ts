@@ -79,6 +79,28 @@ test('a device enrols with a join token made here, appears by itself, and is loo
   expect(dashboard.complaints).toEqual([])
 })
 
+test('a join token is revoked, and deleted, where the list has it', async () => {
+  const { resource } = await dashboard.client.joinTokens.create({ body: { data: { name: 'left-over' } } })
+  const page = await dashboard.open('/join-tokens')
+  const row = page.getByRole('row', { name: /left-over/ })
+  const choose = async (action: string) => {
+    await page.getByRole('button', { name: 'More actions of left-over' }).click()
+    await page.getByRole('menuitem', { name: action }).click()
+    await page.getByRole('dialog').getByRole('button', { name: action }).click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+  }
+  await choose('Revoke')
+  await row.getByText('Revoked').waitFor()
+  expect(await faultsOf(page)).toEqual([])
+  await page.getByRole('button', { name: 'More actions of left-over' }).click()
+  expect(await page.getByRole('menuitem').allTextContents()).toEqual(['Delete'])
+  await page.keyboard.press('Escape')
+  await choose('Delete')
+  await row.waitFor({ state: 'detached' })
+  await expect(dashboard.client.joinTokens.get({ params: { id: resource.id } })).rejects.toThrow('no join-token')
+  expect(dashboard.complaints).toEqual([])
+})
+
 test('a device that waits is found and approved', async () => {
   await dashboard.client.settings.update({ body: { baseosApproval: 'manual' } })
   const { joinToken } = await dashboard.client.joinTokens.create({ body: { data: { name: 'waiting', uses: 1 } } })

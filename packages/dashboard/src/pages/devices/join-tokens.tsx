@@ -13,6 +13,7 @@ import { Dialog, DialogActions } from '../../components/dialog.tsx'
 import { ErrorNote, faultAt } from '../../components/error-note.tsx'
 import { LinesField, SelectField, TextField } from '../../components/field.tsx'
 import { PlusIcon } from '../../components/icons.tsx'
+import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
 import { Empty, Page } from '../../components/page.tsx'
 import { State, Tag } from '../../components/state.tsx'
 import { defineColumns } from '../../components/table.tsx'
@@ -21,6 +22,7 @@ import { labelsOf } from './labels.ts'
 import { DevicePlaces } from './places.tsx'
 
 type JoinToken = ItemOf<'joinTokens'>
+type Choice = { act: 'revoke' | 'delete'; token: JoinToken }
 type Made = Output<Routes['joinTokens']['create']>
 const rowId = (token: JoinToken) => token.id
 
@@ -28,7 +30,8 @@ export function JoinTokensPage() {
   const mayWrite = useMay()('join-tokens:write')
   const tokens = useList('joinTokens')
   const [isCreating, setCreating] = useState(false)
-  const [chosen, setChosen] = useState<JoinToken | null>(null)
+  const [chosen, setChosen] = useState<Choice | null>(null)
+  const close = () => setChosen(null)
   const columns = useMemo(() => tokenColumns(mayWrite ? setChosen : null), [mayWrite])
   return (
     <Page
@@ -54,12 +57,13 @@ export function JoinTokensPage() {
         empty={<Empty title="No join tokens yet">Make one, and put it into the environment of the device agent.</Empty>}
       />
       {isCreating && <CreateDialog onClose={() => setCreating(false)} />}
-      {chosen !== null && <RevokeDialog token={chosen} onClose={() => setChosen(null)} />}
+      {chosen?.act === 'revoke' && <RevokeDialog token={chosen.token} onClose={close} />}
+      {chosen?.act === 'delete' && <DeleteDialog token={chosen.token} onClose={close} />}
     </Page>
   )
 }
 
-function tokenColumns(onChoose: ((token: JoinToken) => void) | null) {
+function tokenColumns(onChoose: ((choice: Choice) => void) | null) {
   return defineColumns<JoinToken>([
     {
       id: 'name',
@@ -121,18 +125,29 @@ function tokenColumns(onChoose: ((token: JoinToken) => void) | null) {
       cell: ({ data }) => <Ago at={data.expiresAt} />,
     },
     {
-      id: 'revoke',
+      id: 'act',
       header: 'Action',
       align: 'right',
-      cell: (token) =>
-        onChoose !== null &&
-        !token.data.revoked && (
-          <Button aria-label={`Revoke ${token.data.name}`} onClick={() => onChoose(token)}>
-            Revoke
-          </Button>
-        ),
+      cell: (token) => onChoose !== null && <TokenMenu token={token} onChoose={onChoose} />,
     },
   ])
+}
+
+function TokenMenu({ token, onChoose }: { token: JoinToken; onChoose: (choice: Choice) => void }) {
+  const { name, revoked } = token.data
+  return (
+    <ActionsMenu label={`More actions of ${name}`}>
+      {!revoked && (
+        <>
+          <MenuItem onSelect={() => onChoose({ act: 'revoke', token })}>Revoke</MenuItem>
+          <MenuSeparator />
+        </>
+      )}
+      <MenuItem danger onSelect={() => onChoose({ act: 'delete', token })}>
+        Delete
+      </MenuItem>
+    </ActionsMenu>
+  )
 }
 
 function TokenState({ token: { data, status } }: { token: JoinToken }) {
@@ -238,6 +253,21 @@ function RevokeDialog({ token, onClose }: { token: JoinToken; onClose: () => voi
   return (
     <Confirm title={`Revoke ${token.data.name}?`} action="Revoke" mutation={revoke} onClose={onClose}>
       <p>No further device can enrol with it. Those that did stay.</p>
+    </Confirm>
+  )
+}
+
+function DeleteDialog({ token, onClose }: { token: JoinToken; onClose: () => void }) {
+  const client = useClient()
+  const remove = useMutation({
+    mutationFn: async (_: undefined): Promise<unknown> => client.joinTokens.delete({ params: { id: token.id } }),
+  })
+  return (
+    <Confirm title={`Delete ${token.data.name}?`} action="Delete" mutation={remove} onClose={onClose}>
+      <p>
+        No further device can enrol with it, and the record of who tried goes. Those that did enrol stay.
+        {token.data.buildId !== null && ' The image it was made for enrols no device any more.'}
+      </p>
     </Confirm>
   )
 }

@@ -1,11 +1,9 @@
-import { ApiError } from '@freehold/client'
 import { isOpenRollout, memberStates, type ReleaseRollout } from '@freehold/contracts'
 import { getRouteApi } from '@tanstack/react-router'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
-import { ErrorNote } from '../../components/error-note.tsx'
-import { Card, Facts, Page, Section, Skeleton } from '../../components/page.tsx'
+import { Card, Facts, Page, Section } from '../../components/page.tsx'
 import { Ago, Took } from '../../components/time.tsx'
 import { ChannelName, nameOfRelease, ReleaseLink } from '../releases/names.tsx'
 import { RolloutActions } from './actions.tsx'
@@ -21,18 +19,11 @@ const parent = { to: '/release-rollouts', label: 'Rollouts' } as const
 export function ReleaseRolloutPage() {
   const { id } = route.useParams()
   const rollout = useOne('releaseRollouts', id)
-  if (rollout.data === null || (rollout.error instanceof ApiError && rollout.error.code === 'not-found')) {
-    return <Gone what="rollout" to="/release-rollouts" />
-  }
-  if (rollout.data === undefined) {
-    return (
-      <Page title="Rollout" parent={parent}>
-        <ErrorNote error={rollout.error} onRetry={() => void rollout.refetch()} />
-        {rollout.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <Loaded rollout={rollout.data} />
+  return (
+    <OnePage query={rollout} title="Rollout" what="rollout" list={parent}>
+      {(rollout) => <Loaded rollout={rollout} />}
+    </OnePage>
+  )
 }
 
 function Loaded({ rollout }: { rollout: ReleaseRollout }) {

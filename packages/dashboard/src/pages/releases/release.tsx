@@ -1,19 +1,17 @@
-import { ApiError } from '@freehold/client'
 import type { Release, ReleaseService } from '@freehold/contracts'
 import { useMutation } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useClient } from '../../app/client.tsx'
-import { Gone } from '../../app/fallbacks.tsx'
+import { OnePage } from '../../app/one-page.tsx'
 import { useOne } from '../../app/queries.ts'
 import { useMay } from '../../app/session.ts'
 import { ButtonLink } from '../../components/button.tsx'
 import { Confirm } from '../../components/confirm.tsx'
 import { CopyButton } from '../../components/copy.tsx'
-import { ErrorNote } from '../../components/error-note.tsx'
 import { bytes, plural } from '../../components/format.ts'
 import { ActionsMenu, MenuItem, MenuSeparator } from '../../components/menu.tsx'
-import { Card, Facts, Page, Section, Skeleton } from '../../components/page.tsx'
+import { Card, Facts, Page, Section } from '../../components/page.tsx'
 import { State } from '../../components/state.tsx'
 import { Ago } from '../../components/time.tsx'
 import { ImageOfRelease } from './image.tsx'
@@ -29,18 +27,11 @@ type Act = 'notes' | 'withdraw' | 'delete'
 export function ReleasePage() {
   const { id } = route.useParams()
   const release = useOne('releases', id)
-  if (release.data === null || (release.error instanceof ApiError && release.error.code === 'not-found')) {
-    return <Gone what="release" to="/releases" />
-  }
-  if (release.data === undefined) {
-    return (
-      <Page title="Release" parent={parent}>
-        <ErrorNote error={release.error} onRetry={() => void release.refetch()} />
-        {release.isPending && <Skeleton rows={8} />}
-      </Page>
-    )
-  }
-  return <Loaded release={release.data} />
+  return (
+    <OnePage query={release} title="Release" what="release" list={parent}>
+      {(release) => <Loaded release={release} />}
+    </OnePage>
+  )
 }
 
 function Loaded({ release }: { release: Release }) {

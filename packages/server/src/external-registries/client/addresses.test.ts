@@ -12,6 +12,8 @@ test.each([
   'https://[::1]/',
   'https://[fd12::1]/',
   'https://[::ffff:10.0.0.1]/',
+  'https://[64:ff9b::10.0.0.1]/',
+  'https://[2002:7f00:1::]/',
   'https://169.254.169.254/',
   'http://198.51.100.7/',
   'ftp://198.51.100.7/',
@@ -21,6 +23,7 @@ test.each([
 
 test('a public registry may lead us to a public address, and to itself', async () => {
   await publicHome.check(new URL('https://198.51.100.7/'))
+  await publicHome.check(new URL('https://[64:ff9b::198.51.100.7]/'))
   await publicHome.check(new URL('https://192.0.2.1:5000/v2/'))
 })
 
@@ -28,6 +31,8 @@ test('a private registry may lead us within private networks, but never to link-
   await privateHome.check(new URL('http://10.9.9.9/'))
   await expect(privateHome.check(new URL('http://169.254.169.254/'))).rejects.toMatchObject(refused)
   await expect(privateHome.check(new URL('http://[fe80::1]/'))).rejects.toMatchObject(refused)
+  await expect(privateHome.check(new URL('http://[64:ff9b::169.254.169.254]/'))).rejects.toMatchObject(refused)
+  await expect(privateHome.check(new URL('http://[2002:a9fe:a9fe::]/'))).rejects.toMatchObject(refused)
 })
 
 test('a name that resolves inside is refused when the socket is made, whatever it resolved to before', async () => {
