@@ -131,6 +131,8 @@ export function createReleases(options: {
     if (outcome.kind === 'failed' || outcome.kind === 'no-way-back') {
       log.warn(`Release (${step.name}): ${step.kind} failed.`, { version: half.version, reason: outcome.message })
     }
+    // What is reported of this half is of one moment: its phase never stands beside what ran before the step.
+    if (step.kind === 'apply' || step.kind === 'roll-back') await observe(step.name, signal)
     const { redactor } = options
     const message = redactor.clean(half.message).slice(0, 1000)
     await keepHalf(step.name, { ...half, message, log: redactor.clean(half.log).slice(-8000) })
