@@ -16,6 +16,7 @@ let admin: string
 
 beforeAll(async () => {
   server = await startTestServer({
+    environment: { FREEHOLD_TRUSTED_PROXIES: '127.0.0.1' },
     async seed(store) {
       admin = await seedToken(store, 'admin')
     },
@@ -77,6 +78,54 @@ describe('a device that floods', () => {
     expect(refused[0]?.headers.get('retry-after')).toBe('1')
     expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(20)
     expect((await heartbeat(other.nodeToken, { nodeId: other.nodeId })).status).toBe(200)
+  })
+})
+
+describe('tokens that nobody has', () => {
+  const many = async (count: number, one: (index: number) => Promise<unknown>) => {
+    for (let done = 0; done < count; done += 100) {
+      await Promise.all(Array.from({ length: 100 }, (_each, index) => one(done + index)))
+    }
+  }
+  const guess = (index: number) => `fhn_${String(index).padStart(43, 'x')}`
+
+  it('are slowed down by address, and a good one behind the same address never is', async () => {
+    const elsewhere = { 'x-forwarded-for': '198.51.100.9' }
+    const device = await enrolled()
+    const token = await joinToken({ uses: 10 })
+    const call = (path: string, headers: Record<string, string>, bearer: string, body: Body) =>
+      server.call('POST', path, { body, token: bearer, headers: { ...elsewhere, ...headers } })
+    const seen = new Map<number, number>()
+    let told: Awaited<ReturnType<typeof call>> | undefined
+    const note = (answer: Awaited<ReturnType<typeof call>>) => {
+      seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1)
+      if (answer.status === 429) told = answer
+    }
+    await many(800, async (index) => note(await call(deviceHeartbeatPath, {}, guess(index), { nodeId: `n${index}` })))
+    expect([...seen.keys()]).toEqual([401])
+    await many(800, async (index) =>
+      note(await call(deviceRegisterPath, {}, `fhd_nobody-${index}`, { nodeId: `n${index}` })),
+    )
+    expect(seen.get(429)).toBeGreaterThan(0)
+    expect(told?.headers.get('retry-after')).toBe('1')
+    expect(told?.body).toMatchObject({ error: { code: 'too-many-requests' } })
+    const { nodeId, nodeToken, deviceSecret } = device
+    const good = await Promise.all([
+      call(deviceHeartbeatPath, {}, nodeToken, { nodeId }),
+      call(deviceRegisterPath, {}, 'fhd_of-long-ago', { nodeId, deviceSecret }),
+      call(deviceRegisterPath, {}, token.value, { nodeId: randomUUID(), deviceSecret: secretOf() }),
+    ])
+    expect(good.map(({ status }) => status)).toEqual([200, 200, 200])
+    const nearby = { 'x-forwarded-for': '198.51.100.10' }
+    expect((await call(deviceHeartbeatPath, nearby, guess(0), { nodeId })).status).toBe(401)
+    // What is asked of the files of releases counts with it.
+    const files: number[] = []
+    const file = '/updates/releases/shop/1.0.0/manifest.json'
+    await many(200, async (index) =>
+      files.push((await server.call('GET', file, { token: guess(index), headers: elsewhere })).status),
+    )
+    expect(files).toContain(429)
+    expect((await server.call('GET', file, { token: nodeToken, headers: elsewhere })).status).toBe(404)
   })
 })
 

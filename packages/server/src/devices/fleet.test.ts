@@ -23,6 +23,7 @@ import { nodeTokenLifeMs } from './kind.ts'
 import { createPresence } from './presence.ts'
 import { createRegister } from './register.ts'
 import { createStatusWriter } from './status-writer.ts'
+import { createStrangers } from './strangers.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
 const actor = { type: 'user', id: 'ada', name: 'ada' } as const
@@ -70,7 +71,7 @@ function controlPlane(options: { heartbeatsPerSecond?: number; whileComputing?: 
     },
   })
   const settings = createRuntimeSettings({ store, key: new Secret(Buffer.alloc(32)) })
-  const register = createRegister({ store, settings, now })
+  const register = createRegister({ store, settings, strangers: createStrangers({ now }), now })
   return { presence, statuses, heartbeats, keeper, watcher, follower, register }
 }
 type ControlPlane = ReturnType<typeof controlPlane>
@@ -275,6 +276,45 @@ describe('tokens and time', () => {
       await plane.register(registration(`node-${index}`), { bearer: joinToken, address: '::1' })
     }
     expect((await store.version()) - before).toBe(120)
+  })
+
+  it('unknown ones write nothing, and a good one that this process never saw is let in whoever floods beside it', async () => {
+    const devices = await fleet(controlPlane(), 1)
+    const joinToken = await makeJoinToken()
+    const plane = controlPlane()
+    const before = await store.version()
+    const guess = async (index: number) =>
+      plane.register(registration(`n${index}`), { bearer: `fhd_nobody-${index}`, address: '::1' })
+    for (let index = 0; index < 1_000; index += 1) {
+      expect((await guess(index)).answer).toMatchObject({ reason: 'join-token-unknown' })
+    }
+    await expect(guess(0)).rejects.toMatchObject({ code: 'too-many-requests', retryAfterSeconds: 1 })
+    expect(await store.version()).toBe(before)
+    await hear(plane, devices)
+    const known = await plane.register(registration('device-0'), { bearer: undefined, address: '::1' })
+    const fresh = await plane.register(registration('fresh'), { bearer: joinToken, address: '::1' })
+    expect([known.answer.state, fresh.answer.state]).toEqual(['accepted', 'accepted'])
+    nowMs += 100
+    expect((await guess(0)).answer).toMatchObject({ reason: 'join-token-unknown' })
+  })
+
+  it('a device that registers over and over is sent away, and let in again later', async () => {
+    const plane = controlPlane()
+    const [device] = await fleet(plane, 1)
+    if (device === undefined) throw new Error('There is no device.')
+    const again = () => plane.register(registration(device.nodeId), { bearer: undefined, address: '::1' })
+    let accepted = 0
+    for (let attempt = 0; attempt < 100; attempt += 1) {
+      const isIn = await again().then(
+        () => true,
+        ({ code }) => code !== 'too-many-requests',
+      )
+      accepted += isIn ? 1 : 0
+    }
+    expect(accepted).toBe(11)
+    await expect(again()).rejects.toMatchObject({ retryAfterSeconds: 30 })
+    nowMs += 30_000
+    expect((await again()).answer.state).toBe('accepted')
   })
 
   it('a node token is replaced before it ends, and proves the device even when it has', async () => {

@@ -24,7 +24,7 @@ export interface ServeOptions {
   store: Store
   blobs: Pick<BlobStore, 'send'>
   /** Throws what is to be answered to who may not read any release. */
-  admit: (request: IncomingMessage) => Promise<Reader>
+  admit: (request: IncomingMessage, address: string) => Promise<Reader>
 }
 /** Who reads what is not public: a device its own releases, people and their tokens all. */
 export interface Reader {
@@ -44,14 +44,14 @@ const contentTypes: Record<string, string> = {
  * for people who may read releases.
  */
 export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function answer(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD')
       throw new FreeholdError('method-not-allowed', 'What is signed here is read by GET and HEAD.')
     }
     const path = pathOf(request)
     const isPublic = !/^(?:releases|baseos)\//.test(path)
-    const reader = isPublic ? null : await admit(request)
+    const reader = isPublic ? null : await admit(request, address)
     const name = path.startsWith('metadata/') ? path.slice('metadata/'.length) : undefined
     const file = name === undefined ? await targetFile(path, reader) : await metadataFile(name)
     if (file === undefined) throw notFound(path)
@@ -144,9 +144,9 @@ export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
 
   return {
     prefix,
-    async handle(request, response, { requestId }) {
+    async handle(request, response, { client, requestId }) {
       try {
-        await answer(request, response)
+        await answer(request, response, client.address)
       } catch (error) {
         if (!(error instanceof FreeholdError)) throw error
         response.removeHeader('cache-control')
