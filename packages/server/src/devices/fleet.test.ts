@@ -59,13 +59,14 @@ function controlPlane(options: { heartbeatsPerSecond?: number; whileComputing?: 
     },
   })
   const presence = createPresence({ now, desired })
-  const statuses = createStatusWriter({ store, snapshot: (id) => snapshotOf(presence, presence.get(id)) })
+  const statuses = createStatusWriter({ store, now, snapshot: (id) => snapshotOf(presence, presence.get(id)) })
   const heartbeats = createHeartbeats({ store, presence, statuses, desired, now, ...options })
   const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
     store,
     presence,
+    statuses,
     onError: (error) => {
       throw error
     },
@@ -201,6 +202,36 @@ describe('who falls silent', () => {
     ])
     stop.abort()
     await feed.close()
+  })
+
+  it('is written rarely of a device that flips between failed and succeeded, and what it said last in the end', async () => {
+    const plane = controlPlane()
+    const [device] = await fleet(plane, 1)
+    if (device === undefined) throw new Error('There is no device.')
+    const say = async (state: string) => {
+      const app = { releaseId: '01900000-0000-7000-8000-00000000000a', version: '2', attempt: 1, state }
+      await hear(plane, [device], { status: { releases: { app, host: null, refusal: null } } })
+      while (await plane.statuses.write());
+      plane.follower.wake()
+      await plane.follower.settled()
+    }
+    const stored = async () => (await store.find(deviceKind, 'nodeId', device.nodeId))?.status.updateFailure
+    const before = await store.version()
+    for (let second = 0; second < 3600; second += 1) {
+      nowMs += 1000
+      await say(second % 2 === 0 ? 'failed' : 'succeeded')
+      if (second === 0) expect(await stored()).toMatchObject({ state: 'failed' })
+    }
+    const written = (await store.version()) - before
+    expect(written).toBeGreaterThan(6)
+    expect(written).toBeLessThanOrEqual(7 + 6)
+    for (const last of ['failed', 'succeeded', 'rolled-back']) {
+      await say('downloading')
+      await say(last)
+      await pass(plane, 11 * minuteMs, [device])
+      const failure = await stored()
+      expect(failure?.state ?? 'succeeded').toBe(last)
+    }
   })
 
   it('is not judged by a process that just started: a restart writes nothing for those who come back', async () => {

@@ -89,13 +89,18 @@ export function createDevicesNoun(options: {
     onProblem: (error) => log.warn({ err: error }, 'an assignment could not be signed; the device asks again'),
   })
   const presence = createPresence({ now, desired })
-  const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)) })
+  const statuses = createStatusWriter({
+    store,
+    now,
+    snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)),
+  })
   const heartbeats = createHeartbeats({ store, presence, statuses, desired, onProgress, now })
   const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
     store,
     presence,
+    statuses,
     onError: (error) => log.warn({ err: error }, 'following the changes of devices failed; starting over'),
   })
   const overload = createOverload({ random: Math.random, inFlightAtMost })
