@@ -8,15 +8,18 @@ import {
   deviceRegisterAnswerSchema,
   deviceRegisterPath,
 } from '@freehold/contracts'
+import { type Logger, pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seedToken, startTestServer, type TestServer } from '../http/server.testing.ts'
 
 let server: TestServer
 let admin: string
+const logged: string[] = []
 
 beforeAll(async () => {
   server = await startTestServer({
     environment: { FREEHOLD_TRUSTED_PROXIES: '127.0.0.1' },
+    log: pino({ level: 'trace' }, { write: (line: string) => logged.push(line) }) as Logger,
     async seed(store) {
       admin = await seedToken(store, 'admin')
     },
@@ -331,17 +334,26 @@ describe('hostile input', () => {
   })
 })
 
-it('leaves no token in store, audit or feed', async () => {
+it('leaves no token in store, audit or feed, nor in any line of the log at its lowest level', async () => {
   const device = await enrolled()
   await heartbeat(device.nodeToken, { nodeId: device.nodeId })
+  // Refused in every way, by the device's own and by foreign tokens.
   const values = [device.nodeToken, device.deviceSecret, device.joinToken.value]
+  for (const value of values) {
+    await heartbeat(value, { nodeId: randomUUID() })
+    await register({ nodeId: device.nodeId, joinToken: value }, value)
+    await server.call('POST', deviceRegisterPath, { body: `{"joinToken":"${value}"`, token: value })
+    await server.call('GET', '/updates/releases/shop/1.0.0/manifest.json', { token: value })
+  }
   const { body } = await api('GET', '/audit?limit=500')
   const list = await api('GET', '/join-tokens')
   for (const value of values) {
     expect(JSON.stringify(body)).not.toContain(value)
     expect(JSON.stringify(list.body)).not.toContain(value)
+    expect(logged.filter((line) => line.includes(value))).toEqual([])
   }
   expect(JSON.stringify(body)).not.toMatch(/"hash":"[^"]{43}"[^}]*"purpose"/)
+  expect(logged.length).toBeGreaterThan(10)
   for (const file of readdirSync(server.directory, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue
     const bytes = readFileSync(join(file.parentPath, file.name))

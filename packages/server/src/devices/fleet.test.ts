@@ -22,6 +22,7 @@ import { createKeeper, type DeviceFacts, snapshotOf } from './keeper.ts'
 import { nodeTokenLifeMs } from './kind.ts'
 import { createPresence } from './presence.ts'
 import { createRegister } from './register.ts'
+import { createDeviceHandlers } from './service.ts'
 import { createStatusWriter } from './status-writer.ts'
 import { createStrangers } from './strangers.ts'
 import { createFollower, createWatcher } from './watcher.ts'
@@ -158,6 +159,39 @@ describe('who falls silent', () => {
     expect((events[1] as { after: object }).after).toMatchObject({
       status: { lastHeartbeatAt: '2026-03-01T00:00:00.000Z', intervalMs: minuteMs },
     })
+  })
+
+  it('is late meanwhile, which lists show by page and nothing writes down', async () => {
+    const plane = controlPlane()
+    const devices = await fleet(plane, 5)
+    const handlers = createDeviceHandlers({ store, presence: plane.presence, releases: {} as never, now })
+    const list = async (query: object) => {
+      const page = (await handlers.list({ query: { limit: 100, ...query } } as never)) as {
+        items: Device[]
+        nextCursor: string | null
+      }
+      return {
+        ...page,
+        ids: page.items.map(({ data }) => data.nodeId),
+        states: page.items.map((one) => one.status.state),
+      }
+    }
+    const [heard, ...silent] = devices
+    if (heard === undefined) throw new Error('There is no device.')
+    nowMs += 1000
+    await hear(plane, devices)
+    const before = await store.version()
+    nowMs += 1.5 * minuteMs + 10_000
+    expect((await list({ state: 'late' })).ids).toEqual([])
+    nowMs += 1
+    await hear(plane, [heard])
+    const first = await list({ state: 'late', limit: 3 })
+    const second = await list({ state: 'late', limit: 3, cursor: first.nextCursor })
+    expect([...first.ids, ...second.ids].toSorted()).toEqual(silent.map(({ nodeId }) => nodeId).toSorted())
+    expect([first.ids.length, second.nextCursor]).toEqual([3, null])
+    expect(new Set([...first.states, ...second.states])).toEqual(new Set(['late']))
+    expect((await list({})).states.toSorted()).toEqual(['late', 'late', 'late', 'late', 'online'])
+    expect(await store.version()).toBe(before)
   })
 
   it('is told to who follows the changes, as are updates that fail and succeed: what alerts hang on', async () => {
