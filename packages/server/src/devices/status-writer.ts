@@ -7,7 +7,7 @@ type Change = (status: Status) => Status
 
 /** Few enough that other work gets its turn between two batches. */
 const batchSize = 100
-/** So many changes of its failed update are written of one device at once, then one in ten minutes. */
+/** After its first change of a failed update so many more are written of one device at once, then one in ten minutes. */
 const updateHaste = { burst: 6, spacingMs: 10 * 60_000 }
 const actor: Actor = { type: 'system', id: 'devices', name: 'devices' }
 
