@@ -100,6 +100,9 @@ export const deviceKind = defineKind({
     clone: null,
   },
   indexes: {
+    name: ({ data }) => data.name,
+    /** The end of the id, which is random where its beginning is the time; what people tell devices of one name apart by. */
+    shortId: ({ id }) => id.slice(-8),
     state: ({ status }) => status.state,
     /** Only those a person should look at, so that they are found among many. */
     attention: ({ data, status }) =>
@@ -220,6 +223,8 @@ export const deviceRoutes = {
       attention: deviceAttentions,
       joinTokenId: 'any',
       update: ['failed'],
+      name: 'any',
+      shortId: 'any',
     }),
     get: getRoute(deviceKind, 'devices:read'),
     report: defineRoute({

@@ -21,6 +21,7 @@ export interface Resource<Data = unknown, Status = unknown> {
 
 /** A key computed from a resource; undefined leaves the resource out of that index. */
 export type KeyOf<Data, Status> = (resource: {
+  id: string
   data: Data
   status: Status
   labels: Record<string, string>

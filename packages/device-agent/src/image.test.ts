@@ -55,6 +55,9 @@ test('the compile cache is filled at the path and with the flags that the agent 
   const heapFlags = [...verifier.matchAll(/'(--max-[^']+)'/g)].map(([, flag = '']) => flag)
   expect(heapFlags.length).toBe(2)
   for (const flag of heapFlags) expect(runs[1]).toContain(flag)
+  // Node keeps a cache for each user by number; the one that may run it beside root reads the same.
+  expect(dockerfile).toMatch(/ln -s "\$\{cache##\*\/\}" "\$\{cache%-0\}-65534"/)
+  expect(dockerfile).toMatch(/install -d -m 700 -o 65534 -g 65534 \/image\/data\/baseos \/image\/run\/baseos/)
 })
 
 test('the compose file asks for the Supervisor and keeps the state on a volume that no other service needs', async () => {
@@ -63,6 +66,8 @@ test('the compose file asks for the Supervisor and keeps the state on a volume t
   expect(compose).toMatch(/io\.balena\.features\.balena-socket: ['"]1['"]/)
   expect(compose).toContain('- baseos-data:/data/baseos')
   expect(compose).toMatch(/BASEOS_LOCAL_API: unix:\/\/\/run\/baseos\//)
+  // Its root is read-only: what it writes lies on volumes, or goes with the container.
+  expect(compose).toMatch(/read_only: true\n {4}tmpfs:\n {6}- \/tmp\n/)
 })
 
 /** A package's libraries and theirs, as the lock file has them. */

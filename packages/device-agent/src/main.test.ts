@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { deviceHeartbeatPath, deviceRegisterPath } from '@freehold/contracts'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FakeControlPlane, startFakeControlPlane } from './control-plane/control-plane.testing.ts'
+import { send } from './http.ts'
 import { type FakeSupervisor, startFakeSupervisor } from './supervisor/supervisor.testing.ts'
 
 /** The real process against a fake Supervisor and a fake control plane; each test tells one story. */
@@ -92,6 +93,55 @@ test('enrolment: it registers with its join token, stores its node token, report
   expect(cloud.nodes.size).toBe(1)
   second.child.kill('SIGTERM')
   expect(await second.ended).toBe(0)
+})
+
+test('a device that is given id and node token reports at once, without a join token; a token that was stored since wins', async () => {
+  const nodeToken = 'node-token-0123456789'
+  const environment = { BASEOS_NODE_ID: 'kiosk-7', BASEOS_NODE_TOKEN: nodeToken, BASEOS_JOIN_TOKEN: undefined }
+  cloud.nodes.set('kiosk-7', { secret: null, tokens: [nodeToken], heartbeats: 0, bootIds: new Set(), lastStatus: {} })
+  cloud.rotatesAlways = true
+  const first = run([], { environment })
+  await expect.poll(heartbeats, patience).toBeGreaterThan(2)
+  first.child.kill('SIGKILL')
+  await first.ended
+  cloud.rotatesAlways = false
+  cloud.seen.length = 0
+  run([], { environment })
+  await expect.poll(() => seen('200').length, patience).toBeGreaterThan(1)
+  expect(cloud.seen.every(({ path, bearer }) => path === deviceHeartbeatPath && bearer !== nodeToken)).toBe(true)
+})
+
+test('a product on the same device shakes hands, reads the status, and holds an update off by the socket of the agent', async () => {
+  const place = join(directory, 'run')
+  run([], { environment: { BASEOS_LOCAL_API: `unix://${place}/agent.sock` } })
+  await expect.poll(heartbeats, patience).toBeGreaterThan(0)
+  const token = (await readFile(join(place, 'agent.sock.token'), 'utf8')).trim()
+  const ask = async (method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object) => {
+    const answer = await send({
+      url: new URL(`/baseos/v1/${path}`, 'http://agent'),
+      socketPath: join(place, 'agent.sock'),
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      timeLimitMs: 20_000,
+      answerLimitBytes: 100_000,
+    })
+    return { status: answer.status, body: JSON.parse(answer.body) }
+  }
+  const { nodeId } = await storedState()
+  expect(await ask('GET', 'runtime')).toMatchObject({ status: 200, body: { runtime: 'baseos', protocol: 1, nodeId } })
+  expect((await ask('GET', 'status')).body).toMatchObject({
+    nodeId,
+    cloudly: { state: 'connected' },
+    runtime: { supervisor: { state: 'available' }, device: { commit: 'aaaa' } },
+  })
+  expect((await ask('PUT', 'locks/backup', {})).status).toBe(200)
+  supervisor.target = 'bbbb'
+  expect((await ask('POST', 'update', {})).status).toBe(202)
+  const outcome = async () => (await ask('GET', 'update')).body.update.outcome
+  await expect.poll(outcome, patience).toBe('locked')
+  expect((await ask('DELETE', 'locks/backup')).status).toBe(200)
+  await expect.poll(outcome, patience).toBe('applied')
 })
 
 test('an accepted registration whose answer is lost is asked for again, although the join token is used up', async () => {

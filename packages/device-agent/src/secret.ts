@@ -24,6 +24,10 @@ export function createRedactor(): Redactor {
         known.delete(oldest)
       }
     },
-    clean: (text) => [...known].reduce((cleaned, value) => cleaned.replaceAll(value, Secret.redacted), text),
+    // The longest first: one may be a part of another, of which the rest would stay.
+    clean: (text) =>
+      [...known]
+        .toSorted((one, other) => other.length - one.length)
+        .reduce((cleaned, value) => cleaned.replaceAll(value, Secret.redacted), text),
   }
 }

@@ -11,6 +11,7 @@ import {
   createDevicesNoun,
   createImagesOf,
   createReleasesOf,
+  createStrangers,
   type DevicePull,
 } from './devices/index.ts'
 import type { AllHandlers } from './http/handler.ts'
@@ -55,6 +56,7 @@ export function createFleet(options: {
   const { store, blobs, identity, settings, secret, registryHost, keepArtifact, publicUrl, clock, random, log } =
     options
   const now = () => clock.now()
+  const strangers = createStrangers({ now })
 
   const updates = createUpdatesNoun({
     store,
@@ -63,7 +65,7 @@ export function createFleet(options: {
     clock,
     random,
     log,
-    authenticateDevice: (token) => devices.deviceOfToken(token),
+    authenticateDevice: (token, address) => devices.deviceOfToken(token, address),
     releasesOf: (deviceId) => releasesOf(deviceId),
     authenticate: identity.authenticate,
     onPublished: (transaction, releaseIds) => releases.onPublished(transaction, releaseIds),
@@ -89,6 +91,7 @@ export function createFleet(options: {
     clock,
     random,
     publicUrl,
+    strangers,
     releases,
     signAssignment: updates.signAssignment,
     onProgress: (heard) => rollouts.note(heard),
@@ -111,7 +114,7 @@ export function createFleet(options: {
     handlers: { ...devices.handlers, ...releases.handlers, ...rollouts.handlers, ...updates.handlers },
     mount: updates.mount,
     endpoints: devices.endpoints,
-    pull: createDevicePull({ store, imagesOf, now }),
+    pull: createDevicePull({ store, imagesOf, strangers, now }),
     async prepare() {
       await devices.prepare()
       await updates.prepare()

@@ -173,12 +173,16 @@ test('guessed node tokens are slowed down, and no token is ever logged', async (
   const path = `/v2/shop/web/manifests/${web.digest}`
   const { token } = await pull(path, 'device', nodeToken)
   const guess = `fhn_${'g'.repeat(43)}`
-  let status = 0
-  for (let tries = 0; tries < 30 && status !== 429; tries += 1) {
-    status = (await raw('GET', path, basic('device', guess))).status
-    expect([401, 429]).toContain(status)
+  const statuses = new Set<number>()
+  for (let round = 0; round < 50 && !statuses.has(429); round += 1) {
+    const answers = Array.from({ length: 100 }, () => raw('GET', path, basic('device', guess)))
+    for (const { status } of await Promise.all(answers)) statuses.add(status)
   }
-  expect(status).toBe(429)
+  expect([...statuses].toSorted()).toEqual([401, 429])
+  // Devices with a good one, and people, are let in from the same address all the while.
+  for (const headers of [basic('device', nodeToken), basic('ci', admin)]) {
+    expect((await raw('GET', path, headers)).status).toBe(200)
+  }
   const text = logged.join('')
   const secrets = [nodeToken, guess, token, Buffer.from(`device:${nodeToken}`).toString('base64')]
   expect(logged.length).toBeGreaterThan(0)

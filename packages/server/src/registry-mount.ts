@@ -59,9 +59,9 @@ export function createRegistryMount(options: {
       mayPull,
     }
   })
-  identity.setDeviceCredentials(async (username, nodeToken) => {
-    const puller = await devicePull.verify(username, nodeToken)
-    return typeof puller === 'string' ? puller : callerOf(puller)
+  identity.setDeviceCredentials(async (user, nodeToken, { address }) => {
+    const puller = await devicePull.verify({ user, nodeToken, address })
+    return puller && callerOf(puller)
   })
   let made: Registry | undefined
   const registry = () => {

@@ -19,7 +19,7 @@ export interface Row {
 }
 
 /** Kinds with their types wiped, as the store handles them inside. */
-export type Content = { data: unknown; status: unknown; labels: Record<string, string> }
+type Content = Pick<Resource, 'id' | 'data' | 'status' | 'labels'>
 
 /** The keys a resource is found by. `entries` may be shared, `unique` keys have one holder. */
 export interface Keys {

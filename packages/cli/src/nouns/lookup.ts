@@ -59,13 +59,14 @@ async function findByName(api: Api, noun: Noun, name: string): Promise<AnyResour
   const fields = fieldsOf(noun.data)
   const searchable = 'name' in fields && !('prefix' in fields)
   const ofProduct = noun.plural === 'releases' ? { product: name.split('/')[0] } : {}
+  const byName = 'name' in noun.filters ? { name } : searchable ? { search: name } : ofProduct
   const found: AnyResource[] = []
-  for await (const item of listAll(api, noun, searchable ? { search: name } : ofProduct)) {
-    if (isCalled(item, name)) found.push(item)
-  }
+  for await (const item of listAll(api, noun, byName)) if (isCalled(item, name)) found.push(item)
   const hasShortIds = noun.plural === 'devices' || noun.plural === 'builds'
   if (found.length === 0 && hasShortIds && shortIdPattern.test(name)) {
-    for await (const item of listAll(api, noun)) if (shortIdOf(item.id) === name.toLowerCase()) found.push(item)
+    const shortId = name.toLowerCase()
+    const byShortId = 'shortId' in noun.filters ? { shortId } : {}
+    for await (const item of listAll(api, noun, byShortId)) if (shortIdOf(item.id) === shortId) found.push(item)
   }
   const [first, second] = found
   if (first === undefined) throw notFound(noun, name)

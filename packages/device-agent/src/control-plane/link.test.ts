@@ -22,6 +22,7 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
   const cloud = createFakeControlPlane()
   cloud.nowMs = () => clock.now()
   const calls: { atMs: number; device: number; isAnswered: boolean }[] = []
+  const sentAway = { forMs: 0 }
   const redactor = createRedactor()
   const log = createLog({ write: () => undefined, redactor, level: 'silent' })
 
@@ -47,6 +48,7 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
     ): Promise<Asked<Value>> => {
       calls.push({ atMs: clock.now(), device: index, isAnswered: !cloud.isAway })
       if (cloud.isAway) return { kind: 'failed', message: 'ECONNREFUSED' }
+      if (sentAway.forMs > 0) return { kind: 'busy', retryAfterMs: sentAway.forMs, message: '429' }
       const told = cloud.answer(path, bearer?.reveal() ?? null, JSON.stringify(body))
       const answer = read(told.body)
       if (answer) return { kind: 'answered', answer }
@@ -84,7 +86,15 @@ async function fleetOf(size: number, options: { seed: number; intervalMs?: numbe
   }
   const devices = await Promise.all(Array.from({ length: size }, (_, index) => deviceOf(index)))
   const states = () => new Set(devices.map(({ link }) => link.status().state))
-  return { clock, cloud, calls, devices, states, stop: () => Promise.all(devices.map(({ driver }) => driver.stop())) }
+  return {
+    clock,
+    cloud,
+    calls,
+    sentAway,
+    devices,
+    states,
+    stop: () => Promise.all(devices.map(({ driver }) => driver.stop())),
+  }
 }
 
 const busiestSecond = (calls: { atMs: number }[]) => {
@@ -120,6 +130,31 @@ test('with the control plane away for an hour and clocks a year off, all are bac
   // Registering anew, since every token had expired, and the heartbeat after it: still no crowd.
   expect(busiestSecond(calls)).toBeLessThan(60)
   expect(new Set(cloud.nodes.keys())).toEqual(known)
+  await fleet.stop()
+})
+
+test('a fleet that is sent away stays away for as long as it was told, and comes back spread out, before and after it registered', async () => {
+  const fleet = await fleetOf(200, { seed: 17 })
+  const { clock, calls, sentAway } = fleet
+  for (const isRegistered of [false, true]) {
+    if (isRegistered) {
+      sentAway.forMs = 0
+      await clock.advance(20 * minute)
+      expect(fleet.states()).toEqual(new Set(['connected']))
+    }
+    sentAway.forMs = 5 * minute
+    await clock.advance(4 * minute)
+    calls.length = 0
+    await clock.advance(60 * minute)
+    expect(fleet.states()).toEqual(new Set(['busy']))
+    for (let device = 0; device < 200; device += 1) {
+      const times = calls.filter((call) => call.device === device).map(({ atMs }) => atMs)
+      const pauses = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0))
+      expect(Math.min(...pauses)).toBeGreaterThanOrEqual(5 * minute)
+      expect(Math.max(...pauses)).toBeLessThanOrEqual(7.5 * minute)
+    }
+    expect(busiestSecond(calls)).toBeLessThan(20)
+  }
   await fleet.stop()
 })
 

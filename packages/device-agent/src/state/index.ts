@@ -62,11 +62,12 @@ async function readOne(path: string): Promise<{ state: DeviceState | null; prese
 
 async function save(path: string, state: DeviceState): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await writeSynced(`${path}.new`, writeState(state))
     if ((await readOne(path)).state) await keepPrevious(path)
     await rename(`${path}.new`, path)
     await syncFolder(dirname(path))
+    if (made !== undefined) await syncAbove(dirname(path), made)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const isFull = code === 'ENOSPC' || code === 'EDQUOT'
@@ -102,6 +103,11 @@ async function writeSynced(path: string, content: string): Promise<void> {
   } finally {
     await file.close()
   }
+}
+
+/** The names of folders that were made: `first` and those below it, down to `path`. */
+async function syncAbove(path: string, first: string): Promise<void> {
+  for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await syncFolder(dirname(folder))
 }
 
 async function syncFolder(path: string): Promise<void> {

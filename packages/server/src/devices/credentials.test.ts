@@ -30,12 +30,12 @@ const enrol = (access: Device['data']['access']) =>
 
 test('a node token is good for devices that are let in, until it expires', async () => {
   const { id, token } = await enrol('allowed')
-  expect(await deviceOfToken(store, { token, now })).toBe(id)
-  expect(await deviceOfToken(store, { token: `${token}x`, now })).toBeNull()
-  expect(await deviceOfToken(store, { token, now: now + 400 * 86_400_000 })).toBeNull()
+  expect(await deviceOfToken(store, { token, now })).toEqual({ deviceId: id })
+  expect(await deviceOfToken(store, { token: `${token}x`, now })).toBe('unknown')
+  expect(await deviceOfToken(store, { token, now: now + 400 * 86_400_000 })).toBe('refused')
 })
 
 test.each(['waiting', 'revoked'] as const)('a token of a device that is %s is not', async (access) => {
   const { token } = await enrol(access)
-  expect(await deviceOfToken(store, { token, now })).toBeNull()
+  expect(await deviceOfToken(store, { token, now })).toBe('refused')
 })

@@ -51,16 +51,16 @@ export async function useToken(
   return true
 }
 
-/** The id of the device that is let in and has this node token; null: there is none. */
+/** The device that is let in and has this node token. `refused`: the token has expired, or the device was shut out. */
 export async function deviceOfToken(
   reads: Reads,
   { token, now }: { token: string; now: number },
-): Promise<string | null> {
+): Promise<{ deviceId: string } | 'unknown' | 'refused'> {
   const credential = await reads.find(deviceCredentialKind, 'token', hashOf(token))
-  if (credential === undefined) return null
+  if (credential === undefined) return 'unknown'
   const { deviceId, expiresAt } = credential.data
-  if (expiresAt !== null && Date.parse(expiresAt) <= now) return null
-  return (await reads.get(deviceKind, deviceId))?.data.access === 'allowed' ? deviceId : null
+  if (expiresAt !== null && Date.parse(expiresAt) <= now) return 'refused'
+  return (await reads.get(deviceKind, deviceId))?.data.access === 'allowed' ? { deviceId } : 'refused'
 }
 
 /** Replaces what a device or a claimant is recognised by. */

@@ -8,14 +8,18 @@ import {
   deviceRegisterAnswerSchema,
   deviceRegisterPath,
 } from '@freehold/contracts'
+import { type Logger, pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seedToken, startTestServer, type TestServer } from '../http/server.testing.ts'
 
 let server: TestServer
 let admin: string
+const logged: string[] = []
 
 beforeAll(async () => {
   server = await startTestServer({
+    environment: { FREEHOLD_TRUSTED_PROXIES: '127.0.0.1' },
+    log: pino({ level: 'trace' }, { write: (line: string) => logged.push(line) }) as Logger,
     async seed(store) {
       admin = await seedToken(store, 'admin')
     },
@@ -77,6 +81,54 @@ describe('a device that floods', () => {
     expect(refused[0]?.headers.get('retry-after')).toBe('1')
     expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(20)
     expect((await heartbeat(other.nodeToken, { nodeId: other.nodeId })).status).toBe(200)
+  })
+})
+
+describe('tokens that nobody has', () => {
+  const many = async (count: number, one: (index: number) => Promise<unknown>) => {
+    for (let done = 0; done < count; done += 100) {
+      await Promise.all(Array.from({ length: 100 }, (_each, index) => one(done + index)))
+    }
+  }
+  const guess = (index: number) => `fhn_${String(index).padStart(43, 'x')}`
+
+  it('are slowed down by address, and a good one behind the same address never is', async () => {
+    const elsewhere = { 'x-forwarded-for': '198.51.100.9' }
+    const device = await enrolled()
+    const token = await joinToken({ uses: 10 })
+    const call = (path: string, headers: Record<string, string>, bearer: string, body: Body) =>
+      server.call('POST', path, { body, token: bearer, headers: { ...elsewhere, ...headers } })
+    const seen = new Map<number, number>()
+    let told: Awaited<ReturnType<typeof call>> | undefined
+    const note = (answer: Awaited<ReturnType<typeof call>>) => {
+      seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1)
+      if (answer.status === 429) told = answer
+    }
+    await many(800, async (index) => note(await call(deviceHeartbeatPath, {}, guess(index), { nodeId: `n${index}` })))
+    expect([...seen.keys()]).toEqual([401])
+    await many(800, async (index) =>
+      note(await call(deviceRegisterPath, {}, `fhd_nobody-${index}`, { nodeId: `n${index}` })),
+    )
+    expect(seen.get(429)).toBeGreaterThan(0)
+    expect(told?.headers.get('retry-after')).toBe('1')
+    expect(told?.body).toMatchObject({ error: { code: 'too-many-requests' } })
+    const { nodeId, nodeToken, deviceSecret } = device
+    const good = await Promise.all([
+      call(deviceHeartbeatPath, {}, nodeToken, { nodeId }),
+      call(deviceRegisterPath, {}, 'fhd_of-long-ago', { nodeId, deviceSecret }),
+      call(deviceRegisterPath, {}, token.value, { nodeId: randomUUID(), deviceSecret: secretOf() }),
+    ])
+    expect(good.map(({ status }) => status)).toEqual([200, 200, 200])
+    const nearby = { 'x-forwarded-for': '198.51.100.10' }
+    expect((await call(deviceHeartbeatPath, nearby, guess(0), { nodeId })).status).toBe(401)
+    // What is asked of the files of releases counts with it.
+    const files: number[] = []
+    const file = '/updates/releases/shop/1.0.0/manifest.json'
+    await many(200, async (index) =>
+      files.push((await server.call('GET', file, { token: guess(index), headers: elsewhere })).status),
+    )
+    expect(files).toContain(429)
+    expect((await server.call('GET', file, { token: nodeToken, headers: elsewhere })).status).toBe(404)
   })
 })
 
@@ -282,17 +334,26 @@ describe('hostile input', () => {
   })
 })
 
-it('leaves no token in store, audit or feed', async () => {
+it('leaves no token in store, audit or feed, nor in any line of the log at its lowest level', async () => {
   const device = await enrolled()
   await heartbeat(device.nodeToken, { nodeId: device.nodeId })
+  // Refused in every way, by the device's own and by foreign tokens.
   const values = [device.nodeToken, device.deviceSecret, device.joinToken.value]
+  for (const value of values) {
+    await heartbeat(value, { nodeId: randomUUID() })
+    await register({ nodeId: device.nodeId, joinToken: value }, value)
+    await server.call('POST', deviceRegisterPath, { body: `{"joinToken":"${value}"`, token: value })
+    await server.call('GET', '/updates/releases/shop/1.0.0/manifest.json', { token: value })
+  }
   const { body } = await api('GET', '/audit?limit=500')
   const list = await api('GET', '/join-tokens')
   for (const value of values) {
     expect(JSON.stringify(body)).not.toContain(value)
     expect(JSON.stringify(list.body)).not.toContain(value)
+    expect(logged.filter((line) => line.includes(value))).toEqual([])
   }
   expect(JSON.stringify(body)).not.toMatch(/"hash":"[^"]{43}"[^}]*"purpose"/)
+  expect(logged.length).toBeGreaterThan(10)
   for (const file of readdirSync(server.directory, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue
     const bytes = readFileSync(join(file.parentPath, file.name))

@@ -7,6 +7,7 @@ import { type Heartbeats, textIn } from './heartbeat.ts'
 import type { Overload } from './overload.ts'
 import type { Presence } from './presence.ts'
 import { type createRegister, registerRequest } from './register.ts'
+import { isOfNobody, type Strangers } from './strangers.ts'
 
 const bodyTimeoutMs = 15_000
 
@@ -16,10 +17,15 @@ export function createEndpoints(options: {
   register: ReturnType<typeof createRegister>
   presence: Presence
   overload: Overload
+  strangers: Strangers
 }): FrequentMount[] {
-  const { heartbeats, register, presence, overload } = options
+  const { heartbeats, register, presence, overload, strangers } = options
 
-  async function onHeartbeat(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function onHeartbeat(
+    request: IncomingMessage,
+    response: ServerResponse,
+    context: { address: () => string },
+  ): Promise<void> {
     checkHead(request)
     overload.refuse()
     const token = bearerOf(request)
@@ -30,6 +36,9 @@ export function createEndpoints(options: {
     overload.enter()
     try {
       send(response, await answer)
+    } catch (error) {
+      if (isOfNobody(error)) strangers.note(context.address())
+      throw error
     } finally {
       overload.leave()
     }

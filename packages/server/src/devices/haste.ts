@@ -1,11 +1,12 @@
 /**
- * Keeps one device from speaking as if it were thousands: twenty heartbeats at once, then two a second, which is twice as
- * often as the shortest interval that a device may keep.
+ * Keeps one device from speaking as if it were thousands: so many calls at once (`burst`), then one in each spacing. Default:
+ * twenty heartbeats, then two a second, which is twice as often as the shortest interval that a device may keep.
  *
  * Nothing is held of a device that speaks less often than that: who spoke is remembered for one spacing, and only who
  * speaks twice in it is counted (generic cell rate algorithm, ITU-T I.371).
  */
-export function createHaste(options: { now: () => number }) {
+export function createHaste(options: { now: () => number; burst?: number; spacingMs?: number }) {
+  const { burst = 20, spacingMs = 500 } = options
   let turn = 0
   let spoke = new Set<string>()
   /** By device: when it would have spoken, at the pace it may keep. */
@@ -39,6 +40,3 @@ export function createHaste(options: { now: () => number }) {
     size: () => ahead.size + spoke.size,
   }
 }
-
-const burst = 20
-const spacingMs = 500

@@ -31,12 +31,14 @@ import { createPresence } from './presence.ts'
 import { createRegister } from './register.ts'
 import { createDeviceHandlers } from './service.ts'
 import { createStatusWriter } from './status-writer.ts'
+import type { Strangers } from './strangers.ts'
 import { createFollower, createWatcher } from './watcher.ts'
 
 export type { OnProgress } from './heartbeat.ts'
 export { createImagesOf, createReleasesOf } from './images.ts'
 export { makeProvisioningToken, revokeUnused, troubleOfJoinToken } from './join-tokens.ts'
 export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
+export { createStrangers } from './strangers.ts'
 
 export interface DevicesNoun {
   handlers: Pick<AllHandlers, 'devices' | 'joinTokens'>
@@ -45,8 +47,11 @@ export interface DevicesNoun {
   reportOf(deviceId: string): Promise<DeviceStatus | null>
   /** What those devices shall be is computed anew with their next heartbeat; it costs memory now. */
   reconsider(affected: Affected): void
-  /** The id of the device that is let in and has this node token; null: there is none. */
-  deviceOfToken(token: string): Promise<string | null>
+  /**
+   * The id of the device that is let in and has this node token; null: there is none. Throws `too-many-requests` where
+   * tokens of nobody come from this address too often.
+   */
+  deviceOfToken(token: string, address: string): Promise<string | null>
   /** Completes what older versions stored; to be awaited before anybody asks for devices. */
   prepare(): Promise<void>
   /** Begins to write and to watch. */
@@ -67,6 +72,7 @@ export function createDevicesNoun(options: {
   clock: Clock
   random: Random
   publicUrl: () => string
+  strangers: Strangers
   releases: ReleasesOfDevices
   /** Signs what one device shall do, for it alone. */
   signAssignment: (assignment: Assignment) => Promise<SignedAssignment>
@@ -74,7 +80,7 @@ export function createDevicesNoun(options: {
   onProgress: OnProgress
   log: Logger
 }): DevicesNoun {
-  const { store, settings, clock, random, publicUrl, releases, onProgress, log } = options
+  const { store, settings, clock, random, publicUrl, strangers, releases, onProgress, log } = options
   const now = () => clock.now()
   const desired = createDesiredKeeper({
     releases,
@@ -83,13 +89,18 @@ export function createDevicesNoun(options: {
     onProblem: (error) => log.warn({ err: error }, 'an assignment could not be signed; the device asks again'),
   })
   const presence = createPresence({ now, desired })
-  const statuses = createStatusWriter({ store, snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)) })
+  const statuses = createStatusWriter({
+    store,
+    now,
+    snapshot: (deviceId) => snapshotOf(presence, presence.get(deviceId)),
+  })
   const heartbeats = createHeartbeats({ store, presence, statuses, desired, onProgress, now })
   const keeper = createKeeper({ store, presence, now })
   const watcher = createWatcher({ store, presence, statuses, keeper, now })
   const follower = createFollower({
     store,
     presence,
+    statuses,
     onError: (error) => log.warn({ err: error }, 'following the changes of devices failed; starting over'),
   })
   const overload = createOverload({ random: Math.random, inFlightAtMost })
@@ -122,13 +133,18 @@ export function createDevicesNoun(options: {
     },
     endpoints: createEndpoints({
       heartbeats,
-      register: createRegister({ store, settings, now }),
+      register: createRegister({ store, settings, strangers, now }),
       presence,
       overload,
+      strangers,
     }),
     reportOf: (deviceId) => lastReportOf(store, presence, deviceId),
     reconsider: (affected) => desired.reconsider(affected, presence),
-    deviceOfToken: (token) => deviceOfToken(store, { token, now: now() }),
+    async deviceOfToken(token, address) {
+      const found = await deviceOfToken(store, { token, now: now() })
+      if (found === 'unknown') strangers.note(address)
+      return typeof found === 'string' ? null : found.deviceId
+    },
     prepare: () => completeDevices(store),
     start() {
       unsubscribe = store.onChange(follower.wake)

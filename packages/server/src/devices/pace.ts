@@ -2,23 +2,15 @@
 export function createPace(options: { perMinute: number; now: () => number }) {
   let minute = 0
   let taken = 0
-  const turn = () => {
-    const current = Math.floor(options.now() / 60_000)
-    if (current === minute) return
-    minute = current
-    taken = 0
-  }
   return {
     /** False where this minute's share is used up. */
     take(): boolean {
-      turn()
+      const current = Math.floor(options.now() / 60_000)
+      if (current !== minute) taken = 0
+      minute = current
       if (taken >= options.perMinute) return false
       taken += 1
       return true
-    },
-    isSpent(): boolean {
-      turn()
-      return taken >= options.perMinute
     },
   }
 }

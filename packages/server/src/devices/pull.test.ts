@@ -14,13 +14,20 @@ let store: Store
 let nowMs: number
 let images: PullableImage[]
 let pull: DevicePull
+let strangers: string[]
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'freehold-pull-'))
   nowMs = Date.parse('2026-03-01T00:00:00Z')
   store = await openSqliteStore({ directory, kinds: Object.values(kinds), now: () => nowMs })
   images = []
-  pull = createDevicePull({ store, imagesOf: async () => images, now: () => nowMs })
+  strangers = []
+  pull = createDevicePull({
+    store,
+    imagesOf: async () => images,
+    strangers: { note: (address) => void strangers.push(address) },
+    now: () => nowMs,
+  })
 })
 afterEach(async () => {
   await store.close()
@@ -36,10 +43,11 @@ async function makeDevice(nodeId: string, access: 'allowed' | 'waiting' | 'revok
   })
 }
 async function puller(nodeToken: string, user = 'device') {
-  const found = await pull.verify(user, nodeToken)
-  if (typeof found === 'string') throw new Error(`It was ${found}.`)
+  const found = await verify(user, nodeToken)
+  if (found === null) throw new Error('It was refused.')
   return found
 }
+const verify = (user: string, nodeToken: string) => pull.verify({ user, nodeToken, address: '192.0.2.7' })
 
 describe('a node token lets its device pull', () => {
   it('under any name that begins with device, and under d_ with its own node id', async () => {
@@ -47,8 +55,8 @@ describe('a node token lets its device pull', () => {
     for (const user of ['device', 'device-7', 'device_one', 'd_one']) {
       expect(await puller(nodeToken, user)).toMatchObject({ deviceId: device.id, nodeId: 'one' })
     }
-    expect(await pull.verify('d_two', nodeToken)).toBe('refused')
-    expect(await pull.verify('d_', nodeToken)).toBe('refused')
+    expect(await verify('d_two', nodeToken)).toBeNull()
+    expect(await verify('d_', nodeToken)).toBeNull()
   })
 
   it('from its repositories, only what it runs there', async () => {
@@ -65,13 +73,14 @@ describe('a node token lets its device pull', () => {
 
   it('unless nobody has it: that is a guess', async () => {
     await makeDevice('one')
-    expect(await pull.verify('device', `fhn_${'x'.repeat(43)}`)).toBe('unknown')
+    expect(await verify('device', `fhn_${'x'.repeat(43)}`)).toBeNull()
     const secret = 'a secret of the device'
     const { device } = await makeDevice('two')
     await store.transaction(actor, (transaction) =>
       keepSecret(transaction, { deviceId: device.id, purpose: 'secret', secret }),
     )
-    expect(await pull.verify('device', secret)).toBe('unknown')
+    expect(await verify('device', secret)).toBeNull()
+    expect(strangers).toEqual(['192.0.2.7', '192.0.2.7'])
   })
 
   it('until it expires, and both tokens do while they overlap', async () => {
@@ -84,7 +93,7 @@ describe('a node token lets its device pull', () => {
     })
     for (const token of [nodeToken, second.nodeToken]) expect((await puller(token)).deviceId).toBe(device.id)
     nowMs += 1
-    expect(await pull.verify('device', nodeToken)).toBe('refused')
+    expect(await verify('device', nodeToken)).toBeNull()
     expect(await pull.again(first)).toBeNull()
     expect((await puller(second.nodeToken)).deviceId).toBe(device.id)
   })
@@ -104,12 +113,13 @@ describe('a node token lets its device pull', () => {
       useToken(transaction, { deviceId: device.id, credentialId: second.credentialId }),
     )
     expect(await pull.again(first)).toBeNull()
-    expect(await pull.verify('device', nodeToken)).toBe('unknown')
+    expect(await verify('device', nodeToken)).toBeNull()
   })
 
-  it.each(['waiting', 'revoked'] as const)('not while the device is %s', async (access) => {
+  it.each(['waiting', 'revoked'] as const)('not while the device is %s, which is no guess', async (access) => {
     const { nodeToken } = await makeDevice('one', access)
-    expect(await pull.verify('device', nodeToken)).toBe('refused')
+    expect(await verify('device', nodeToken)).toBeNull()
+    expect(strangers).toEqual([])
   })
 
   it('not from the moment it is revoked or deleted', async () => {
@@ -119,9 +129,9 @@ describe('a node token lets its device pull', () => {
     await store.transaction(actor, (transaction) =>
       transaction.update(deviceKind, device.id, { data: { ...device.data, access: 'revoked' } }),
     )
-    expect([await pull.verify('device', nodeToken), await pull.again(found)]).toEqual(['refused', null])
+    expect([await verify('device', nodeToken), await pull.again(found)]).toEqual([null, null])
     await store.transaction(actor, (transaction) => transaction.delete(deviceKind, device.id))
-    expect([await pull.verify('device', nodeToken), await pull.again(found)]).toEqual(['refused', null])
+    expect([await verify('device', nodeToken), await pull.again(found)]).toEqual([null, null])
   })
 
   it('and is looked up again only as what it was: a token, of this device', async () => {

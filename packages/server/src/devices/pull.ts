@@ -1,6 +1,7 @@
 import { type DeviceCredential, deviceCredentialKind, deviceKind } from '@freehold/contracts'
 import type { Reads } from '@freehold/store'
 import { hashOf } from './credentials.ts'
+import type { Strangers } from './strangers.ts'
 
 /** A manifest of our registry. */
 export interface PullableImage {
@@ -22,9 +23,10 @@ export interface DevicePuller {
 export interface DevicePull {
   /**
    * Checks a node token. `user` is `device` with anything behind it, or `d_<nodeId>`, which must then be the token's.
-   * `unknown`: nobody's token, perhaps a guess; `refused`: one that has expired, or of a device that was shut out.
+   * Null: nobody's token, one that has expired, or of a device that was shut out. Throws `too-many-requests` where tokens of
+   * nobody come from this address too often.
    */
-  verify(user: string, nodeToken: string): Promise<DevicePuller | 'unknown' | 'refused'>
+  verify(proof: { user: string; nodeToken: string; address: string }): Promise<DevicePuller | null>
   /** Looks again who proved itself before; null where the token has ended since, or the device was shut out. */
   again(proof: { deviceId: string; credentialId: string }): Promise<DevicePuller | null>
 }
@@ -37,15 +39,16 @@ export function createDevicePull(options: {
   store: Reads
   /** What the device shall run or runs; see `images.ts`. */
   imagesOf: (deviceId: string) => Promise<readonly PullableImage[]>
+  strangers: Strangers
   now: () => number
 }): DevicePull {
-  const { store, imagesOf, now } = options
+  const { store, imagesOf, strangers, now } = options
 
-  async function pullerOf({ id, data }: DeviceCredential): Promise<DevicePuller | 'refused'> {
+  async function pullerOf({ id, data }: DeviceCredential): Promise<DevicePuller | null> {
     const { deviceId, expiresAt } = data
     const device = await store.get(deviceKind, deviceId)
-    if (device?.data.access !== 'allowed') return 'refused'
-    if (expiresAt !== null && Date.parse(expiresAt) <= now()) return 'refused'
+    if (device?.data.access !== 'allowed') return null
+    if (expiresAt !== null && Date.parse(expiresAt) <= now()) return null
     let images: Promise<readonly PullableImage[]> | undefined
     return {
       deviceId,
@@ -60,18 +63,19 @@ export function createDevicePull(options: {
   }
 
   return {
-    async verify(user, nodeToken) {
+    async verify({ user, nodeToken, address }) {
       const credential = await store.find(deviceCredentialKind, 'token', hashOf(nodeToken))
-      if (credential === undefined) return 'unknown'
+      if (credential === undefined) {
+        strangers.note(address)
+        return null
+      }
       const puller = await pullerOf(credential)
-      if (puller === 'refused') return puller
-      return user.startsWith('device') || user === `d_${puller.nodeId}` ? puller : 'refused'
+      return user.startsWith('device') || user === `d_${puller?.nodeId}` ? puller : null
     },
     async again({ deviceId, credentialId }) {
       const credential = await store.get(deviceCredentialKind, credentialId)
       if (credential?.data.purpose !== 'token' || credential.data.deviceId !== deviceId) return null
-      const puller = await pullerOf(credential)
-      return puller === 'refused' ? null : puller
+      return pullerOf(credential)
     },
   }
 }

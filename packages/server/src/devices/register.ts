@@ -7,14 +7,16 @@ import {
   FreeholdError,
   type JoinToken,
 } from '@freehold/contracts'
-import type { Actor, Store, Transaction } from '@freehold/store'
+import type { Actor, Reads, Store, Transaction } from '@freehold/store'
 import type { z } from 'zod'
 import type { RuntimeSettings } from '../settings/index.ts'
 import { endCredentials, hashOf, keepSecret, offerToken } from './credentials.ts'
 import { type Decision, decide, type RefusalReason, refusalMessages } from './enrolment.ts'
+import { createHaste } from './haste.ts'
 import { judgeJoinToken, noteRefusal, noteUse } from './join-tokens.ts'
 import { nameFor, summaryOf } from './kind.ts'
 import { createPace } from './pace.ts'
+import type { Strangers } from './strangers.ts'
 
 export const registerRequest = deviceRegisterRequestSchema
 type Request = z.output<typeof registerRequest>
@@ -32,29 +34,48 @@ const askAgainSeconds = 30
 const refusedAgainSeconds = 300
 /** Refusals that are written down, a minute; who hammers us with old tokens must not fill the log of changes. */
 const writtenRefusals = 120
-/** Unknown tokens that are looked up, a minute. Guessing one is hopeless; looking up is not free. */
-const unknownTokens = 3_000
+/** One device may register this often; each time it gets a token, which is written. Agents do it once. */
+const haste = { burst: 10, spacingMs: 30_000 }
 
 /** Turns registrations into devices and node tokens. */
-export function createRegister(options: { store: Store; settings: RuntimeSettings; now: () => number }) {
-  const { store, settings, now } = options
+export function createRegister(options: {
+  store: Store
+  settings: RuntimeSettings
+  strangers: Strangers
+  now: () => number
+}) {
+  const { store, settings, strangers, now } = options
   const refusals = createPace({ perMinute: writtenRefusals, now })
-  const unknown = createPace({ perMinute: unknownTokens, now })
+  const hasty = createHaste({ ...haste, now })
 
   /** `bearer`: an old node token or the join token; see the contract. */
   return async (request: Request, from: { bearer: string | undefined; address: string }): Promise<RegisterOutcome> => {
-    if (unknown.isSpent()) {
-      throw new FreeholdError('too-many-requests', 'Too many registrations with unknown tokens; try again later.', {
-        retryAfterSeconds: 60,
-      })
-    }
+    const judge = (reads: Reads) => openCase(reads, { request, ...from, settings, now: now() })
+    // Judged before anything is written, so that strangers cost no transaction, and those who are let in wait for none.
+    const seen = await judge(store)
+    const { decision, device, hasProof } = seen
+    if (decision.kind === 'refuse') {
+      if (!hasProof && decision.reason !== 'closed') strangers.note(from.address)
+      if (!isWorthNoting(seen, decision)) return refused(seen, decision.reason)
+    } else if (device !== undefined) slowDown(device)
     const actor: Actor = { type: 'agent', id: 'enrolment', name: request.nodeId }
-    return store.transaction(actor, async (transaction) => {
-      const record = await openCase(transaction, { request, ...from, settings, now: now() })
-      if (record.verdict === 'unknown' && !record.hasProof) unknown.take()
-      return settle(transaction, record, () => refusals.take())
+    return store.transaction(actor, async (transaction) =>
+      settle(transaction, await judge(transaction), () => refusals.take()),
+    )
+  }
+
+  function slowDown({ id }: Device): void {
+    const retryAfterSeconds = hasty.take(id)
+    if (retryAfterSeconds === 0) return
+    throw new FreeholdError('too-many-requests', 'This device registers too often; it must wait.', {
+      retryAfterSeconds,
     })
   }
+}
+
+/** Refusals that a person can do something about: of a join token that was made here, or by somebody who holds one. */
+function isWorthNoting({ token, device }: Case, { isClaim }: Extract<Decision, { kind: 'refuse' }>): boolean {
+  return token !== undefined || (device !== undefined && isClaim)
 }
 
 interface Case {
@@ -70,7 +91,7 @@ interface Case {
 
 /** Everything a registration is judged by, and the judgement. */
 async function openCase(
-  transaction: Transaction,
+  reads: Reads,
   input: {
     request: Request
     bearer: string | undefined
@@ -80,14 +101,14 @@ async function openCase(
   },
 ): Promise<Case> {
   const { request, bearer, address, settings, now } = input
-  const device = await transaction.find(deviceKind, 'nodeId', request.nodeId)
+  const device = await reads.find(deviceKind, 'nodeId', request.nodeId)
   const credentials =
-    device === undefined ? [] : await transaction.all(deviceCredentialKind, { where: { deviceId: device.id } })
+    device === undefined ? [] : await reads.all(deviceCredentialKind, { where: { deviceId: device.id } })
   const holds = (purpose: 'token' | 'secret' | 'claim', value: string | null | undefined) =>
     typeof value === 'string' && credentials.some(({ data }) => data.purpose === purpose && data.hash === hashOf(value))
   const provedByToken = holds('token', bearer)
   const joinToken = request.joinToken ?? (provedByToken ? undefined : bearer)
-  const { verdict, resource } = await judgeJoinToken(transaction, { joinToken, settings, now })
+  const { verdict, resource } = await judgeJoinToken(reads, { joinToken, settings, now })
   const hasSecret = credentials.some(({ data }) => data.purpose === 'secret')
   const wasHeard = credentials.some(({ data }) => data.purpose === 'token' && data.used)
   // An agent without a secret of its own may repeat a registration whose answer was lost, until it was ever heard.
@@ -111,14 +132,14 @@ async function openCase(
     hasProof,
     claim: !claimed ? 'none' : holds('claim', request.deviceSecret) ? 'same' : 'other',
     joinToken: verdict,
-    approval: await settings.approval(transaction),
-    isQueueFull: device === undefined && (await isQueueFull(transaction)),
+    approval: await settings.approval(reads),
+    isQueueFull: device === undefined && (await isQueueFull(reads)),
   })
   return { request, address, now, device, token: resource, verdict, hasProof, decision }
 }
 
-async function isQueueFull(transaction: Transaction): Promise<boolean> {
-  return (await transaction.count(deviceKind, { where: { state: 'waiting' } })) >= waitingAtMost
+async function isQueueFull(reads: Reads): Promise<boolean> {
+  return (await reads.count(deviceKind, { where: { state: 'waiting' } })) >= waitingAtMost
 }
 
 async function settle(

@@ -107,8 +107,13 @@ function heardOf({ status }: Device): { lastAtMs: number; intervalMs: number } {
 }
 
 /** Follows what others change about devices and their tokens, so that nothing that was looked up stays wrong. */
-export function createFollower(options: { store: Store; presence: Presence; onError: (error: unknown) => void }) {
-  const { store, presence, onError } = options
+export function createFollower(options: {
+  store: Store
+  presence: Presence
+  statuses: Pick<StatusWriter, 'isUpdateWaiting'>
+  onError: (error: unknown) => void
+}) {
+  const { store, presence, statuses, onError } = options
   let position: number | undefined
   let following: Promise<void> | undefined
   let wanted = false
@@ -162,7 +167,8 @@ export function createFollower(options: { store: Store; presence: Presence; onEr
     if (after !== null) {
       live.hasClone = after.status.clone !== null
       live.storedState = after.status.state
-      live.updateFailure = updateFailureKey(after.status.updateFailure)
+      // What the device said since is newer than what was written.
+      if (!statuses.isUpdateWaiting(change.id)) live.updateFailure = updateFailureKey(after.status.updateFailure)
     }
   }
 

@@ -23,10 +23,10 @@ export interface IdentityCaller extends Caller {
 export type ClusterCredentials = (username: string, password: string) => Promise<IdentityCaller | null>
 
 /**
- * Checks the node token of a device. `unknown` counts as a guess; `refused` does not: the token was right once, and other
- * devices share the address. Given by whoever keeps devices.
+ * Checks the node token of a device; null where it is wrong. Many devices share an address, so guesses are slowed down by
+ * whoever keeps devices and gives this, apart from those of people: it throws `too-many-requests`.
  */
-export type DeviceCredentials = (username: string, nodeToken: string) => Promise<IdentityCaller | 'unknown' | 'refused'>
+export type DeviceCredentials = (username: string, nodeToken: string, client: Client) => Promise<IdentityCaller | null>
 
 export interface AuthenticateOptions {
   store: Store
@@ -111,10 +111,8 @@ export function createAuthenticate(options: AuthenticateOptions) {
    */
   async function authenticateBasic(username: string, password: string, client: Client): Promise<IdentityCaller> {
     if (deviceCredentials !== undefined && isOfDevice(username, password)) {
-      const attempt = throttle.begin({ account: undefined, address: client.address })
-      const caller = await deviceCredentials(username, password)
-      if (caller !== 'unknown') attempt.succeeded()
-      if (typeof caller === 'string') throw new FreeholdError('wrong-credentials')
+      const caller = await deviceCredentials(username, password, client)
+      if (caller === null) throw new FreeholdError('wrong-credentials')
       return caller
     }
     if (username.length > 64 || password.length > 256) throw new FreeholdError('wrong-credentials')

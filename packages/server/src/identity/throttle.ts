@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { FreeholdError } from '@freehold/contracts'
 
-interface Rule {
+export interface Rule {
   /** Failures without consequence. */
   free: number
   /** The wait after the first failure too many; it doubles with each further one. */
@@ -14,11 +14,14 @@ interface Rule {
  * account from all addresses. The last one is short, and an address that has signed in to that account before is
  * free of it: nobody can lock an administrator out by failing in his name.
  */
-const rules = {
+const rulesOfSignIn: Rules = {
   pair: { free: 5, firstWaitMs: 1_000, longestWaitMs: 15 * 60_000 },
   address: { free: 20, firstWaitMs: 1_000, longestWaitMs: 15 * 60_000 },
   account: { free: 50, firstWaitMs: 1_000, longestWaitMs: 30_000 },
-} satisfies Record<string, Rule>
+}
+
+/** What is counted: an account from an address, an address, an account. What has no rule is not counted. */
+export type Rules = Partial<Record<'pair' | 'address' | 'account', Rule>>
 
 /** A quiet hour clears the record. */
 const forgetAfterMs = 60 * 60_000
@@ -35,8 +38,12 @@ export interface Attempt {
   succeeded(): void
 }
 
-/** Slows down guessing of passwords, tokens and JUMPCODEs. In memory, bounded; a restart forgets. */
-export function createThrottle(options: { now: () => number }) {
+/**
+ * Slows down guessing of passwords, tokens and JUMPCODEs. In memory, bounded; a restart forgets. `rules`: default those of
+ * signing in.
+ */
+export function createThrottle(options: { now: () => number; rules?: Rules }) {
+  const rules = options.rules ?? rulesOfSignIn
   const entries = new Map<string, Entry>()
   const knownAddresses = new Map<string, true>()
 
@@ -49,12 +56,14 @@ export function createThrottle(options: { now: () => number }) {
     const address = networkOf(attempt.address)
     const account = attempt.account?.toLowerCase()
     const pair = `pair ${account ?? ''} ${address}`
-    const keys: [string, Rule][] = [
+    const isCounted = account !== undefined && !knownAddresses.has(pair)
+    const candidates: [string, Rule | undefined][] = [
       [pair, rules.pair],
       [`address ${address}`, rules.address],
+      [`account ${account}`, isCounted ? rules.account : undefined],
     ]
-    if (account !== undefined && !knownAddresses.has(pair)) keys.push([`account ${account}`, rules.account])
-    const waitMs = Math.max(...keys.map(([key]) => (current(key, now)?.notBefore ?? 0) - now))
+    const keys = candidates.filter((entry): entry is [string, Rule] => entry[1] !== undefined)
+    const waitMs = Math.max(0, ...keys.map(([key]) => (current(key, now)?.notBefore ?? 0) - now))
     if (waitMs > 0) {
       const seconds = Math.ceil(waitMs / 1000)
       throw new FreeholdError('too-many-requests', `Too many failed attempts; wait ${seconds} s.`, {

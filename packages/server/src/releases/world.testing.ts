@@ -19,7 +19,7 @@ import {
 import { systemClock, systemRandom } from '@freehold/reconcile'
 import type { Actor, Store } from '@freehold/store'
 import { pino } from 'pino'
-import { createDevicesNoun, type OnProgress } from '../devices/index.ts'
+import { createDevicesNoun, createStrangers, type OnProgress } from '../devices/index.ts'
 import { Secret } from '../secrets/index.ts'
 import { createRuntimeSettings } from '../settings/index.ts'
 import { createImageResolver, createReleasesNoun, type RolloutTerms } from './index.ts'
@@ -71,6 +71,7 @@ export async function createWorld(store: Store, options: { keyIsHere?: boolean }
     clock,
     random: systemRandom,
     publicUrl: () => 'http://localhost',
+    strangers: createStrangers({ now: () => clock.now() }),
     releases,
     signAssignment: signed.signAssignment,
     onProgress: (progress) => heard.push(progress),

@@ -75,8 +75,8 @@ export function createUpdatesNoun(options: {
   clock: Clock
   random: Random
   log: Logger
-  /** The id of the device that is let in and has this node token; null: there is none. */
-  authenticateDevice: (token: string) => Promise<string | null>
+  /** The id of the device that is let in and has this node token; null: there is none. May throw `too-many-requests`. */
+  authenticateDevice: (token: string, address: string) => Promise<string | null>
   /** The releases a device may have. */
   releasesOf: (deviceId: string) => Promise<ReadonlySet<string>>
   authenticate: Authenticate
@@ -130,13 +130,13 @@ export function createUpdatesNoun(options: {
     return state
   }
 
-  async function admit(request: IncomingMessage): Promise<Reader> {
+  async function admit(request: IncomingMessage, address: string): Promise<Reader> {
     const token = /^Bearer +(fhn_[A-Za-z0-9_-]{8,200})$/i.exec(request.headers.authorization ?? '')?.[1]
     if (token === undefined) {
       authorize((await options.authenticate(request)).caller, 'releases:read', { noun: 'updates' })
       return { mayRead: async () => true }
     }
-    const deviceId = await options.authenticateDevice(token)
+    const deviceId = await options.authenticateDevice(token, address)
     if (deviceId === null) {
       throw new FreeholdError('unauthenticated', 'This node token is not good, or not any more. Register again.')
     }

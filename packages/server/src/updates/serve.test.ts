@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { goodToken, newReleaseId, startWorld, textFile, type World } from './world.testing.ts'
 
 let world: World
@@ -26,6 +26,18 @@ afterAll(() => world.close())
 const good = { authorization: `Bearer ${goodToken}` }
 const get = (path: string, options: { method?: string; headers?: Record<string, string> } = {}) =>
   fetch(`${world.url}/updates/${path}`, { ...options, headers: { ...good, ...options.headers } })
+/** The names of what is in force, as a device finds them. */
+async function namesInForce(): Promise<string[]> {
+  const names = ['1.root.json']
+  let at = 'timestamp.json'
+  for (const next of ['snapshot', 'targets']) {
+    const { signed } = (await (await nobody(`metadata/${at}`)).json()) as Metadata
+    at = `${signed.meta[`${next}.json`]?.version}.${next}.json`
+    names.push(at)
+  }
+  return names
+}
+type Metadata = { signed: { meta: Record<string, { version: number } | undefined> } }
 /** Without saying who asks. */
 const nobody = (path: string) => fetch(`${world.url}/updates/${path}`)
 
@@ -57,6 +69,39 @@ test('metadata with a version may be kept for ever, the timestamp is asked for e
   const etag = timestamp.headers.get('etag') ?? ''
   const again = await get('metadata/timestamp.json', { headers: { 'if-none-match': etag } })
   expect([again.status, await again.text()]).toEqual([304, ''])
+})
+
+test('metadata that never change are asked of the store once, however many devices fetch them', async () => {
+  const names = await namesInForce()
+  const store = world.store()
+  const find = vi.spyOn(store, 'find')
+  const list = vi.spyOn(store, 'list')
+  try {
+    const texts = new Set<string>()
+    for (let device = 0; device < 50; device += 1) {
+      for (const name of names) {
+        const answer = await nobody(`metadata/${name}`)
+        texts.add(`${name} ${answer.status} ${await answer.text()}`)
+      }
+    }
+    expect([...texts].map((text) => / (\d+) /.exec(text)?.[1])).toEqual(['200', '200', '200'])
+    expect(find.mock.calls.length + list.mock.calls.length).toBeLessThanOrEqual(3)
+  } finally {
+    find.mockRestore()
+    list.mockRestore()
+  }
+})
+
+test('what a device holds already is not sent again, by its name and by its hash', async () => {
+  for (const path of [
+    `metadata/${(await namesInForce()).at(-1)}`,
+    'keys/assignments.json',
+    `${folder}/manifest.json`,
+  ]) {
+    const etag = (await get(path)).headers.get('etag') ?? ''
+    const again = await get(path, { headers: { 'if-none-match': etag } })
+    expect([again.status, again.headers.get('etag'), await again.text()]).toEqual([304, etag, ''])
+  }
 })
 
 test('HEAD says what GET would give', async () => {

@@ -16,15 +16,14 @@ interface File {
   /** `forever`: another content has another address. */
   isGood: 'forever' | 'until-asked'
   isPublic: boolean
-  /** A text, or the digest of a blob. */
-  body: { text: string } | { digest: string }
+  body: { bytes: Buffer } | { digest: string }
 }
 
 export interface ServeOptions {
   store: Store
   blobs: Pick<BlobStore, 'send'>
   /** Throws what is to be answered to who may not read any release. */
-  admit: (request: IncomingMessage) => Promise<Reader>
+  admit: (request: IncomingMessage, address: string) => Promise<Reader>
 }
 /** Who reads what is not public: a device its own releases, people and their tokens all. */
 export interface Reader {
@@ -32,6 +31,8 @@ export interface Reader {
 }
 
 const prefix = '/updates'
+/** Versions in memory: those in force, and those of just before. A whole fleet fetches them at about the same time. */
+const rememberedAtMost = 6
 const contentTypes: Record<string, string> = {
   json: 'application/json; charset=utf-8',
   txt: 'text/plain; charset=utf-8',
@@ -44,14 +45,17 @@ const contentTypes: Record<string, string> = {
  * for people who may read releases.
  */
 export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** Metadata with a version, which never change; the one asked for last stands last. */
+  const remembered = new Map<string, File>()
+
+  async function answer(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD')
       throw new FreeholdError('method-not-allowed', 'What is signed here is read by GET and HEAD.')
     }
     const path = pathOf(request)
     const isPublic = !/^(?:releases|baseos)\//.test(path)
-    const reader = isPublic ? null : await admit(request)
+    const reader = isPublic ? null : await admit(request, address)
     const name = path.startsWith('metadata/') ? path.slice('metadata/'.length) : undefined
     const file = name === undefined ? await targetFile(path, reader) : await metadataFile(name)
     if (file === undefined) throw notFound(path)
@@ -61,20 +65,31 @@ export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
   async function metadataFile(name: string): Promise<File | undefined> {
     const match = /^([1-9]\d{0,15})\.(root|targets|snapshot)\.json$/.exec(name)
     if (match === null && name !== 'timestamp.json') return undefined
+    const known = remembered.get(name)
+    if (known !== undefined) return remember(name, known)
     const row =
       match === null
         ? (await store.list(updateMetadataKind, { where: { role: 'timestamp' }, order: 'changed', limit: 1 })).items[0]
         : await store.find(updateMetadataKind, 'version', `${match[2]}/${match[1]}`)
     if (row === undefined) return undefined
-    const { text } = row.data
-    return {
-      etag: createHash('sha256').update(text).digest('hex'),
+    const bytes = Buffer.from(row.data.text)
+    const file: File = {
+      etag: createHash('sha256').update(bytes).digest('hex'),
       contentType: 'application/json; charset=utf-8',
-      sizeBytes: Buffer.byteLength(text),
+      sizeBytes: bytes.length,
       isGood: match === null ? 'until-asked' : 'forever',
       isPublic: true,
-      body: { text },
+      body: { bytes },
     }
+    return match === null ? file : remember(name, file)
+  }
+
+  function remember(name: string, file: File): File {
+    remembered.delete(name)
+    remembered.set(name, file)
+    const [oldest] = remembered.keys()
+    if (remembered.size > rememberedAtMost && oldest !== undefined) remembered.delete(oldest)
+    return file
   }
 
   /** `reader`: null where the path is public. */
@@ -135,7 +150,7 @@ export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
       ...(wanted === 'whole' ? {} : { 'content-range': `bytes ${start}-${end}/${file.sizeBytes}` }),
     })
     if (request.method === 'HEAD') response.end()
-    else if ('text' in file.body) response.end(Buffer.from(file.body.text).subarray(start, end + 1))
+    else if ('bytes' in file.body) response.end(file.body.bytes.subarray(start, end + 1))
     else {
       await blobs.send(file.body.digest, response, { start, end })
       response.end()
@@ -144,9 +159,9 @@ export function createServe({ store, blobs, admit }: ServeOptions): RawMount {
 
   return {
     prefix,
-    async handle(request, response, { requestId }) {
+    async handle(request, response, { client, requestId }) {
       try {
-        await answer(request, response)
+        await answer(request, response, client.address)
       } catch (error) {
         if (!(error instanceof FreeholdError)) throw error
         response.removeHeader('cache-control')
@@ -164,7 +179,7 @@ function fileOf({ data }: UpdateTarget, { isGood, isPublic }: Pick<File, 'isGood
     sizeBytes,
     isGood,
     isPublic,
-    body: text === null ? { digest: `sha256:${sha256}` } : { text },
+    body: text === null ? { digest: `sha256:${sha256}` } : { bytes: Buffer.from(text) },
   }
 }
 
