@@ -24,6 +24,7 @@ const packageOf = {
   strace: 'strace',
   'docker-registry': 'docker-registry',
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
   'grub-mkimage': 'grub-common',
   xorriso: 'xorriso',
   mcopy: 'mtools',
