@@ -230,6 +230,34 @@ describe.skipIf(why !== undefined)('another image tool', () => {
     expect(await workspaces()).toEqual([])
   })
 
+  test.each([
+    ['that eats memory', '(head -c 600000000 /dev/zero; sleep 3600) | tail'],
+    [
+      'that eats memory in many programs',
+      'for one in 1 2 3 4; do (head -c 120000000 /dev/zero; sleep 3600) | tail & done; wait',
+    ],
+  ])('%s is ended before the machine is short of it, and the worker goes on', async (_, script) => {
+    const marker = join(folder, 'marker')
+    const worker = await startProcess({
+      ISO_CREATOR_COMMAND: await program(
+        `if [ -e ${marker} ]; then ${out}; printf image > "$(dirname "$config")/output/baseos-amd64.iso"; exit 0; fi; touch ${marker}; ${script}`,
+      ),
+      COREBUILD_MEMORY_BYTES: String(400 * 1024 ** 2),
+    })
+    const told = await (await fetch(`${worker.url}/corebuild/v1/capabilities`)).json()
+    expect(told).toMatchObject({ memoryGb: 0.4 })
+    const answer = await post(worker.url, { job: await job() })
+    expect([answer.status, answer.result]).toMatchObject([
+      500,
+      {
+        code: 'internal',
+        error: expect.stringMatching(/took \d+ MB of memory .* may take 420 MB \(COREBUILD_MEMORY_BYTES\)/),
+      },
+    ])
+    expect(await workspaces()).toEqual([])
+    expect((await post(worker.url, { job: await job() })).result).toMatchObject({ success: true })
+  })
+
   test('that is not there is told so', async () => {
     const worker = await startProcess({ ISO_CREATOR_COMMAND: '/nowhere/isocreator' })
     const { status, result } = await post(worker.url, { job: await job() })
@@ -257,7 +285,8 @@ test.skipIf(why !== undefined)('the worker holds less than 200 MB, whatever the 
     response.writeHead(204, { 'upload-offset': sizeBytes }).end()
     return true
   }
-  const worker = await startProcess()
+  // What it may take with its programs is enough too.
+  const worker = await startProcess({ COREBUILD_MEMORY_BYTES: String(256 * 1024 ** 2) })
   const change = {
     imageKind: 'balena-raw',
     compression: 'none',
