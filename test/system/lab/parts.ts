@@ -28,6 +28,9 @@ const packageOf = {
   'grub-mkimage': 'grub-common',
   xorriso: 'xorriso',
   mcopy: 'mtools',
+  git: 'git',
+  curl: 'curl',
+  openssl: 'openssl',
   'mkfs.vfat': 'dosfstools',
 } as const
 export type Part = keyof typeof packageOf
