@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -24,13 +24,16 @@ let cloud: PlayedControlPlane
 const started: ChildProcess[] = []
 beforeAll(async () => {
   bases = await mkdtemp(join(tmpdir(), 'build-worker-bases-'))
-  if (why === undefined) await makeUbuntuShapedIso(join(bases, 'ubuntu.iso'), { payloadBytes: 2 * 1024 * 1024 })
+  if (why !== undefined) return
+  await makeUbuntuShapedIso(join(bases, 'ubuntu.iso'), { payloadBytes: 2 * 1024 * 1024 })
+  await makeDiskImage(join(bases, 'disk.img'), { table: 'gpt' })
 })
 afterAll(() => rm(bases, { recursive: true, force: true }))
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'build-worker-process-'))
   cloud = await playControlPlane()
   cloud.files.set('/ubuntu.iso', join(bases, 'ubuntu.iso'))
+  cloud.files.set('/disk.img', join(bases, 'disk.img'))
   cloud.files.set('/agent.tar.gz', Buffer.from('agent'))
 })
 afterEach(async () => {
@@ -98,6 +101,16 @@ async function program(script: string): Promise<string> {
   return `'${path}' --fast`
 }
 
+const disk = {
+  architecture: 'rpi',
+  imageKind: 'balena-raw',
+  get sourceImageUrl() {
+    return `${cloud.url}/disk.img`
+  },
+  sourceImageSha256: undefined,
+  agent: undefined,
+}
+
 describe.skipIf(why !== undefined)('a worker that is killed', () => {
   test.each(['agent', 'ubuntu', 'upload'])('while it waits for %s begins anew with nothing left', async (phase) => {
     const first = await startProcess()
@@ -120,6 +133,30 @@ describe.skipIf(why !== undefined)('a worker that is killed', () => {
     expect((await post(second.url, { job: await job() })).result).toMatchObject({ success: true })
     second.child.kill('SIGTERM')
     expect(await once(second.child, 'exit')).toEqual([0, null])
+  })
+
+  test.each([
+    ['reads the base', 'xorriso', '-report_el_torito', {}],
+    ['writes an installer', 'xorriso', '-outdev', {}],
+    ['changes a partition', 'mcopy', '', disk],
+    ['packs a disk', 'xz', '-z', disk],
+  ])('while a program %s ends that too, though it hangs', async (_, name, marked, change) => {
+    const [programs, pids] = [join(folder, 'programs'), join(folder, 'pids')]
+    await mkdir(programs)
+    const real = `PATH=\${PATH#*:} exec ${name} "$@"`
+    const hang = `echo $$ >> ${pids}; sleep 3600 & echo $! >> ${pids}; wait`
+    await writeFile(join(programs, name), `#!/bin/sh\ncase "$*" in *${marked}*) ${hang};; *) ${real};; esac\n`, {
+      mode: 0o755,
+    })
+    const first = await startProcess({ PATH: `${programs}:${process.env.PATH}` })
+    const lost = await follow(first.url, { job: await job(change) })
+    const running = async () => (await readFile(pids, 'utf8').catch(() => '')).split('\n').filter((pid) => pid !== '')
+    await expect.poll(async () => (await running()).length).toBeGreaterThanOrEqual(2)
+    first.child.kill('SIGKILL')
+    await expect(lost.result).rejects.toThrow()
+    await startProcess()
+    expect(await workspaces()).toEqual([])
+    for (const pid of await running()) await expect.poll(() => isRunning(pid)).toBe(false)
   })
 
   test('while another tool works ends that too', async () => {
