@@ -4,9 +4,8 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import { join } from 'node:path'
-import { corebuildJobSchema } from '@freehold/contracts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { planJob } from '../../packages/build-worker/src/image/plan.ts'
+import { planOfGit } from '../../packages/build-worker/src/worker.testing.ts'
 import { runProgram } from '../../tools/base-images.ts'
 import { requireIsolation, requireParts, startProgram, type TemporaryFolder, temporaryFolder } from './lab/index.ts'
 
@@ -26,19 +25,7 @@ let projects = ''
 let server: Server
 let requests: string[] = []
 let isAway = false
-const installed = planJob(
-  corebuildJobSchema.parse({
-    id: 'build-123',
-    architecture: 'amd64',
-    imageKind: 'ubuntu-iso',
-    cloudlyUrl: 'https://cloud.example.com',
-    provisioningToken: 'one-time-token',
-    upload: { url: 'https://cloud.example.com/upload', token: 'upload-token' },
-  }),
-  { agentInstall: 'git' },
-).configFor({ url: 'https://images.example.com/base.iso', sha256: 'a'.repeat(64) })
-if (installed.kind !== 'ubuntu-iso') throw new Error('A job for an installer became something else.')
-const { installScript = '', units, files } = installed
+const { installScript = '', units, files } = planOfGit()
 
 const playedNode = '/var/lib/played-node'
 
