@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants, createWriteStream } from 'node:fs'
-import { cp, mkdir, mkdtemp, open, rm, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, open, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -81,69 +81,89 @@ fi
 `
 
 export interface IsoOptions {
-  /** What `/.disk/info` says; an Ubuntu server of 24.04 for amd64 where it is not given. */
+  /** amd64 where it is not given; arm64 boots by UEFI alone. */
+  architecture?: 'amd64' | 'arm64'
+  /** What `/.disk/info` says; an Ubuntu server of 24.04 where it is not given. */
   about?: string
   menu?: string
-  /** A kernel and an initial file system, and GRUB for BIOS and UEFI: without them the image has all records and boots nothing. */
-  boot?: { kernel: string; initrd: string; bios: string; efi: string; mbr: string }
+  /** A kernel and an initial file system, and GRUB for UEFI and BIOS: without them the image has all records and boots nothing. */
+  boot?: { kernel: string; initrd: string; efi: string; legacy: { bios: string; mbr: string } | undefined }
   /** Bytes of a file that stands for the file systems of the installer. */
   payloadBytes?: number
 }
 
 /** Writes a hybrid image with the boot records of Ubuntu's live-server images: BIOS and UEFI, CD and disk. */
 export async function makeUbuntuShapedIso(target: string, options: IsoOptions = {}): Promise<void> {
+  const { architecture = 'amd64', boot } = options
   const folder = await mkdtemp(join(tmpdir(), 'base-iso-'))
   try {
     const tree = join(folder, 'tree')
-    for (const name of ['casper', 'boot/grub/i386-pc', '.disk']) await mkdir(join(tree, name), { recursive: true })
+    for (const name of ['casper', 'boot/grub', '.disk']) await mkdir(join(tree, name), { recursive: true })
     const put = (name: string, content: string | Buffer) => writeFile(join(tree, name), content)
-    await put('.disk/info', options.about ?? 'Ubuntu-Server 24.04.1 LTS "Noble Numbat" - Release amd64 (20240827.1)')
+    await put(
+      '.disk/info',
+      options.about ?? `Ubuntu-Server 24.04.1 LTS "Noble Numbat" - Release ${architecture} (20240827.1)`,
+    )
     await put('boot/grub/grub.cfg', options.menu ?? menu)
     await put('boot/grub/loopback.cfg', options.menu ?? menu)
     if (options.payloadBytes !== undefined) {
       await writeNoise(join(tree, 'casper/ubuntu-server-minimal.squashfs'), options.payloadBytes)
     }
-    const { boot } = options
     if (boot === undefined) {
       await put('casper/vmlinuz', 'a kernel')
       await put('casper/initrd', 'an initial file system')
-      await put('boot/grub/i386-pc/eltorito.img', noise(32 * 1024, 7))
     } else {
       await cp(boot.kernel, join(tree, 'casper/vmlinuz'))
       await cp(boot.initrd, join(tree, 'casper/initrd'))
-      await cp(boot.bios, join(tree, 'boot/grub/i386-pc/eltorito.img'))
     }
-    const mbr = boot?.mbr ?? join(folder, 'mbr.img')
-    if (boot === undefined) await writeFile(mbr, noise(440, 3))
-    await makeEfiPartition(join(folder, 'efi.img'), boot?.efi, folder)
+    const legacy = architecture === 'amd64' ? await putLegacyBoot(tree, boot?.legacy) : []
+    await makeEfiPartition(join(folder, 'efi.img'), { program: boot?.efi, name: efiNames[architecture] })
     await put('md5sum.txt', await runProgram(['find', '.', '-type', 'f', '-exec', 'md5sum', '{}', '+'], tree))
-    await runProgram(['xorriso', '-as', 'mkisofs', ...recordsOf(mbr), '-o', target, 'tree'], folder)
+    await runProgram(['xorriso', '-as', 'mkisofs', ...recordsOf(architecture, legacy), '-o', target, 'tree'], folder)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-/** The options that Ubuntu's 24.04 live-server images report about themselves. */
-function recordsOf(mbr: string): string[] {
+/** Gives the options that make it boot by BIOS. */
+async function putLegacyBoot(tree: string, boot: { bios: string; mbr: string } | undefined): Promise<string[]> {
+  await mkdir(join(tree, 'boot/grub/i386-pc'))
+  const image = join(tree, 'boot/grub/i386-pc/eltorito.img')
+  if (boot === undefined) await writeFile(image, noise(32 * 1024, 7))
+  else await cp(boot.bios, image)
+  const mbr = boot?.mbr ?? join(tree, '..', 'mbr.img')
+  if (boot === undefined) await writeFile(mbr, noise(440, 3))
   return [
-    ...['-r', '-J', '-joliet-long', '-V', 'Ubuntu-Server 24.04.1 LTS amd64'],
-    ...['--modification-date=2024082715401900', '--grub2-mbr', mbr, '--protective-msdos-label'],
-    ...['-partition_offset', '16', '--mbr-force-bootable'],
-    ...['-append_partition', '2', '28732ac11ff8d211ba4b00a0c93ec93b', 'efi.img', '-appended_part_as_gpt'],
-    ...['-iso_mbr_part_type', 'a2a0d0ebe5b9334487c068b6b72699c7', '-c', '/boot.catalog'],
+    ...['--grub2-mbr', mbr, '--protective-msdos-label', '--mbr-force-bootable'],
     ...['-b', '/boot/grub/i386-pc/eltorito.img', '-no-emul-boot', '-boot-load-size', '4', '-boot-info-table'],
-    ...['--grub2-boot-info', '-eltorito-alt-boot', '-e', '--interval:appended_partition_2:::', '-no-emul-boot'],
+    ...['--grub2-boot-info', '-eltorito-alt-boot'],
   ]
 }
 
-async function makeEfiPartition(image: string, program: string | undefined, folder: string): Promise<void> {
+const efiNames = { amd64: 'BOOTX64.EFI', arm64: 'BOOTAA64.EFI' } as const
+
+/** The options that Ubuntu's 24.04 live-server images report about themselves. */
+function recordsOf(architecture: 'amd64' | 'arm64', legacy: readonly string[]): string[] {
+  return [
+    ...['-r', '-J', '-joliet-long', '-V', `Ubuntu-Server 24.04.1 LTS ${architecture}`],
+    ...['--modification-date=2024082715401900', '-partition_offset', '16'],
+    ...['-append_partition', '2', '28732ac11ff8d211ba4b00a0c93ec93b', 'efi.img', '-appended_part_as_gpt'],
+    ...['-iso_mbr_part_type', 'a2a0d0ebe5b9334487c068b6b72699c7', '-c', '/boot.catalog', ...legacy],
+    ...['-e', '--interval:appended_partition_2:::', '-no-emul-boot'],
+  ]
+}
+
+async function makeEfiPartition(
+  image: string,
+  { program, name }: { program: string | undefined; name: string },
+): Promise<void> {
   await writeFile(image, '')
   await truncate(image, 5 * 1024 * 1024)
   await runProgram(['mkfs.vfat', '--invariant', image])
-  const file = program ?? join(folder, 'bootx64.efi')
+  const file = program ?? `${image}.program`
   if (program === undefined) await writeFile(file, noise(64 * 1024, 5))
   await runProgram(['mmd', '-i', image, '::/EFI', '::/EFI/BOOT'])
-  await runProgram(['mcopy', '-i', image, file, '::/EFI/BOOT/BOOTX64.EFI'])
+  await runProgram(['mcopy', '-i', image, file, `::/EFI/BOOT/${name}`])
 }
 
 export interface DiskOptions {
@@ -154,6 +174,8 @@ export interface DiskOptions {
   dataBytes?: number
   /** What config.json holds; none is there with null. */
   config?: string | null
+  /** What this folder holds comes to lie on the boot partition. */
+  bootFolder?: string
 }
 
 const mib = 1024 * 1024
@@ -165,25 +187,29 @@ const mib = 1024 * 1024
 export async function makeDiskImage(target: string, options: DiskOptions): Promise<void> {
   const prefix = options.flasher === true ? 'flash' : 'resin'
   const dataMib = Math.ceil((options.dataBytes ?? 12 * mib) / mib)
+  // Room for a kernel where there is something to boot.
+  const bootMib = options.bootFolder === undefined ? 16 : 64
+  const extendedMib = bootMib + 28
   // Logical partitions lie 1 MiB behind their records.
   const partitions = [
-    { name: `${prefix}-boot`, startMib: 4, sizeMib: 16 },
-    { name: `${prefix}-rootA`, startMib: 20, sizeMib: 12 },
-    { name: `${prefix}-rootB`, startMib: 32, sizeMib: 12 },
-    { name: `${prefix}-state`, startMib: 46, sizeMib: 12 },
-    { name: `${prefix}-data`, startMib: 60, sizeMib: dataMib },
+    { name: `${prefix}-boot`, startMib: 4, sizeMib: bootMib },
+    { name: `${prefix}-rootA`, startMib: bootMib + 4, sizeMib: 12 },
+    { name: `${prefix}-rootB`, startMib: bootMib + 16, sizeMib: 12 },
+    { name: `${prefix}-state`, startMib: bootMib + 30, sizeMib: 12 },
+    { name: `${prefix}-data`, startMib: bootMib + 44, sizeMib: dataMib },
   ]
   const folder = await mkdtemp(join(tmpdir(), 'base-disk-'))
   try {
     await writeFile(target, '')
-    await truncate(target, (62 + dataMib) * mib)
+    await truncate(target, (bootMib + 46 + dataMib) * mib)
     const lines = partitions.map(({ name, startMib, sizeMib }, index) => {
       const place = `start=${startMib * 2048}, size=${sizeMib * 2048}`
       if (options.table === 'gpt')
         return `${index + 1} : ${place}, name="${name}", uuid=00000000-0000-4000-8000-00000000000${index}`
       return `${index < 3 ? index + 1 : index + 2} : ${place}, type=${index === 0 ? 'c' : '83'}`
     })
-    const extended = options.table === 'mbr' ? [`4 : start=${44 * 2048}, size=${(16 + dataMib) * 2048}, type=f`] : []
+    const extended =
+      options.table === 'mbr' ? [`4 : start=${extendedMib * 2048}, size=${(16 + dataMib) * 2048}, type=f`] : []
     const label =
       options.table === 'mbr'
         ? ['label: dos', 'label-id: 0x12345678']
@@ -222,6 +248,9 @@ async function fillBoot(
 ): Promise<void> {
   await runProgram(['mkfs.vfat', '-n', label.toUpperCase(), '--invariant', image])
   await runProgram(['mmd', '-i', image, '::/system-connections'])
+  for (const name of options.bootFolder === undefined ? [] : await readdir(options.bootFolder)) {
+    await runProgram(['mcopy', '-s', '-i', image, join(options.bootFolder ?? '', name), '::/'])
+  }
   if (options.config === null) return
   const file = join(folder, 'config.json')
   await writeFile(file, options.config ?? '{"deviceType":"raspberrypi4-64","persistentLogging":false}')

@@ -33,7 +33,7 @@ export async function capabilitiesOf(options: CapabilitiesOptions): Promise<Core
     supportedArchitectures: [...buildArchitectures],
     supportedImageKinds: kinds,
     cpuCores: availableParallelism(),
-    memoryGb: Math.round((totalmem() / 1024 ** 3) * 10) / 10,
+    memoryGb: Math.round((Math.min(totalmem(), config.memoryBytes ?? Infinity) / 1024 ** 3) * 10) / 10,
     workdir: config.workFolder,
     runningJobs: queue.running,
     waitingJobs: queue.waiting,

@@ -14,6 +14,7 @@ test('without variables it is what the document says', () => {
     maxWaitingJobs: 4,
     jobTimeoutMs: 7_200_000,
     cacheBytes: 32 * 1024 ** 3,
+    memoryBytes: null,
     agentInstall: 'as-asked',
     ubuntuMirror: { amd64: 'https://releases.ubuntu.com', arm64: 'https://cdimage.ubuntu.com/releases' },
     allowsPrivateAddresses: false,
@@ -26,11 +27,12 @@ test('every fault is named at once, and no value', () => {
       COREBUILD_PORT: '70000',
       COREBUILD_TOKEN: 'has a space',
       COREBUILD_MAX_JOBS: '0',
+      COREBUILD_MEMORY_BYTES: '512M',
       COREBUILD_AGENT_INSTALL: 'curl',
       COREBUILD_UBUNTU_MIRROR: 'ftp://mirror.example.com',
       ISO_CREATOR_COMMAND: 'isocreator "open',
     })
-  for (const name of ['PORT', 'TOKEN', 'MAX_JOBS', 'AGENT_INSTALL', 'UBUNTU_MIRROR']) {
+  for (const name of ['PORT', 'TOKEN', 'MAX_JOBS', 'MEMORY_BYTES', 'AGENT_INSTALL', 'UBUNTU_MIRROR']) {
     expect(wrong).toThrow(new RegExp(`COREBUILD_${name}: .`))
   }
   expect(wrong).toThrow(/ISO_CREATOR_COMMAND/)

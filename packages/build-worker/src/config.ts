@@ -18,6 +18,8 @@ export interface WorkerConfig {
   maxWaitingJobs: number
   jobTimeoutMs: number
   cacheBytes: number
+  /** Most that the worker and all programs it starts hold together; null: whatever there is. */
+  memoryBytes: number | null
   agentInstall: AgentInstall
   ubuntuMirror: UbuntuMirror
   /** Whether images may be fetched from, and sent to, private addresses that are not the control plane's. */
@@ -62,6 +64,7 @@ const schema = z.object({
   COREBUILD_MAX_WAITING: count(0, 1000).default(4),
   COREBUILD_JOB_TIMEOUT_MS: count(1000, 7 * 86_400_000).default(2 * 3_600_000),
   COREBUILD_CACHE_BYTES: count(0, 10 ** 15 - 1).default(32 * 1024 ** 3),
+  COREBUILD_MEMORY_BYTES: count(256 * 1024 ** 2, 10 ** 15 - 1).optional(),
   COREBUILD_AGENT_INSTALL: z.enum(['artifact', 'git'], 'artifact or git').optional(),
   COREBUILD_UBUNTU_MIRROR: z
     .url({ protocol: /^https?$/, error: 'an http(s) address' })
@@ -99,6 +102,7 @@ export function readConfig(environment: Record<string, string | undefined>): Wor
     maxWaitingJobs: config.COREBUILD_MAX_WAITING,
     jobTimeoutMs: config.COREBUILD_JOB_TIMEOUT_MS,
     cacheBytes: config.COREBUILD_CACHE_BYTES,
+    memoryBytes: config.COREBUILD_MEMORY_BYTES ?? null,
     agentInstall: config.COREBUILD_AGENT_INSTALL ?? 'as-asked',
     ubuntuMirror: mirror === undefined ? ubuntu : { amd64: mirror, arm64: mirror },
     allowsPrivateAddresses: config.COREBUILD_ALLOW_PRIVATE_SOURCES === 'on',

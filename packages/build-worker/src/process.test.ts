@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -24,13 +24,16 @@ let cloud: PlayedControlPlane
 const started: ChildProcess[] = []
 beforeAll(async () => {
   bases = await mkdtemp(join(tmpdir(), 'build-worker-bases-'))
-  if (why === undefined) await makeUbuntuShapedIso(join(bases, 'ubuntu.iso'), { payloadBytes: 2 * 1024 * 1024 })
+  if (why !== undefined) return
+  await makeUbuntuShapedIso(join(bases, 'ubuntu.iso'), { payloadBytes: 2 * 1024 * 1024 })
+  await makeDiskImage(join(bases, 'disk.img'), { table: 'gpt' })
 })
 afterAll(() => rm(bases, { recursive: true, force: true }))
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'build-worker-process-'))
   cloud = await playControlPlane()
   cloud.files.set('/ubuntu.iso', join(bases, 'ubuntu.iso'))
+  cloud.files.set('/disk.img', join(bases, 'disk.img'))
   cloud.files.set('/agent.tar.gz', Buffer.from('agent'))
 })
 afterEach(async () => {
@@ -98,6 +101,16 @@ async function program(script: string): Promise<string> {
   return `'${path}' --fast`
 }
 
+const disk = {
+  architecture: 'rpi',
+  imageKind: 'balena-raw',
+  get sourceImageUrl() {
+    return `${cloud.url}/disk.img`
+  },
+  sourceImageSha256: undefined,
+  agent: undefined,
+}
+
 describe.skipIf(why !== undefined)('a worker that is killed', () => {
   test.each(['agent', 'ubuntu', 'upload'])('while it waits for %s begins anew with nothing left', async (phase) => {
     const first = await startProcess()
@@ -120,6 +133,30 @@ describe.skipIf(why !== undefined)('a worker that is killed', () => {
     expect((await post(second.url, { job: await job() })).result).toMatchObject({ success: true })
     second.child.kill('SIGTERM')
     expect(await once(second.child, 'exit')).toEqual([0, null])
+  })
+
+  test.each([
+    ['reads the base', 'xorriso', '-report_el_torito', {}],
+    ['writes an installer', 'xorriso', '-outdev', {}],
+    ['changes a partition', 'mcopy', '', disk],
+    ['packs a disk', 'xz', '-z', disk],
+  ])('while a program %s ends that too, though it hangs', async (_, name, marked, change) => {
+    const [programs, pids] = [join(folder, 'programs'), join(folder, 'pids')]
+    await mkdir(programs)
+    const real = `PATH=\${PATH#*:} exec ${name} "$@"`
+    const hang = `echo $$ >> ${pids}; sleep 3600 & echo $! >> ${pids}; wait`
+    await writeFile(join(programs, name), `#!/bin/sh\ncase "$*" in *${marked}*) ${hang};; *) ${real};; esac\n`, {
+      mode: 0o755,
+    })
+    const first = await startProcess({ PATH: `${programs}:${process.env.PATH}` })
+    const lost = await follow(first.url, { job: await job(change) })
+    const running = async () => (await readFile(pids, 'utf8').catch(() => '')).split('\n').filter((pid) => pid !== '')
+    await expect.poll(async () => (await running()).length).toBeGreaterThanOrEqual(2)
+    first.child.kill('SIGKILL')
+    await expect(lost.result).rejects.toThrow()
+    await startProcess()
+    expect(await workspaces()).toEqual([])
+    for (const pid of await running()) await expect.poll(() => isRunning(pid)).toBe(false)
   })
 
   test('while another tool works ends that too', async () => {
@@ -230,6 +267,34 @@ describe.skipIf(why !== undefined)('another image tool', () => {
     expect(await workspaces()).toEqual([])
   })
 
+  test.each([
+    ['that eats memory', '(head -c 600000000 /dev/zero; sleep 3600) | tail'],
+    [
+      'that eats memory in many programs',
+      'for one in 1 2 3 4; do (head -c 120000000 /dev/zero; sleep 3600) | tail & done; wait',
+    ],
+  ])('%s is ended before the machine is short of it, and the worker goes on', async (_, script) => {
+    const marker = join(folder, 'marker')
+    const worker = await startProcess({
+      ISO_CREATOR_COMMAND: await program(
+        `if [ -e ${marker} ]; then ${out}; printf image > "$(dirname "$config")/output/baseos-amd64.iso"; exit 0; fi; touch ${marker}; ${script}`,
+      ),
+      COREBUILD_MEMORY_BYTES: String(400 * 1024 ** 2),
+    })
+    const told = await (await fetch(`${worker.url}/corebuild/v1/capabilities`)).json()
+    expect(told).toMatchObject({ memoryGb: 0.4 })
+    const answer = await post(worker.url, { job: await job() })
+    expect([answer.status, answer.result]).toMatchObject([
+      500,
+      {
+        code: 'internal',
+        error: expect.stringMatching(/took \d+ MB of memory .* may take 420 MB \(COREBUILD_MEMORY_BYTES\)/),
+      },
+    ])
+    expect(await workspaces()).toEqual([])
+    expect((await post(worker.url, { job: await job() })).result).toMatchObject({ success: true })
+  })
+
   test('that is not there is told so', async () => {
     const worker = await startProcess({ ISO_CREATOR_COMMAND: '/nowhere/isocreator' })
     const { status, result } = await post(worker.url, { job: await job() })
@@ -257,7 +322,8 @@ test.skipIf(why !== undefined)('the worker holds less than 200 MB, whatever the 
     response.writeHead(204, { 'upload-offset': sizeBytes }).end()
     return true
   }
-  const worker = await startProcess()
+  // What it may take with its programs is enough too.
+  const worker = await startProcess({ COREBUILD_MEMORY_BYTES: String(256 * 1024 ** 2) })
   const change = {
     imageKind: 'balena-raw',
     compression: 'none',

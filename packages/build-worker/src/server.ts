@@ -8,6 +8,7 @@ import { sendFailure, sendJson } from './http/answer.ts'
 import { parseJson, readBody } from './http/body.ts'
 import { requireToken } from './http/token.ts'
 import { createJobs, type Jobs } from './jobs/jobs.ts'
+import { createMemoryReader } from './jobs/memory.ts'
 import { foldersOf, type JobSurroundings } from './jobs/run.ts'
 import { removeLeftovers } from './jobs/workspace.ts'
 import { createRedact } from './secret.ts'
@@ -50,6 +51,8 @@ export class CoreBuildServer {
 
   /** Removes what a killed worker left, then listens. */
   async start(): Promise<{ port: number }> {
+    // Where this fails, the limit would not hold.
+    if (this.config.memoryBytes !== null) await createMemoryReader()()
     const removed = await removeLeftovers(foldersOf(this.config).jobs)
     if (removed > 0) this.#say(`The workspaces of ${removed} jobs that were broken off are removed.`)
     this.#server.listen({

@@ -6,7 +6,8 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type CorebuildLine, type CorebuildResult, sha256OfReprDigest } from '@freehold/contracts'
+import { type CorebuildLine, type CorebuildResult, corebuildJobSchema, sha256OfReprDigest } from '@freehold/contracts'
+import { planJob } from './image/plan.ts'
 import { CoreBuildServer, type CoreBuildServerOptions } from './server.ts'
 
 /** A server of files and of one upload, as a control plane has it, which a test may let fail. */
@@ -213,6 +214,22 @@ export async function follow(url: string, body: unknown, headers: Record<string,
   read().then(() => reject(new Error('The answer ended without a result.')), reject)
   sent.on('error', reject)
   return { status: response.statusCode ?? 0, lines, quiet: () => quiet, result: promise, leave: () => sent.destroy() }
+}
+
+/** What goes into the image of an installer whose device agent comes by git. */
+export function planOfGit() {
+  const job = corebuildJobSchema.parse({
+    id: 'build-123',
+    architecture: 'amd64',
+    imageKind: 'ubuntu-iso',
+    cloudlyUrl: 'https://cloud.example.com',
+    provisioningToken: 'one-time-token',
+    upload: { url: 'https://cloud.example.com/upload', token: uploadToken },
+  })
+  const plan = planJob(job, { agentInstall: 'git' })
+  const config = plan.configFor({ url: 'https://images.example.com/base.iso', sha256: 'a'.repeat(64) })
+  if (config.kind !== 'ubuntu-iso') throw new Error('A job for an installer became something else.')
+  return config
 }
 
 export async function sha256OfFile(path: string): Promise<string> {

@@ -2,6 +2,7 @@
  * The lab: real parts for system tests on one Linux machine as root. Everything runs in namespaces that
  * `npm run test:system` makes, so nothing outlives a run. No fakes here, and no assertions: those belong to the stories.
  */
+export * from './boot-files.ts'
 export * from './browser.ts'
 export * from './cloud.ts'
 export * from './device.ts'

@@ -24,9 +24,13 @@ const packageOf = {
   strace: 'strace',
   'docker-registry': 'docker-registry',
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
   'grub-mkimage': 'grub-common',
   xorriso: 'xorriso',
   mcopy: 'mtools',
+  git: 'git',
+  curl: 'curl',
+  openssl: 'openssl',
   'mkfs.vfat': 'dosfstools',
 } as const
 export type Part = keyof typeof packageOf

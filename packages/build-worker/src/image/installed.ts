@@ -60,7 +60,10 @@ rm -f ${archivePath}
 `
 }
 
-/** Installs Deno where it is missing, and checks the agent out. What that brings is decided when the device is installed. */
+/**
+ * Installs Deno where it is missing, and checks the agent out. What that brings is decided when the device is installed.
+ * With `-y`, or at a terminal without CI, Deno's installer would go on to set up shells, with a program from yet another server.
+ */
 export function gitScript(): string {
   return `#!/bin/sh
 set -eu
@@ -70,7 +73,7 @@ apt-get update
 apt-get install -y --no-install-recommends ca-certificates curl git unzip
 if [ ! -x /usr/local/bin/deno ]; then
   curl -fsSL https://deno.land/install.sh -o /root/deno-install.sh
-  DENO_INSTALL=/usr/local sh /root/deno-install.sh -y
+  CI=1 DENO_INSTALL=/usr/local sh /root/deno-install.sh
   rm -f /root/deno-install.sh
 fi
 rm -rf ${agentFolder}

@@ -10,6 +10,7 @@ import { failureOf, linesTeller, plainTeller, type Teller } from '../http/answer
 import { type JobPlan, planJob, wrongFields } from '../image/plan.ts'
 import { createRedact, type Redact } from '../secret.ts'
 import { createJobLog, type JobLog } from './log.ts'
+import { createMemoryGuard, type MemoryGuard } from './memory.ts'
 import { createQueue, type Queue } from './queue.ts'
 import { type JobSurroundings, runJob } from './run.ts'
 
@@ -31,12 +32,14 @@ interface OpenJob {
 interface Setting {
   surroundings: JobSurroundings
   queue: Queue
+  memory: MemoryGuard
   say: (sentence: string) => void
 }
 
 export function createJobs(surroundings: JobSurroundings, say: (sentence: string) => void): Jobs {
   const { config } = surroundings
   const queue = createQueue({ maxRunning: config.maxRunningJobs, maxWaiting: config.maxWaitingJobs })
+  const memory = createMemoryGuard({ limitBytes: config.memoryBytes, say })
   const open = new Map<string, OpenJob>()
   let isStopping = false
   const requireOpen = () => {
@@ -62,7 +65,7 @@ export function createJobs(surroundings: JobSurroundings, say: (sentence: string
       open.set(job.id, { cancelled, ended })
       try {
         const redact = createRedact([...secretsOf(job), apiToken, config.token?.reveal()])
-        const run = new AnsweredJob({ surroundings, queue, say }, { job, plan, redact, cancelled })
+        const run = new AnsweredJob({ surroundings, queue, memory, say }, { job, plan, redact, cancelled })
         await run.answer(request, response)
       } finally {
         open.delete(job.id)
@@ -120,11 +123,12 @@ class AnsweredJob {
 
   async #run(teller: Teller, log: JobLog): Promise<CorebuildArtifact> {
     const { job, plan, cancelled } = this.#parts
-    const { queue, surroundings, say } = this.#setting
+    const { queue, memory, surroundings, say } = this.#setting
     const { signal } = cancelled
     const leave = await queue.enter({ signal, waits: (before) => teller.line({ waiting: before }) })
     const { jobTimeoutMs } = surroundings.config
     const timer = setTimeout(() => cancelled.abort(tooLong(jobTimeoutMs)), jobTimeoutMs)
+    const unguard = memory.enter((reason) => cancelled.abort(reason))
     say(`Job ${job.id} begins: ${job.architecture} ${job.imageKind}.`)
     try {
       const events = {
@@ -136,6 +140,7 @@ class AnsweredJob {
       return await runJob(job, plan, { events, surroundings })
     } finally {
       clearTimeout(timer)
+      unguard()
       leave()
     }
   }

@@ -55,9 +55,19 @@ export function runJob(
     } catch (error) {
       // Whatever broke because of it, a job that was ended was ended.
       events.signal.throwIfAborted()
-      throw error
+      throw await nameFullDisk(error, workspace.folder, surroundings)
     }
   })
+}
+
+/** No program leaves as much free when it fails for want of room. */
+const fullBelowBytes = 1024 * 1024
+
+/** A program that fails on a full disk says so in its own words, if at all; another worker may have more room. */
+async function nameFullDisk(error: unknown, folder: string, { freeBytes = freeBytesOf }: JobSurroundings) {
+  if (!(error instanceof FreeholdError) || error.code !== 'conflict') return error
+  if ((await freeBytes(folder)) >= fullBelowBytes) return error
+  return new FreeholdError('storage-full', `The disk of the build worker is full. ${error.message}`)
 }
 
 interface RunParts {

@@ -40,6 +40,7 @@ export async function removeLeftovers(parent: string): Promise<number> {
     if (pid === undefined || (Number(pid) !== process.pid && (await startOf(Number(pid))) === start)) continue
     const folder = join(parent, name)
     await endGroupOf(folder)
+    await endProgramsOf(folder)
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
     removed += 1
   }
@@ -53,10 +54,23 @@ async function endGroupOf(folder: string): Promise<void> {
   killGroup(Number(group))
 }
 
+/** Programs that the image tool runs have their temporary files in the workspace, and their environment says so. */
+async function endProgramsOf(folder: string): Promise<void> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    const variables = (await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')).split('\0')
+    if (variables.some((variable) => `${variable}/`.startsWith(`TMPDIR=${folder}/`))) killProcess(Number(pid))
+  }
+}
+
 /** Ends a process group at once; nothing happens where it is gone. */
 export function killGroup(groupId: number): void {
+  killProcess(-groupId)
+}
+
+function killProcess(id: number): void {
   try {
-    process.kill(-groupId, 'SIGKILL')
+    process.kill(id, 'SIGKILL')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }

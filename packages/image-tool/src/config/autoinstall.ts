@@ -6,7 +6,9 @@ import { debianPackageName } from './values.ts'
  * what is allowed: sections that run commands, send reports or wait for a person are not in it, and identity, ssh
  * and user-data are written from the configuration's own fields. Every section is one that subiquity's schema
  * (version 1) has, and every value taken here is one that it takes.
- * Source: Ubuntu installation documentation, "Autoinstall configuration reference manual".
+ * Source: Ubuntu installation documentation, "Autoinstall configuration reference manual",
+ * https://canonical-subiquity.readthedocs-hosted.com/en/latest/reference/autoinstall-reference.html; `storage.swap` is curtin's,
+ * as that manual says.
  */
 const plainText = z
   .string()
@@ -26,11 +28,16 @@ const match = z.strictObject({
 })
 
 const storage = z.strictObject({
-  layout: z.strictObject({
-    name: z.enum(['lvm', 'direct']),
-    match: match.optional(),
-    'sizing-policy': z.enum(['scaled', 'all']).optional(),
-  }),
+  layout: z
+    .strictObject({
+      name: z.enum(['lvm', 'direct']),
+      match: match.optional(),
+      'sizing-policy': z.enum(['scaled', 'all']).optional(),
+    })
+    .refine(({ name, 'sizing-policy': policy }) => name === 'lvm' || policy === undefined, {
+      path: ['sizing-policy'],
+      message: 'is for the layout lvm alone',
+    }),
   swap: z.strictObject({ size: z.int().min(0) }).optional(),
 })
 
@@ -74,7 +81,7 @@ export const autoinstallSections = z
     keyboard: z
       .strictObject({ layout: word, variant: word.or(z.literal('')).optional(), toggle: word.nullable().optional() })
       .optional(),
-    timezone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin, or geoip').optional(),
+    timezone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin').optional(),
     'refresh-installer': z.strictObject({ update: z.boolean() }).optional(),
     source: z.strictObject({ search_drivers: z.boolean().optional(), id: word.optional() }).optional(),
     network: network.optional(),
@@ -101,7 +108,6 @@ export const autoinstallSections = z
   )
 
 function isTimeZone(name: string): boolean {
-  if (name === 'geoip') return true
   if (!/^[A-Z][A-Za-z0-9_+/-]*$/.test(name)) return false
   try {
     new Intl.DateTimeFormat('en', { timeZone: name })

@@ -71,6 +71,11 @@ describe('refused with its place:', () => {
     ['root as the user', { user: { name: 'root' } }, 'user.name'],
     ['a section that runs commands', { autoinstall: { 'late-commands': ['id'] } }, 'autoinstall'],
     ['a section that waits for a person', { autoinstall: { 'interactive-sections': ['*'] } }, 'autoinstall'],
+    [
+      'a policy that the layout does not have',
+      { autoinstall: { storage: { layout: { name: 'direct', 'sizing-policy': 'all' } } } },
+      'autoinstall.storage.layout.sizing-policy',
+    ],
     ['a time zone that is none', { autoinstall: { timezone: 'Mars/Base' } }, 'autoinstall.timezone'],
     ['an unknown field', { hostnam: 'a' }, 'hostnam'],
     ['a base without a digest', { base: { url: 'https://example.com/a' } }, 'base'],

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { autoinstallSections } from '../config/autoinstall.ts'
 import { parseConfig } from '../config/load.ts'
 import type { UbuntuIsoConfig } from '../config/schema.ts'
+import { sshKey } from '../testing.ts'
 import { wifiKey } from '../wifi.ts'
 import { autoinstallOf, installerArguments, metaDataOf, userDataOf } from './autoinstall.ts'
 import { rewriteGrubMenu } from './grub.ts'
@@ -52,6 +54,92 @@ test('what the installer reads is what was meant, whatever text it is', () => {
       })
     }),
   )
+})
+
+/**
+ * Keys of "Autoinstall configuration reference manual" and, for `user-data`, of cloud-init's "All cloud config examples",
+ * with the type that they give for each; what is a mapping there is one here.
+ */
+const documented = {
+  version: 'number',
+  'refresh-installer': { update: 'boolean' },
+  shutdown: 'string',
+  locale: 'string',
+  keyboard: { layout: 'string', variant: 'string', toggle: 'string' },
+  timezone: 'string',
+  source: { search_drivers: 'boolean', id: 'string' },
+  network: { version: 'number', ethernets: 'netplan' },
+  proxy: 'string',
+  apt: { geoip: 'boolean', fallback: 'string' },
+  storage: {
+    layout: {
+      name: 'string',
+      match: {
+        ...{ size: 'string', ssd: 'boolean', model: 'string', vendor: 'string', serial: 'string', path: 'string' },
+      },
+      'sizing-policy': 'string',
+    },
+    swap: { size: 'number' },
+  },
+  packages: 'list',
+  kernel: { flavor: 'string', package: 'string' },
+  updates: 'string',
+  drivers: { install: 'boolean' },
+  codecs: { install: 'boolean' },
+  ssh: { 'install-server': 'boolean', 'allow-pw': 'boolean' },
+  'user-data': { hostname: 'string', preserve_hostname: 'boolean', users: 'list' },
+  'late-commands': 'list',
+}
+
+/** Paths of what is not documented, or is of another type than that. */
+function undocumented(value: unknown, known: unknown, path: string): string[] {
+  if (known === 'netplan') return []
+  if (known === 'list') return Array.isArray(value) ? [] : [path]
+  if (typeof known === 'string') return typeof value === known ? [] : [path]
+  if (typeof known !== 'object' || known === null || typeof value !== 'object' || value === null) return [path]
+  return Object.entries(value).flatMap(([key, inner]) =>
+    undocumented(inner, (known as Record<string, unknown>)[key], `${path}.${key}`),
+  )
+}
+
+test('the answers hold nothing but what the installer documents, whatever sections are given', () => {
+  const sections = {
+    locale: 'de_DE.UTF-8',
+    keyboard: { layout: 'de', variant: '', toggle: 'alt_shift_toggle' },
+    timezone: 'Europe/Berlin',
+    'refresh-installer': { update: true },
+    source: { search_drivers: false, id: 'ubuntu-server-minimal' },
+    network: { version: 2, ethernets: { any: { match: { name: 'en*' }, dhcp4: true } } },
+    proxy: 'http://172.16.90.1:3128',
+    apt: { geoip: false, fallback: 'offline-install' },
+    storage: {
+      layout: {
+        name: 'lvm',
+        match: { size: 'largest', ssd: true, model: 'M*', vendor: 'V', serial: 'CT*', path: '/dev/nvme*' },
+        'sizing-policy': 'all',
+      },
+      swap: { size: 0 },
+    },
+    packages: ['curl'],
+    kernel: { flavor: 'hwe' },
+    updates: 'all',
+    drivers: { install: false },
+    codecs: { install: false },
+    shutdown: 'poweroff',
+  }
+  expect(Object.keys(sections).toSorted()).toEqual(Object.keys(autoinstallSections.shape).toSorted())
+  const user = { name: 'ops', sshKeys: [sshKey], passwordHash: `$6$salt$${'x'.repeat(86)}` }
+  for (const autoinstall of [sections, { kernel: { package: 'linux-image-generic' } }, {}]) {
+    const answers = autoinstallOf(configOf({ user, wifi: { ssid: 'a' }, autoinstall }))
+    expect(undocumented(answers, documented, 'autoinstall')).toEqual([])
+    expect(answers).toMatchObject({ version: 1, 'late-commands': [[expect.any(String), expect.any(String)]] })
+    // One user of the installer's own is not needed where user-data is there.
+    expect(Object.keys(answers)).toContain('user-data')
+  }
+  expect(undocumented({ storage: { layouts: {} }, ssh: { 'allow-pw': 'no' } }, documented, '')).toEqual([
+    '.storage.layouts',
+    '.ssh.allow-pw',
+  ])
 })
 
 test('the answers name user, keys and packages, and sections given win over ours', () => {

@@ -230,6 +230,7 @@ function environmentOf({ directory }: LocalBuildWorkerOptions, token: string): R
       'COREBUILD_AGENT_INSTALL',
       'COREBUILD_UBUNTU_MIRROR',
       'COREBUILD_CACHE_BYTES',
+      'COREBUILD_MEMORY_BYTES',
       'COREBUILD_JOB_TIMEOUT_MS',
     ]),
     ...leanMemory,
