@@ -1,4 +1,5 @@
 import type { AssignedRelease } from '@freehold/contracts'
+import type { Urgency } from '../nudge.ts'
 
 export const halves = ['host', 'app'] as const
 export type HalfName = (typeof halves)[number]
@@ -58,4 +59,9 @@ export function isBegun(half: Half | null): half is Half {
 /** Nothing of it has touched what runs. */
 export function isWaiting(half: Half | null): half is Half {
   return half !== null && (half.phase === 'staged' || half.phase === 'downloading')
+}
+
+/** What lies on the way between the first sign of progress and the end may be told together with what follows it. */
+export function urgencyOf(phase: Phase): Urgency {
+  return phase === 'staged' || phase === 'applying' || phase === 'soaking' ? 'soon' : 'now'
 }

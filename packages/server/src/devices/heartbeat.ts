@@ -70,7 +70,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
   }
 
   function note(live: Live, heartbeat: Heartbeat, { body, nowMs }: { body: Buffer; nowMs: number }): void {
-    const { boots, verdict } = noteBoot(live.boots, heartbeat)
+    const { boots, verdict } = noteBoot(live.boots, { ...heartbeat, nowMs })
     const isOld = verdict === 'same' && heartbeat.sequence !== null && heartbeat.sequence < live.sequence
     const isLateCopy = isOld || verdict === 'straggler'
     live.boots = boots
