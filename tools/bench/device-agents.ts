@@ -1,12 +1,11 @@
+import { createNudge, heartbeatPauseMs, type Nudge, type Phase, urgencyOf } from '@freehold/device-agent'
 import type { Clock, Random } from '@freehold/reconcile'
-import { heartbeatPauseMs } from '../../packages/device-agent/src/control-plane/rules.ts'
-import { createNudge, type Nudge } from '../../packages/device-agent/src/nudge.ts'
-import { type Phase, urgencyOf } from '../../packages/device-agent/src/releases/half.ts'
 
 /** Where a device stands with its release. */
 export interface Progress {
   releaseId: string
   attempt: number
+  soakSeconds: number
   phase: Phase
   message: string
 }
@@ -32,6 +31,8 @@ interface Agent {
   /** It was answered since its release runs. */
   isContacted: boolean
   isSoaked: boolean
+  /** What it said last of its release. */
+  said: Phase | undefined
 }
 
 /**
@@ -51,6 +52,7 @@ export function createAgents(options: {
 }) {
   const { clock, random, monotonicMs, intervalMs, releases } = options
   const agents = new Map<number, Agent>()
+  let reported = 0
   const within = ({ leastMs, spreadMs }: { leastMs: number; spreadMs: number }) => leastMs + random.below(spreadMs)
 
   function speak(device: number, agent: Agent): void {
@@ -71,7 +73,7 @@ export function createAgents(options: {
     const progress = releases.get(device)
     if (progress === undefined) return
     releases.set(device, { ...progress, phase, message })
-    agent.nudge?.wish(urgencyOf(phase))
+    agent.nudge?.wish(urgencyOf({ phase, soakSeconds: progress.soakSeconds }))
   }
 
   function begin(device: number, agent: Agent, soakSeconds: number): void {
@@ -119,13 +121,22 @@ export function createAgents(options: {
       const none = () => undefined
       for (let device = 0; device < devices; device += 1) {
         const states = { isSpeaking: false, isWoken: false, isContacted: false, isSoaked: false }
-        const agent: Agent = { nudge: undefined, cancelBeat: none, cancelStep: none, ...states }
+        const agent: Agent = { nudge: undefined, cancelBeat: none, cancelStep: none, said: undefined, ...states }
         agents.set(device, agent)
         speakIn((device / devices) * intervalMs, device, agent)
       }
     },
     /** What it says is what holds now. */
-    onSent: (device: number) => agents.get(device)?.nudge?.noteReport(),
+    onSent(device: number): void {
+      const agent = agents.get(device)
+      const phase = releases.get(device)?.phase
+      if (agent === undefined || phase === undefined) return
+      agent.nudge?.noteReport()
+      if (agent.said !== phase) reported += 1
+      agent.said = phase
+    },
+    /** Heartbeats so far that said something new of a release. */
+    reported: () => reported,
     /** True where it was told a release that it did not have. */
     onAnswer(device: number, assigned: Assigned | null): boolean {
       const agent = agents.get(device)
@@ -136,7 +147,7 @@ export function createAgents(options: {
       const isNew = assigned !== null && releases.get(device)?.releaseId !== assigned.releaseId
       if (isNew) {
         const { releaseId, attempt, soakSeconds } = assigned
-        releases.set(device, { releaseId, attempt, phase: 'staged', message: '' })
+        releases.set(device, { releaseId, attempt, soakSeconds, phase: 'staged', message: '' })
         agent.nudge ??= createNudge({ clock, random, monotonicMs, act: () => speak(device, agent) })
         agent.nudge.noteReport()
         begin(device, agent, soakSeconds)

@@ -41,6 +41,8 @@ export interface FleetResult {
   /** Devices that were told a release, and when 95 % of all had been: milliseconds since 1970. */
   told: number
   toldMostAt: number | null
+  /** Heartbeats that said something new of a release. */
+  reported: number
 }
 
 export function nodeIdOf(index: number): string {
@@ -246,6 +248,7 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
         firstError,
         told,
         toldMostAt,
+        reported: agents?.reported() ?? 0,
       })
     }
   })

@@ -153,7 +153,7 @@ function rowsOf(measured: {
       unit: 's',
       ours: rollout.processorSeconds,
       target: { of: 'ours', atMost: 60 },
-      note: `${rollout.state} after ${rollout.seconds.toFixed(0)} s, ${rollout.succeeded} devices succeeded; each was told, and reported five steps, mostly between its heartbeats; what plain heartbeats take in that time (${rollout.plainSeconds.toFixed(0)} s) is taken off; memory at most ${rollout.memoryMB.toFixed(0)} MB`,
+      note: `${rollout.state} after ${rollout.seconds.toFixed(0)} s, ${rollout.succeeded} devices succeeded; ${rollout.told} were told, and reported something new ${rollout.reported} times; what plain heartbeats take in that time (${rollout.plainSeconds.toFixed(0)} s) is taken off; memory at most ${rollout.memoryMB.toFixed(0)} MB`,
     },
     {
       measure: 'heartbeats at the limit',
@@ -186,6 +186,7 @@ interface RolloutCost {
   answeredSeconds: number
   succeeded: number
   told: number
+  reported: number
   seconds: number
   toldMostSeconds: number | null
   processorSeconds: number
@@ -237,7 +238,7 @@ async function timeRollout(parts: {
     if (status.counts.succeeded === devices) break
     await delay(1000)
   }
-  const { told, toldMostAt } = await flying
+  const { told, toldMostAt, reported } = await flying
   const { state, counts } = await look()
   const plainSeconds = plainShare * ended.seconds
   return {
@@ -245,6 +246,7 @@ async function timeRollout(parts: {
     answeredSeconds,
     succeeded: counts.succeeded,
     told,
+    reported,
     seconds: ended.seconds,
     toldMostSeconds: toldMostAt === null ? null : (toldMostAt - startedAt) / 1000,
     processorSeconds: (ended.processorMs - before) / 1000 - plainSeconds,

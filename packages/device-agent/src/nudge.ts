@@ -20,6 +20,8 @@ const waits: Record<Urgency, { leastMs: number; spreadMs: number }> = {
   now: { leastMs: 0, spreadMs: 2_500 },
   soon: { leastMs: 15_000, spreadMs: 5_000 },
 }
+/** Until when at most what is to be told soon is told. */
+export const soonMs = waits.soon.leastMs + waits.soon.spreadMs
 
 export function createNudge(options: {
   clock: Clock

@@ -1,5 +1,5 @@
 import type { AssignedRelease } from '@freehold/contracts'
-import type { Urgency } from '../nudge.ts'
+import { soonMs, type Urgency } from '../nudge.ts'
 
 export const halves = ['host', 'app'] as const
 export type HalfName = (typeof halves)[number]
@@ -61,7 +61,11 @@ export function isWaiting(half: Half | null): half is Half {
   return half !== null && (half.phase === 'staged' || half.phase === 'downloading')
 }
 
-/** What lies on the way between the first sign of progress and the end may be told together with what follows it. */
-export function urgencyOf(phase: Phase): Urgency {
-  return phase === 'staged' || phase === 'applying' || phase === 'soaking' ? 'soon' : 'now'
+/**
+ * What lies on the way between the first sign of progress and the end may be told together with what follows it; but a
+ * success waits for an answer of the control plane in its soak, so that a short one is told of at once.
+ */
+export function urgencyOf({ phase, soakSeconds }: Pick<Half, 'phase' | 'soakSeconds'>): Urgency {
+  if (phase === 'soaking') return soakSeconds * 1000 < soonMs ? 'now' : 'soon'
+  return phase === 'staged' || phase === 'applying' ? 'soon' : 'now'
 }

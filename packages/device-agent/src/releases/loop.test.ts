@@ -25,6 +25,14 @@ test('that a download begins and how it ended is to be heard at once; what lies 
   expect(device.changes).toEqual(['soon', 'now', 'soon', 'soon', 'now'])
 })
 
+test('that a short soak has begun is to be heard at once, because its success waits for an answer', async () => {
+  const app = createFakeMachine({ running: ids.old })
+  const short = assigned(ids.new, { soakSeconds: 5 })
+  const device = await deviceOf({ app, assignment: assignmentOf({ app: short }) })
+  await device.pass(3 * minute)
+  expect(device.changes).toEqual(['soon', 'now', 'soon', 'now', 'now'])
+})
+
 test.each([
   ['sick', 'rolled-back'],
   ['broken', 'failed'],

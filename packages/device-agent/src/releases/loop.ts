@@ -98,7 +98,7 @@ export function createReleases(options: {
     // What has to be left is left even where the disk cannot be written.
     await (half?.phase === 'rolling-back' ? change.catch(() => keepInMemory(name, half)) : change)
     const isChanged = before?.phase !== half?.phase || before?.releaseId !== half?.releaseId
-    if (isChanged) options.onChange(half === null ? 'soon' : urgencyOf(half.phase))
+    if (isChanged) options.onChange(half === null ? 'soon' : urgencyOf(half))
   }
   const keepInMemory = (name: HalfName, half: StoredReleases[HalfName]) =>
     store.changeInMemory((state) => ({ ...state, releases: { ...state.releases, [name]: half } }))
