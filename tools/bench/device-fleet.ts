@@ -1,4 +1,6 @@
 import { connect, type Socket } from 'node:net'
+import { systemClock, systemRandom } from '@freehold/reconcile'
+import { type Assigned, createAgents, type Progress } from './device-agents.ts'
 import { percentile } from './row.ts'
 
 /**
@@ -20,8 +22,8 @@ export interface FleetRun {
   /** Devices go on until each of them has been answered once, however often they are sent away. */
   untilAllAnswered: boolean
   joinToken?: string
-  /** Devices take what they are assigned, and report each step some seconds after the one before, as the agent does. */
-  takesReleases?: boolean
+  /** Devices speak when the agent would, take what they are assigned, and report it as the agent does; `perSecond` is null. */
+  agentIntervalMs?: number
 }
 export interface FleetResult {
   answered: number
@@ -39,6 +41,8 @@ export interface FleetResult {
   /** Devices that were told a release, and when 95 % of all had been: milliseconds since 1970. */
   told: number
   toldMostAt: number | null
+  /** Heartbeats that said something new of a release. */
+  reported: number
 }
 
 export function nodeIdOf(index: number): string {
@@ -54,15 +58,6 @@ interface Memory {
   generations: Map<number, number>
   releases: Map<number, Progress>
 }
-interface Progress {
-  releaseId: string
-  attempt: number
-  step: number
-}
-const steps = ['staged', 'downloading', 'applying', 'soaking', 'succeeded']
-/** Between two steps of a release. */
-const stepSeconds = 5
-
 if (process.send !== undefined) {
   const memory: Memory = { generations: new Map(), releases: new Map() }
   process.on('message', ({ run }: { run: FleetRun }) => {
@@ -86,9 +81,6 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
   const startedMs = performance.now()
   const timesMs: number[] = []
   const answeredOnce = new Uint8Array(run.devices)
-  /** By second since the start: devices that have something to report before their turn. */
-  const early = new Map<number, number[]>()
-  let lastSecond = -1
   let told = 0
   let toldMostAt: number | null = null
   const retries: { device: number; atMs: number }[] = []
@@ -106,9 +98,21 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
     received: '',
   }))
   const sinceStart = () => performance.now() - startedMs
+  const agents =
+    run.agentIntervalMs === undefined
+      ? undefined
+      : createAgents({
+          clock: systemClock,
+          random: systemRandom,
+          monotonicMs: () => performance.now(),
+          intervalMs: run.agentIntervalMs,
+          releases,
+          speak: (device) => waiting.push({ device, dueMs: sinceStart() }),
+        })
 
   return new Promise((resolve) => {
     for (const line of lines) open(line)
+    agents?.start(run.devices)
     const timer = setInterval(tick, 2)
 
     function open(line: Line): void {
@@ -139,10 +143,6 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
           waiting.push({ device: scheduled % run.devices, dueMs: (scheduled / run.perSecond) * 1000 })
         }
       }
-      for (; lastSecond < Math.floor(nowMs / 1000); lastSecond += 1) {
-        for (const device of early.get(lastSecond) ?? []) waiting.push({ device, dueMs: nowMs })
-        early.delete(lastSecond)
-      }
       for (let at = retries.length - 1; at >= 0; at -= 1) {
         const retry = retries[at]
         if (retry === undefined || retry.atMs > nowMs) continue
@@ -167,7 +167,7 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
 
     function next(line: Line): void {
       let job = waiting.shift()
-      if (job === undefined && run.perSecond === null && sinceStart() < run.seconds * 1000) {
+      if (job === undefined && agents === undefined && run.perSecond === null && sinceStart() < run.seconds * 1000) {
         job = { device: scheduled % run.devices, dueMs: sinceStart() }
         scheduled += 1
       }
@@ -175,6 +175,7 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
       line.isFree = false
       line.device = job.device
       line.dueMs = job.dueMs
+      agents?.onSent(job.device)
       line.socket?.write(
         requestOf(run, {
           device: job.device,
@@ -224,36 +225,14 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
 
     function remember(device: number, answer: string): void {
       generations.set(device, Number(/"generation":(\d+)/.exec(answer)?.[1] ?? 0))
-      if (run.takesReleases !== true) return
-      const progress = releases.get(device)
-      if (answer.includes('"assignment":{')) takeAssignment(device, answer)
-      else if (progress !== undefined && progress.step < steps.length - 1) {
-        progress.step += 1
-        reportSoon(device)
-      }
-    }
-
-    function takeAssignment(device: number, answer: string): void {
-      const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) as {
-        desiredState: { assignment: { signed: { app: { releaseId: string; attempt: number } | null } } }
-      }
-      const { app } = body.desiredState.assignment.signed
-      if (app === null || releases.get(device)?.releaseId === app.releaseId) return
-      releases.set(device, { releaseId: app.releaseId, attempt: app.attempt, step: 0 })
+      if (agents?.onAnswer(device, assignedIn(answer)) !== true) return
       told += 1
       if (told === Math.ceil(run.devices * 0.95)) toldMostAt = Date.now()
-      reportSoon(device)
-    }
-
-    function reportSoon(device: number): void {
-      const second = Math.floor(sinceStart() / 1000) + stepSeconds
-      const devices = early.get(second)
-      if (devices === undefined) early.set(second, [device])
-      else devices.push(device)
     }
 
     function finish(): void {
       clearInterval(timer)
+      agents?.stop()
       for (const line of lines) {
         const { socket } = line
         line.socket = undefined
@@ -269,6 +248,7 @@ function fly(run: FleetRun, { generations, releases }: Memory): Promise<FleetRes
         firstError,
         told,
         toldMostAt,
+        reported: agents?.reported() ?? 0,
       })
     }
   })
@@ -299,10 +279,19 @@ function requestOf(
   )
 }
 
+function assignedIn(answer: string): Assigned | null {
+  if (!answer.includes('"assignment":{')) return null
+  const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) as {
+    desiredState: { assignment: { signed: { app: Assigned | null } } }
+  }
+  return body.desiredState.assignment.signed.app
+}
+
 function releasesOf(progress: Progress | undefined): object {
   if (progress === undefined) return {}
-  const { releaseId, attempt, step } = progress
-  const app = { releaseId, attempt, version: '1.0.0', state: steps[step], message: '', running: releaseId, log: null }
+  const { releaseId, attempt, phase, message } = progress
+  const running = phase === 'soaking' || phase === 'succeeded' ? releaseId : null
+  const app = { releaseId, attempt, version: '1.0.0', state: phase, message, running, log: null }
   return { releases: { app, host: null, counter: 1, refusal: null } }
 }
 

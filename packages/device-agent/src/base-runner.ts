@@ -298,7 +298,7 @@ export class BaseRunner {
       clock,
       believedMs,
       redactor: this.#redactor,
-      onChange: () => nudge?.wish(),
+      onChange: (urgency) => nudge?.wish(urgency),
     })
     this.#releases = releases
     this.#stops.push(() => releases.stop())
@@ -315,7 +315,10 @@ export class BaseRunner {
       joinToken,
       intervalMs,
       bootId: this.#bootId,
-      collectStatus: async (signal) => this.#collect(await this.#reader.read(signal)),
+      collectStatus: async (signal) => {
+        nudge.noteReport()
+        return this.#collect(await this.#reader.read(signal))
+      },
       random,
       monotonicMs,
       wallMs,
@@ -342,7 +345,7 @@ export class BaseRunner {
     this.#link = link
     // A pause that the control plane asked for is kept.
     const act = () => link.status().state === 'connected' && driver.wake()
-    const nudge = createNudge({ clock, random, monotonicMs, apartMs: reportsApartMs, act })
+    const nudge = createNudge({ clock, random, monotonicMs, act })
     this.#stops.push(async () => {
       nudge.stop()
       cancelStart()
@@ -391,9 +394,6 @@ export class BaseRunner {
 
 /** The driver's own period; every beat says when the next one is due. */
 const longestPauseMs = 36 * 60 * 60_000
-
-/** How soon a change of a release is reported, and how often at most. */
-const reportsApartMs = 5_000
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\./.test(host)

@@ -77,7 +77,10 @@ export async function startAgent(parts: AgentParts) {
     joinToken: new Secret(parts.joinToken),
     intervalMs: parts.intervalMs,
     bootId: parts.bootId,
-    collectStatus: async () => ({ ...quietStatus, ...releases.status() }),
+    collectStatus: async () => {
+      nudge.noteReport()
+      return { ...quietStatus, ...releases.status() }
+    },
     wallMs: parts.wallMs,
     redactor,
     onStorageProblem: () => undefined,
@@ -95,7 +98,7 @@ export async function startAgent(parts: AgentParts) {
     },
   })
   const act = () => link.status().state === 'connected' && beats.wake()
-  const nudge = createNudge({ clock, random, monotonicMs, apartMs: 5_000, act })
+  const nudge = createNudge({ clock, random, monotonicMs, act })
   const believedMs = () => {
     const toldMs = link.serverNowMs()
     return toldMs === null ? null : Math.max(toldMs, store.current().releases.believedMs)
@@ -120,7 +123,7 @@ export async function startAgent(parts: AgentParts) {
     clock,
     believedMs,
     redactor,
-    onChange: () => nudge.wish(),
+    onChange: (urgency) => nudge.wish(urgency),
   })
   const cancelStart = clock.after(firstPauseMs(parts.intervalMs, random), () => beats.start())
   releases.start()

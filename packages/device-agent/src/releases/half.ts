@@ -1,4 +1,5 @@
 import type { AssignedRelease } from '@freehold/contracts'
+import { soonMs, type Urgency } from '../nudge.ts'
 
 export const halves = ['host', 'app'] as const
 export type HalfName = (typeof halves)[number]
@@ -58,4 +59,13 @@ export function isBegun(half: Half | null): half is Half {
 /** Nothing of it has touched what runs. */
 export function isWaiting(half: Half | null): half is Half {
   return half !== null && (half.phase === 'staged' || half.phase === 'downloading')
+}
+
+/**
+ * What lies on the way between the first sign of progress and the end may be told together with what follows it; but a
+ * success waits for an answer of the control plane in its soak, so that a short one is told of at once.
+ */
+export function urgencyOf({ phase, soakSeconds }: Pick<Half, 'phase' | 'soakSeconds'>): Urgency {
+  if (phase === 'soaking') return soakSeconds * 1000 < soonMs ? 'now' : 'soon'
+  return phase === 'staged' || phase === 'applying' ? 'soon' : 'now'
 }

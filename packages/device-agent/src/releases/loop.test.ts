@@ -17,6 +17,33 @@ test('a release is downloaded, applied, watched for its soak, and has succeeded 
   expect(app.isCommitted).toBe(true)
 })
 
+test('that a download begins and how it ended is to be heard at once; what lies between, with what follows it', async () => {
+  const app = createFakeMachine({ running: ids.old })
+  const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })
+  await device.pass(3 * minute)
+  expect(device.reported()).toMatchObject({ state: 'succeeded' })
+  expect(device.changes).toEqual(['soon', 'now', 'soon', 'soon', 'now'])
+})
+
+test('that a short soak has begun is to be heard at once, because its success waits for an answer', async () => {
+  const app = createFakeMachine({ running: ids.old })
+  const short = assigned(ids.new, { soakSeconds: 5 })
+  const device = await deviceOf({ app, assignment: assignmentOf({ app: short }) })
+  await device.pass(3 * minute)
+  expect(device.changes).toEqual(['soon', 'now', 'soon', 'now', 'now'])
+})
+
+test.each([
+  ['sick', 'rolled-back'],
+  ['broken', 'failed'],
+] as const)('a release that is %s is said to be so at once', async (how, state) => {
+  const app = createFakeMachine({ running: ids.old, [how]: new Set([ids.new]) })
+  const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })
+  await device.pass(60 * minute)
+  expect(device.reported()).toMatchObject({ state })
+  expect(device.changes.at(-1)).toBe('now')
+})
+
 test('a release that is not well is left again within its soak, and is not tried again until its attempt changes', async () => {
   const app = createFakeMachine({ running: ids.old, sick: new Set([ids.new]) })
   const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })

@@ -2,6 +2,7 @@ import type { Assignment } from '@freehold/contracts'
 import { canonicalSignedJson } from '@freehold/contracts/lean'
 import { createFakeClock, createRandom } from '@freehold/reconcile'
 import { createLog } from '../log.ts'
+import type { Urgency } from '../nudge.ts'
 import { createRedactor } from '../secret.ts'
 import { createState, type DeviceState } from '../state/index.ts'
 import { openStateStore } from '../state/store.ts'
@@ -55,6 +56,8 @@ export async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine;
     /** Answers of the control plane reach the agent. */
     isOnline: true,
     acted: [] as string[],
+    /** How soon the control plane was to hear of each change. */
+    changes: [] as Urgency[],
     boots: 0,
     agent: undefined as Awaited<ReturnType<typeof boot>> | undefined,
     assign: async (assignment: Assignment | null) => {
@@ -126,7 +129,7 @@ export async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine;
       believedMs: () => (device.isOnline ? clock.now() : null),
       redactor,
       log: createLog({ write: () => undefined, redactor, level: 'silent' }),
-      onChange: () => undefined,
+      onChange: (urgency) => void device.changes.push(urgency),
     })
     releases.start()
     const die = () => {

@@ -1,12 +1,13 @@
 import type { DeviceStatus, ReleaseManifest } from '@freehold/contracts'
 import { type Clock, createDriver, type Random } from '@freehold/reconcile'
 import { type Log, sentenceOf } from '../log.ts'
+import type { Urgency } from '../nudge.ts'
 import type { Redactor } from '../secret.ts'
 import type { StateStore } from '../state/store.ts'
 import { readManifest } from '../updates/index.ts'
 import { type Action, type ActionRecord, actionsStatus, afterRestart, nextAction, withRecord } from './actions.ts'
 import { DriverLocked, HostUpdateFailed, NoWayBack, type ReleaseDriver } from './driver.ts'
-import { type HalfName, halves, isWaiting } from './half.ts'
+import { type HalfName, halves, isWaiting, urgencyOf } from './half.ts'
 import type { Judge } from './judge.ts'
 import { afterStep, type Moment, nextStep, type Outcome, type Seen, type Step } from './plan.ts'
 import { releasesStatus } from './status.ts'
@@ -48,8 +49,8 @@ export function createReleases(options: {
   believedMs: () => number | null
   redactor: Redactor
   log: Log
-  /** A phase or an outcome changed: people wait for it. */
-  onChange: () => void
+  /** A phase or an outcome changed, and the control plane is to hear of it before its turn. */
+  onChange: (urgency: Urgency) => void
 }): Releases {
   const { store, drivers, judge, clock, random, monotonicMs, log } = options
   const seen: Record<HalfName, Seen> = { host: nothingSeen(drivers.host), app: nothingSeen(drivers.app) }
@@ -96,7 +97,8 @@ export function createReleases(options: {
     const change = keep({ [name]: half })
     // What has to be left is left even where the disk cannot be written.
     await (half?.phase === 'rolling-back' ? change.catch(() => keepInMemory(name, half)) : change)
-    if (before?.phase !== half?.phase || before?.releaseId !== half?.releaseId) options.onChange()
+    const isChanged = before?.phase !== half?.phase || before?.releaseId !== half?.releaseId
+    if (isChanged) options.onChange(half === null ? 'soon' : urgencyOf(half))
   }
   const keepInMemory = (name: HalfName, half: StoredReleases[HalfName]) =>
     store.changeInMemory((state) => ({ ...state, releases: { ...state.releases, [name]: half } }))
@@ -239,13 +241,13 @@ export function createReleases(options: {
       await record(came.outcome, came.message)
       log.info(`Action ${kind}: ${came.outcome}.`, { id, message: came.message })
     }
-    options.onChange()
+    options.onChange('now')
     return true
   }
 
   const run = async (signal: AbortSignal): Promise<{ againInMs: number }> => {
     const judged = await judge.run(signal)
-    if (judged.isChanged) options.onChange()
+    if (judged.isChanged) options.onChange(judge.refusal() === null ? 'soon' : 'now')
     for (let steps = 0; steps < mostSteps; steps += 1) {
       signal.throwIfAborted()
       if (await runAction(signal)) continue

@@ -1,11 +1,12 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import { type DeviceDesiredState, deviceKind, FreeholdError, type ReleaseType } from '@freehold/contracts'
 import type { Actor, Store } from '@freehold/store'
+import { noteBoot } from './boots.ts'
 import { offerToken, useToken } from './credentials.ts'
 import { type DesiredKeeper, isKnown } from './desired.ts'
 import { createFailures } from './failures.ts'
 import { createHaste } from './haste.ts'
-import { intervalFor, nodeTokenLifeMs, noteBoot } from './kind.ts'
+import { intervalFor, nodeTokenLifeMs } from './kind.ts'
 import type { Live } from './live.ts'
 import type { Admission, Presence } from './presence.ts'
 import { type Heartbeat, type ReleaseProgress, type ReportedReleases, readHeartbeat } from './read-heartbeat.ts'
@@ -70,7 +71,7 @@ export function createHeartbeats(options: HeartbeatOptions) {
   }
 
   function note(live: Live, heartbeat: Heartbeat, { body, nowMs }: { body: Buffer; nowMs: number }): void {
-    const { boots, verdict } = noteBoot(live.boots, heartbeat)
+    const { boots, verdict } = noteBoot(live.boots, { ...heartbeat, nowMs })
     const isOld = verdict === 'same' && heartbeat.sequence !== null && heartbeat.sequence < live.sequence
     const isLateCopy = isOld || verdict === 'straggler'
     live.boots = boots

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decide, type Registration, refusalMessages } from './enrolment.ts'
 import { count, emptyTally, finestSpanMs, readHistory, withTally } from './history.ts'
-import { connectionOf, desiredContentOf, intervalFor, nextCounter, noteBoot, patienceOf } from './kind.ts'
+import { connectionOf, desiredContentOf, intervalFor, nextCounter, patienceOf } from './kind.ts'
 import { readHeartbeat } from './read-heartbeat.ts'
 
 const registrations: fc.Arbitrary<Registration> = fc.record({
@@ -84,50 +84,6 @@ describe('the connection of a device', () => {
     expect(intervalFor({ ...fleet, intervalMs: 120_000 })).toBe(120_000)
     expect(intervalFor({ ...fleet, intervalMs: 300_000 })).toBeNull()
     expect(intervalFor({ ...fleet, liveDevices: 1_000, intervalMs: 1_000 })).toBeNull()
-  })
-})
-
-describe('starts of the agent', () => {
-  const heard = (bootIds: (string | null)[]) => {
-    let boots: Parameters<typeof noteBoot>[0]
-    let sequence = 1
-    return bootIds.map((bootId) => {
-      const noted = noteBoot(boots, { bootId: bootId ?? null, sequence: sequence++ })
-      boots = noted.boots
-      return noted.verdict
-    })
-  }
-  it('never suspect a device that restarts, however often', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(fc.uuid(), { maxLength: 20 }), fc.integer({ min: 1, max: 3 }), (ids, times) => {
-        expect(heard(ids.flatMap((id) => Array<string>(times).fill(id)))).not.toContain('returned')
-      }),
-    )
-  })
-  it('never suspect a device whose last request before a restart came late, and came twice', () => {
-    let boots: Parameters<typeof noteBoot>[0]
-    const requests = [
-      ['a', 1],
-      ['b', 1],
-      ['a', 2],
-      ['a', 2],
-      ['b', 2],
-      ['a', 2],
-      ['a', 1],
-      ['b', 3],
-    ] as const
-    const verdicts = requests.map(([bootId, sequence]) => {
-      const noted = noteBoot(boots, { bootId, sequence })
-      boots = noted.boots
-      return noted.verdict
-    })
-    const late = 'straggler'
-    expect(verdicts).toEqual(['new', 'new', late, late, 'same', late, late, 'same'])
-  })
-  it('show two devices that take turns', () => {
-    const turns = ['a', 'b', 'a', 'b', 'a', 'b', 'a']
-    expect(heard(turns)).toEqual(['new', 'new', 'straggler', 'same', 'straggler', 'same', 'returned'])
-    expect(heard([null, null, 'a', null, 'a'])).toEqual(['same', 'same', 'new', 'same', 'same'])
   })
 })
 

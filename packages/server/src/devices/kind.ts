@@ -38,42 +38,6 @@ export function intervalFor(options: {
   return leastMs > 1000 && options.intervalMs <= leastMs ? leastMs : null
 }
 
-/** Which starts of the agent were heard under one identity. */
-export interface Boots {
-  current: string
-  earlier: readonly string[]
-  /** An earlier start that was heard again: its newest request, and how many there were. Null: none. */
-  returning: { bootId: string; sequence: number; times: number } | null
-}
-const earlierKept = 4
-/** One for all the devices of which only one start was heard. */
-const noneEarlier: readonly string[] = []
-/** Requests of an earlier start that came late are not so many. */
-const returnsOfClones = 3
-
-/**
- * Notes which start of the agent speaks. A device never goes on with an earlier start of its own, so `returned` means
- * that two devices take turns. One request of an earlier start may have been under way for long, and come twice: that is
- * a `straggler`, which tells nothing new. An agent that does not say its start is never suspected.
- */
-export function noteBoot(
-  boots: Boots | undefined,
-  { bootId, sequence }: { bootId: string | null; sequence: number | null },
-): { boots: Boots | undefined; verdict: 'same' | 'new' | 'straggler' | 'returned' } {
-  if (bootId === null || bootId === '') return { boots, verdict: 'same' }
-  if (boots === undefined) return { boots: { current: bootId, earlier: noneEarlier, returning: null }, verdict: 'new' }
-  if (boots.current === bootId) return { boots, verdict: 'same' }
-  const isEarlier = boots.earlier.includes(bootId)
-  if (isEarlier) {
-    const before = boots.returning?.bootId === bootId ? boots.returning : { sequence: -1, times: 0 }
-    if (sequence !== null && sequence <= before.sequence) return { boots, verdict: 'straggler' }
-    const returning = { bootId, sequence: sequence ?? -1, times: before.times + 1 }
-    if (returning.times < returnsOfClones) return { boots: { ...boots, returning }, verdict: 'straggler' }
-  }
-  const earlier = [boots.current, ...boots.earlier.filter((one) => one !== bootId)].slice(0, earlierKept)
-  return { boots: { current: bootId, earlier, returning: null }, verdict: isEarlier ? 'returned' : 'new' }
-}
-
 export type DeviceAction = Device['data']['actions'][number]
 
 /** A signed assignment holds so long. */

@@ -54,7 +54,8 @@ export async function assignNext(
 
 /**
  * Gives the next members back what each had. Whoever was assigned something else meanwhile keeps that, and so does who
- * has begun and had a release that was withdrawn: no device would take that. True where there may be more to do.
+ * has begun and had a release that was withdrawn: no device would take that. Who failed gets it back in any case, because
+ * a release that stayed assigned would be tried again by the next rollout that is reverted. True where there may be more.
  */
 export async function revertNext(live: Live, parts: { store: Store; assignments: Assignments }): Promise<boolean> {
   const { store, assignments } = parts

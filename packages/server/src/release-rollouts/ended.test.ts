@@ -21,19 +21,23 @@ beforeEach(async () => {
 afterEach(() => bed.close())
 
 describe('a rollout that ends early', () => {
-  it('aborted with keep leaves its release to those that began, and gives the others back what they had', async () => {
+  it('aborted with keep leaves its release to those that began, and gives back what they had to the others and who failed', async () => {
     const devices = await bed.settledFleet(old, 10)
     const { id } = await bed.create({ releaseId: next, phases: [{ count: 8, errorPercent: 100 }, {}] })
     const first = bed.holders(devices, next)
-    const [silent = '', staged = '', ...begun] = first
+    const [silent = '', staged = '', failed = '', rolledBack = '', ...begun] = first
     const attempt = bed.assignments.of(silent)?.attempt ?? 0
     bed.report(staged, 'staged')
-    const begunStates = ['downloading', 'applying', 'soaking', 'succeeded', 'failed', 'rolled-back']
+    bed.report(failed, 'failed')
+    bed.report(rolledBack, 'rolled-back')
+    const begunStates = ['downloading', 'applying', 'soaking', 'succeeded']
     for (const [index, device] of begun.entries()) bed.report(device, begunStates[index] ?? '')
     expect(await bed.call('abort', { id, body: { devices: 'keep' } })).toMatchObject({ status: { state: 'aborted' } })
     expect(bed.holders(devices, next).toSorted()).toEqual(begun.toSorted())
     expect(bed.assignments.of(silent)).toMatchObject({ releaseId: old, rolloutId: null, attempt: attempt + 1 })
-    expect(bed.assignments.of(staged)).toMatchObject({ releaseId: old, rolloutId: null })
+    for (const device of [staged, failed, rolledBack]) {
+      expect(bed.assignments.of(device)).toMatchObject({ releaseId: old, rolloutId: null, attempt: attempt + 1 })
+    }
     expect(bed.engine.settingsOf(id)?.held).toBe(false)
     await bed.run()
     expect(await bed.channel()).toMatchObject({ releaseId: old, rolloutId: null })
@@ -56,6 +60,41 @@ describe('a rollout that ends early', () => {
     await bed.call('abort', { id, body: { devices: 'keep' } })
     expect(bed.holders(devices, next).toSorted()).toEqual([goneRunning, goneLater].toSorted())
     expect(bed.holders(devices, old).toSorted()).toEqual([again, gone].toSorted())
+  })
+
+  it('is not tried again by who failed with it, when a later rollout is reverted', async () => {
+    const [failed = '', left = '', ran = ''] = await bed.settledFleet(old, 3)
+    const first = await bed.create({ releaseId: next, phases: [{ errorPercent: 100 }] })
+    bed.report(failed, 'rolled-back')
+    bed.reportAll([left, ran], 'downloading')
+    await bed.run()
+    await bed.changeDevice(left, { channel: 'none' })
+    await bed.run()
+    bed.report(left, 'failed')
+    await bed.run()
+    await bed.call('abort', { id: first.id, body: { devices: 'keep' } })
+    expect(bed.holders([failed, left, ran], next)).toEqual([ran])
+    await bed.changeDevice(left, { channel: 'stable' })
+    const second = await bed.create({ releaseId: await bed.release('3.0.0') })
+    await bed.run()
+    await bed.call('abort', { id: second.id, body: { devices: 'revert' } })
+    await bed.run()
+    expect(bed.holders([failed, left, ran], next)).toEqual([ran])
+    expect(bed.holders([failed, left, ran], old)).toEqual([failed, left])
+  })
+
+  it('is not tried again by who failed with it and had something that was withdrawn', async () => {
+    const [failed = '', ran = ''] = await bed.settledFleet(old, 2)
+    const { id } = await bed.create({ releaseId: next, phases: [{ errorPercent: 100 }] })
+    bed.report(failed, 'failed')
+    bed.report(ran, 'succeeded')
+    await bed.run()
+    await bed.store.transaction(ada, (transaction) =>
+      transaction.setStatus(releaseKind, old, { state: 'withdrawn', message: '', target: null }),
+    )
+    await bed.call('abort', { id, body: { devices: 'revert' } })
+    await bed.run()
+    expect(bed.holders([failed, ran], next)).toEqual([ran])
   })
 
   it('takes what a device had before an open rollout that it left unbegun for what it had', async () => {

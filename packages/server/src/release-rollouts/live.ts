@@ -62,7 +62,7 @@ export function takeReport(live: Live, report: { deviceId: string; progress: Pro
   const before = members.stateOf(index)
   if (attempt === 0 || progress.attempt !== attempt || state === undefined) return
   if (before === 'left') {
-    members.noteBegunOfLeft(index, state)
+    members.noteOfLeft(index, state)
     return
   }
   // What was shown to work stays so; that it broke later is the device's own matter, and stands in its status.
@@ -109,7 +109,7 @@ export function isReverting({ resource: { data, status } }: Live): boolean {
   return isGivingWay(status) || (data.aborted !== null && isOpenRollout(status))
 }
 
-/** True where the device was assigned the release, and may be given back what it had because it has not begun. */
+/** True where the device was assigned the release, and may be given back what it had: it has not begun, or has failed. */
 export function isUnbegun({ members }: Live, index: number): boolean {
   return members.attemptOf(index) > 0 && !members.hasBegun(index)
 }
@@ -135,7 +135,7 @@ export function revertsLeft(live: Live): number {
   return left
 }
 
-/** Who was assigned the release goes back, but for those that have begun with it and may keep it. */
+/** Who was assigned the release goes back, but for those that have begun with it, have not failed, and may keep it. */
 function goesBack({ members, resource: { data, status } }: Live, index: number): boolean {
   if (members.attemptOf(index) === 0) return false
   return (data.aborted === 'revert' && !isGivingWay(status)) || !members.hasBegun(index)

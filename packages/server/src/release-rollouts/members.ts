@@ -6,10 +6,12 @@ import type { Cut } from './plan.ts'
 export const chunkSize = 1000
 const messageCharacters = 200
 const notOpened = 0xffff
-/** In the column of states: it left, and had begun with the release before or after that. */
+/** In the column of states: it left, had begun with the release before or after that, and has not failed with it. */
 const leftBegun = memberStates.length
-/** A device in one of these has taken something of the release. */
-const begunStates: readonly MemberState[] = ['downloading', 'applying', 'soaking', 'succeeded', 'failed', 'rolled-back']
+/** A device in one of these has taken something of the release, and may run it. */
+const begunStates: readonly MemberState[] = ['downloading', 'applying', 'soaking', 'succeeded']
+/** It has tried the release and runs what it had before. */
+const failedStates: readonly MemberState[] = ['failed', 'rolled-back']
 /** States in which the words of a device explain something that the state does not. */
 const explained: readonly MemberState[] = ['staged', 'failed', 'rolled-back']
 
@@ -80,12 +82,14 @@ export function createMembers(cut: Cut) {
     counts: counts as readonly MemberCounts[],
     indexOf: (deviceId: string): number | undefined => indexes.get(deviceId),
     stateOf,
-    /** True where the device has taken something of the release, by its own report; also of those that left. */
+    /** True where the device has taken something of the release and not failed with it, by its own report; also of those that left. */
     hasBegun,
-    /** One that left says that it begins, nevertheless. */
-    noteBegunOfLeft(index: number, state: MemberState): void {
-      if (stateOf(index) !== 'left' || hasBegun(index) || !begunStates.includes(state)) return
-      states[index] = leftBegun
+    /** One that left says how it fares, nevertheless. */
+    noteOfLeft(index: number, state: MemberState): void {
+      const isSaid = begunStates.includes(state) || failedStates.includes(state)
+      const column = begunStates.includes(state) ? leftBegun : memberStates.indexOf('left')
+      if (stateOf(index) !== 'left' || !isSaid || states[index] === column) return
+      states[index] = column
       dirty.add(Math.floor(index / chunkSize))
     },
     phaseOf,

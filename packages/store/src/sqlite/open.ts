@@ -68,7 +68,7 @@ function openForWriting(file: string): DatabaseSync {
   }
   database.exec('PRAGMA synchronous = FULL')
   database.exec('PRAGMA temp_store = MEMORY')
-  database.exec('PRAGMA cache_size = -32000')
+  database.exec('PRAGMA cache_size = -16000')
   database.exec('PRAGMA wal_autocheckpoint = 4000')
   return database
 }
