@@ -66,6 +66,18 @@ test('a release that is not well is left again within its soak, and is not tried
   expect(device.reported()).toMatchObject({ state: 'succeeded', attempt: 2 })
 })
 
+test('a report never sets a phase beside what ran before it', async () => {
+  const app = createFakeMachine({ running: ids.old, sick: new Set([ids.new]) })
+  const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })
+  await device.pass(2 * minute)
+  expect(device.told.slice(-4)).toEqual([
+    `applying, ${ids.old} runs`,
+    `soaking, ${ids.new} runs`,
+    `soaking, ${ids.new} runs`,
+    `rolled-back, ${ids.old} runs`,
+  ])
+})
+
 test('what fails before it was applied has failed after a few tries, and nothing that runs was touched', async () => {
   const app = createFakeMachine({ running: ids.old, broken: new Set([ids.new]) })
   const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })

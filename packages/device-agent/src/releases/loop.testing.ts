@@ -58,6 +58,8 @@ export async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine;
     acted: [] as string[],
     /** How soon the control plane was to hear of each change. */
     changes: [] as Urgency[],
+    /** What a report said at each change of the app: its state, and the release that runs. */
+    told: [] as string[],
     boots: 0,
     agent: undefined as Awaited<ReturnType<typeof boot>> | undefined,
     assign: async (assignment: Assignment | null) => {
@@ -129,7 +131,11 @@ export async function deviceOf(options: { app?: FakeMachine; host?: FakeMachine;
       believedMs: () => (device.isOnline ? clock.now() : null),
       redactor,
       log: createLog({ write: () => undefined, redactor, level: 'silent' }),
-      onChange: (urgency) => void device.changes.push(urgency),
+      onChange: (urgency) => {
+        device.changes.push(urgency)
+        const app = device.reported()
+        if (app) device.told.push(`${app.state}, ${app.running} runs`)
+      },
     })
     releases.start()
     const die = () => {

@@ -179,30 +179,30 @@ describe('who falls silent', () => {
 })
 
 describe('two devices under one identity', () => {
-  const cloneOf = async (plane: ControlPlane, nodeId: string) => {
+  const cloneOf = async (plane: ReturnType<typeof world.controlPlane>, nodeId: string) => {
     while (await plane.statuses.write());
-    return (await store.find(deviceKind, 'nodeId', nodeId))?.status.clone
+    return (await world.store.find(deviceKind, 'nodeId', nodeId))?.status.clone
   }
 
   it('are said to be two once they have taken turns for longer than a request may be under way', async () => {
-    const plane = controlPlane()
-    const devices = await fleet(plane, 1)
+    const plane = world.controlPlane()
+    const devices = await world.fleet(plane, 1)
     for (let sequence = 0; sequence < 40; sequence += 1) {
-      for (const bootId of ['a', 'b']) await hear(plane, devices, { bootId, sequence })
-      nowMs += minuteMs
+      for (const bootId of ['a', 'b']) await world.hear(plane, devices, { bootId, sequence })
+      world.nowMs += minuteMs
     }
     expect(await cloneOf(plane, 'device-0')).toMatchObject({ message: expect.stringContaining('take turns') })
   })
 
   it('are not what a device is that lost power while several of its requests were held up', async () => {
-    const plane = controlPlane()
-    const devices = await fleet(plane, 1)
-    await hear(plane, devices, { bootId: 'a', sequence: 1 })
-    await hear(plane, devices, { bootId: 'b', sequence: 1 })
+    const plane = world.controlPlane()
+    const devices = await world.fleet(plane, 1)
+    await world.hear(plane, devices, { bootId: 'a', sequence: 1 })
+    await world.hear(plane, devices, { bootId: 'b', sequence: 1 })
     for (const sequence of [2, 3, 4, 5]) {
-      nowMs += 5 * minuteMs
-      await hear(plane, devices, { bootId: 'a', sequence })
-      await hear(plane, devices, { bootId: 'b', sequence })
+      world.nowMs += 5 * minuteMs
+      await world.hear(plane, devices, { bootId: 'a', sequence })
+      await world.hear(plane, devices, { bootId: 'b', sequence })
     }
     expect(await cloneOf(plane, 'device-0')).toBeNull()
   })
