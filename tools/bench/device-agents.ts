@@ -159,4 +159,3 @@ export function createAgents(options: {
     stop,
   }
 }
-export type Agents = ReturnType<typeof createAgents>
