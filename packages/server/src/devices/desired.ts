@@ -1,25 +1,8 @@
 import type { Assignment, Device, DeviceDesiredState, SignedAssignment } from '@freehold/contracts'
-import type { Affected, Basis, ReleasesOfDevices } from '../releases/index.ts'
+import type { Affected, ReleasesOfDevices } from '../releases/index.ts'
 import { assignmentLifeMs, type DesiredContent, desiredContentOf, nextCounter } from './kind.ts'
+import type { Known } from './known.ts'
 import type { Live } from './live.ts'
-
-/** What is remembered of what a device shall be. */
-export interface Known {
-  readonly generation: number
-  /** When it changes although nobody changes anything; 0: it must be computed again. */
-  readonly changesAtMs: number
-  readonly basis: Basis
-}
-
-/** Nothing was computed yet. */
-export const nothingKnown: Known = {
-  generation: 0,
-  changesAtMs: 0,
-  basis: { groupId: null, appReleaseId: null, hostReleaseId: null, appRolloutId: null, hostRolloutId: null },
-}
-
-/** True where what is remembered still holds. */
-export const isKnown = ({ changesAtMs }: Pick<Known, 'changesAtMs'>, nowMs: number): boolean => nowMs < changesAtMs
 
 /**
  * Computes what devices shall be, and signs it for those that do not hold it. Whoever is reconsidered is computed again

@@ -1,16 +1,9 @@
-import type { Device } from '@freehold/contracts'
+import { updateFailureKey } from './kind.ts'
 import type { Live } from './live.ts'
 import type { ReleaseProgress, ReportedReleases } from './read-heartbeat.ts'
 import type { StatusWriter } from './status-writer.ts'
 
-type UpdateFailure = Device['status']['updateFailure']
-
 const failed: readonly string[] = ['failed', 'rolled-back', 'not-supported']
-
-/** What tells one failed update from another, whatever words the device has for it; null: there is none. */
-export function updateFailureKey(failure: Pick<NonNullable<UpdateFailure>, 'releaseId' | 'state'> | null) {
-  return failure === null ? null : `${failure.releaseId} ${failure.state}`
-}
 
 /**
  * Sees updates fail and succeed in what devices report, and writes that into their status: an event that people can be

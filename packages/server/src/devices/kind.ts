@@ -38,6 +38,13 @@ export function intervalFor(options: {
   return leastMs > 1000 && options.intervalMs <= leastMs ? leastMs : null
 }
 
+/** What tells one failed update from another, whatever words the device has for it; null: there is none. */
+export function updateFailureKey(
+  failure: Pick<NonNullable<Device['status']['updateFailure']>, 'releaseId' | 'state'> | null,
+) {
+  return failure === null ? null : `${failure.releaseId} ${failure.state}`
+}
+
 export type DeviceAction = Device['data']['actions'][number]
 
 /** A signed assignment holds so long. */
