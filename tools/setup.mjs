@@ -49,13 +49,16 @@ function install() {
   write(stamp, wanted)
 }
 
-/** True where npm's record of node_modules holds every package of the lock file in the version it names. */
+/**
+ * True where npm's record of node_modules holds every package of the lock file in the version it names, also those that
+ * one workspace alone has because others have another version.
+ */
 function isInstalled(lock) {
   const record = read(join(modules, '.package-lock.json'))
   if (record === undefined) return false
   const installed = JSON.parse(record).packages
   return Object.entries(lock.packages).every(([path, wanted]) => {
-    if (!path.startsWith('node_modules/')) return true
+    if (!path.includes('node_modules/')) return true
     const present = installed[path]
     if (present === undefined) return wanted.optional === true
     return present.version === wanted.version && present.integrity === wanted.integrity && existsSync(join(root, path))

@@ -52,12 +52,15 @@ test('without the registry it says so, and leaves no stamp behind', async () => 
   expect(await readdir(join(clone, 'node_modules')).catch(() => [])).not.toContain('.freehold-setup')
 })
 
-test('packages that npm has placed already are not installed again, and others are looked for', async () => {
+test.each([
+  ['a newer one', 'node_modules/left'],
+  ['one that a workspace alone has', 'packages/inner/node_modules/left'],
+])('packages that npm has placed already are not installed again, and %s is looked for', async (_, path) => {
   const clone = await readyClone()
   expect(await start(clone, []).ended).toEqual({ code: 0, output: '', errors: '' })
   expect(await readdir(join(clone, 'node_modules'))).toContain('.freehold-setup')
   const lock = JSON.parse(await readFile(join(clone, 'package-lock.json'), 'utf8'))
-  lock.packages['node_modules/left'].version = '1.0.1'
+  lock.packages[path] = { ...lock.packages['node_modules/left'], version: '1.0.1' }
   await writeFile(join(clone, 'package-lock.json'), JSON.stringify(lock))
   expect((await start(clone, [], { env: offline(clone) }).ended).errors).toContain('Installing packages')
 })

@@ -60,6 +60,29 @@ test('the compile cache is filled at the path and with the flags that the agent 
   expect(dockerfile).toMatch(/install -d -m 700 -o 65534 -g 65534 \/image\/data\/baseos \/image\/run\/baseos/)
 })
 
+test('the step that fills the compile cache succeeds whenever in its start the agent is ended', async () => {
+  const dockerfile = await readFile(join(room, 'Dockerfile'), 'utf8')
+  const [, step = ''] = /^RUN (NODE_COMPILE_CACHE=.+(?:\n .+)+)/m.exec(dockerfile) ?? []
+  const place = await mkdtemp(join(tmpdir(), 'freehold-device-cache-'))
+  try {
+    const script = step
+      .replaceAll('\\\n', '')
+      .replaceAll('/app/compile-cache', join(place, 'compile-cache'))
+      .replaceAll('/tmp/state.json', join(place, 'state.json'))
+      .replace('/image/usr/bin/node packages', `${process.execPath} ${root}/packages`)
+    expect(script.match(/sleep 1;/g)).toHaveLength(1)
+    // Ended the moment it begins its second stage, and when it is up.
+    for (const pause of ['sleep 0.01;', 'sleep 3;']) {
+      await rm(join(place, 'compile-cache'), { recursive: true, force: true })
+      const child = spawn('sh', ['-c', script.replace('sleep 1;', pause)], { cwd: place, stdio: 'ignore' })
+      const code = await new Promise((resolve) => child.once('exit', resolve))
+      expect([pause, code]).toEqual([pause, 0])
+    }
+  } finally {
+    await rm(place, { recursive: true, force: true })
+  }
+})
+
 test('the compose file asks for the Supervisor and keeps the state on a volume that no other service needs', async () => {
   const compose = await readFile(join(room, 'docker-compose.yml'), 'utf8')
   expect(compose).toMatch(/io\.balena\.features\.supervisor-api: ['"]1['"]/)

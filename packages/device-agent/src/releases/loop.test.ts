@@ -160,6 +160,31 @@ test('a host that comes back in the old system, or never reaches the control pla
   expect(host.running).toBe(ids.old)
 })
 
+test('what came of a step is kept though what runs cannot be told then: the device goes down, or the agent is stopped', async () => {
+  const host = createFakeMachine({ restarts: true, running: ids.old })
+  host.onMoment = (call) => {
+    host.isDeaf ||= call === 'switched'
+  }
+  const falling = await deviceOf({ host, assignment: assignmentOf({ host: assigned(ids.host) }) })
+  await falling.pass(10 * second)
+  expect(falling.half('host')).toMatchObject({ phase: 'applying', isRestarting: true })
+  Object.assign(host, { running: ids.old, isCommitted: true, isDeaf: false })
+  await falling.cutPower()
+  await falling.pass(minute)
+  expect(falling.half('host')?.phase).toBe('rolled-back')
+  expect(host.calls.filter((call) => call.startsWith('apply'))).toHaveLength(1)
+
+  const app = createFakeMachine({ running: ids.old })
+  app.onMoment = (call) => {
+    app.isDeaf ||= call === 'switched'
+  }
+  const stopped = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new) }) })
+  await stopped.pass(10 * second)
+  expect(stopped.half()?.phase).toBe('applying')
+  await stopped.agent?.releases.stop()
+  expect(stopped.half()?.phase).toBe('soaking')
+})
+
 test('another release assigned while one is watched: that one is left first, and the newer one taken', async () => {
   const app = createFakeMachine({ running: ids.old })
   const device = await deviceOf({ app, assignment: assignmentOf({ app: assigned(ids.new, { soakSeconds: 3600 }) }) })

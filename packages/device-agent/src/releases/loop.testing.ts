@@ -174,6 +174,9 @@ function driverOf(machine: FakeMachine | undefined, alive: () => void): ReleaseD
       alive()
       machine.isCommitted = value
     },
+    get isDeaf() {
+      return machine.isDeaf
+    },
     get isLocked() {
       return machine.isLocked
     },

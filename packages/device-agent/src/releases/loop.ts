@@ -134,7 +134,13 @@ export function createReleases(options: {
       log.warn(`Release (${step.name}): ${step.kind} failed.`, { version: half.version, reason: outcome.message })
     }
     // What is reported of this half is of one moment: its phase never stands beside what ran before the step.
-    if (step.kind === 'apply' || step.kind === 'roll-back') await observe(step.name, signal)
+    // A device that goes down is not asked, and whoever stops the agent while it looks does not take the outcome away.
+    if ((step.kind === 'apply' || step.kind === 'roll-back') && outcome.kind !== 'restarting') {
+      seen[step.name].running = undefined
+      await observe(step.name, signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error
+      })
+    }
     const { redactor } = options
     const message = redactor.clean(half.message).slice(0, 1000)
     await keepHalf(step.name, { ...half, message, log: redactor.clean(half.log).slice(-8000) })

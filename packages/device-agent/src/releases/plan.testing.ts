@@ -17,6 +17,8 @@ export interface FakeMachine {
   wantsForce: boolean
   /** `apply` and `rollBack` need a restart to take effect, as of a host. */
   restarts: boolean
+  /** It does not answer what runs. */
+  isDeaf: boolean
   /** Runs before and after each change, and may throw: the power goes. */
   onMoment: (call: string) => void
 }
@@ -33,6 +35,7 @@ export function createFakeMachine(change: Partial<FakeMachine> = {}): FakeMachin
     isLocked: false,
     wantsForce: false,
     restarts: false,
+    isDeaf: false,
     onMoment: () => undefined,
     ...change,
   }
@@ -52,7 +55,7 @@ export function createFakeDriver(machine: FakeMachine): ReleaseDriver {
     name: 'fake',
     unsupported: async (_manifest, _signal, asked) =>
       machine.wantsForce && asked?.force !== true ? 'It is older than what runs.' : null,
-    running: async () => machine.running,
+    running: async () => (machine.isDeaf ? new Promise<never>(() => undefined) : machine.running),
     download: async ({ releaseId }, { onProgress }) => {
       call(`download ${releaseId}`)
       if (machine.broken.has(releaseId)) throw new Error('The image is gone.')

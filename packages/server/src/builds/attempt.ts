@@ -15,8 +15,8 @@ import { localId } from './workers.ts'
 export type AttemptEnd =
   | { kind: 'succeeded'; said: Extract<JobOutcome, { kind: 'result' }>['result'] & { success: true } }
   | { kind: 'failed'; message: string }
-  /** Another attempt may do better; `isFull`: not before there is room, there or here. */
-  | { kind: 'lost'; message: string; isFull?: boolean }
+  /** Another attempt may do better; `full`: not before there is room, at the worker or here. */
+  | { kind: 'lost'; message: string; full?: 'worker' | 'here' | undefined }
   /** The worker did not take it: it counts for nothing, and the worker is left alone for some time. */
   | { kind: 'not-begun'; message: string; restMs: number; isTokenRefused?: boolean }
 
@@ -125,7 +125,7 @@ export async function runAttempt(options: {
     // Neither the worker's fault nor the build's: the archive of the agent, the store.
     if (!(error instanceof FreeholdError)) options.onFailure(error)
     const isFull = error instanceof FreeholdError && error.code === 'storage-full'
-    return { kind: 'lost', message: sentenceOf(error, workerId), isFull }
+    return { kind: 'lost', message: sentenceOf(error, workerId), full: isFull ? 'here' : undefined }
   } finally {
     watch.end()
     worker.release()
@@ -149,7 +149,8 @@ function endOf(
   const meaning = meaningOf(result.code)
   if (meaning === 'final') return { kind: 'failed', message }
   if (meaning === 'again' || hasBegun) {
-    return { kind: 'lost', message: `${workerId}: ${message}`, isFull: result.code === 'storage-full' }
+    const full = result.code === 'storage-full' ? 'worker' : undefined
+    return { kind: 'lost', message: `${workerId}: ${message}`, full }
   }
   const isTokenRefused = result.code === 'unauthenticated'
   return { kind: 'not-begun', message: `${workerId}: ${message}`, restMs: refusedRestMs, isTokenRefused }

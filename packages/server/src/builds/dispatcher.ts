@@ -265,17 +265,18 @@ export function createDispatcher(options: DispatcherOptions) {
   /** A worker without room is left alone, so that another may do it; where the room is missing here, the build is. */
   async function lose(
     { build, number, workerId, receiving }: Attempt,
-    { message, isFull = false }: { message: string; isFull?: boolean },
+    { message, full }: Omit<Extract<AttemptEnd, { kind: 'lost' }>, 'kind'>,
   ): Promise<Build | undefined> {
     totals.lostAttempts += 1
-    const isFullHere = receiving.target.wasOutOfSpace === true
+    const hadNoRoomForImage = receiving.target.wasOutOfSpace === true
+    const isFullHere = hadNoRoomForImage || full === 'here'
     const pauseMs = pauseMsAfter(number)
-    if (isFull && !isFullHere) {
+    if (full === 'worker' && !isFullHere) {
       workers.rest(workerId, { forMs: pauseMs, why: 'it had no room for its last job: free some, or enlarge its disk' })
     }
     const ended = {
       attempt: number,
-      message: isFullHere ? `The control plane had no room for the image: free some. ${message}` : message,
+      message: hadNoRoomForImage ? `The control plane had no room for the image: free some. ${message}` : message,
       at: at(),
       ...(isFullHere ? { pauseMs } : {}),
     }

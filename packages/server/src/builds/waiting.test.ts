@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { BlobError } from '@freehold/blobs'
-import { buildKind } from '@freehold/contracts'
+import { buildKind, FreeholdError } from '@freehold/contracts'
 import { afterEach, expect, test } from 'vitest'
 import { pauseMsAfter } from './kind.ts'
 import { type PlayedWorker, startPlayedWorker } from './worker.testing.ts'
@@ -98,6 +98,33 @@ test('where the control plane has no room, the build waits and says what to do, 
   await look()
   await look()
   expect(worker.jobs).toHaveLength(1)
+  isFull = false
+  world.pass(pauseMsAfter(1))
+  await look()
+  expect((await world.until(id, 'succeeded')).status.attempt).toBe(2)
+})
+
+test('a disk of the control plane that is full before the worker has the job is not said to be that of the worker', async () => {
+  let isFull = true
+  world = await createBuildsWorld({
+    async packAgent() {
+      if (isFull) throw new FreeholdError('storage-full', 'The disk of the data directory is full: free 500 MB.')
+    },
+  })
+  const worker = await startWorker()
+  await world.workers([{ url: worker.url, id: 'one' }])
+  world.start()
+  const { id } = await world.create()
+  await expect
+    .poll(async () => (await world.read(id)).status)
+    .toMatchObject({
+      state: 'waiting',
+      attempt: 1,
+      message: expect.stringMatching(/: The disk of the data directory is full: free 500 MB\..* again in a minute\.$/),
+    })
+  expect(await world.listWorkers()).toMatchObject([{ state: 'idle', message: 'Ready.' }, {}])
+  await look()
+  expect((await world.read(id)).status.attempt).toBe(1)
   isFull = false
   world.pass(pauseMsAfter(1))
   await look()

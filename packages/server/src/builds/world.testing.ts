@@ -40,6 +40,8 @@ export interface WorldOptions {
   s3?: S3ForWorkers | null
   localWorker?: LocalWorker | null
   connect?: typeof createWorkerClient
+  /** Fails where the archive of the device agent cannot be packed. */
+  packAgent?: () => Promise<void>
   /** Of the garbage collection that is tested with it; without it nobody removes anything meanwhile. */
   guard?: (parts: { store: Store; blobs: BlobStore }) => BytesGuard
 }
@@ -94,7 +96,10 @@ export async function createBuildsWorld(options: WorldOptions = {}) {
         return { caller: { identity, actor } as never, byCookie: false }
       },
       localWorker: options.localWorker ?? null,
-      agentArchive: async (architecture) => ({ url: `${url}/agent-${architecture}`, sha256: 'a'.repeat(64) }),
+      agentArchive: async (architecture) => {
+        await options.packAgent?.()
+        return { url: `${url}/agent-${architecture}`, sha256: 'a'.repeat(64) }
+      },
       publicUrl: () => url,
       localUrl: () => url.replace('127.0.0.1', 'localhost'),
       cleanupPeriodMs: 3_600_000,

@@ -1,15 +1,16 @@
 import {
   channelKind,
   type DeviceGroup,
-  deviceGroupInput,
   deviceGroupKind,
   deviceKind,
   FreeholdError,
+  labelsSchema,
   type ReleaseType,
 } from '@freehold/contracts'
 import { pagesOf, type Reads, type Store } from '@freehold/store'
 import type { Handlers } from '../http/handler.ts'
 import { mergedData } from '../http/merged.ts'
+import { parsePart, refuseFaults } from '../http/parse.ts'
 import { getResource, listResources } from '../http/resources.ts'
 import type { Catalog } from './catalog.ts'
 import { groupOf, inOrder } from './kind.ts'
@@ -41,7 +42,8 @@ export function createGroupHandlers(options: { store: Store; catalog: Catalog })
       heeded(
         store.transaction(caller.actor, async (transaction) => {
           const before = (await getResource(transaction, deviceGroupKind, params.id)).data
-          const data = mergedData(deviceGroupInput, before, patch)
+          const data = mergedData(deviceGroupKind.data, before, patch)
+          checkSelector({ before, after: data })
           await checkGroup(transaction, { before, after: data })
           return transaction.update(deviceGroupKind, params.id, {
             data,
@@ -59,6 +61,12 @@ export function createGroupHandlers(options: { store: Store; catalog: Catalog })
     },
     members: ({ params }) => membersOf(store, params.id),
   }
+}
+
+/** What is stored of old may stay in a selector; what is written into it is held to what labels are now. */
+function checkSelector({ before, after }: { before: Data; after: Data }): void {
+  const written = Object.entries(after.selector).filter(([key, value]) => before.selector[key] !== value)
+  refuseFaults(parsePart(labelsSchema, Object.fromEntries(written), 'data.selector').faults)
 }
 
 /** Throws `not-found` for a channel or a release there is not, and `conflict` for one of the wrong type. */

@@ -3,6 +3,7 @@ import {
   type Channel,
   type DeviceGroup,
   deviceGroupInput,
+  deviceGroupKind,
   kinds,
   manifestKind,
   type Release,
@@ -285,6 +286,26 @@ describe.each(engines)('on %s', (_, open) => {
   })
 
   describe('a group', () => {
+    it('is changed though its selector has a label of old, which nobody can write anew', async () => {
+      const selector = { site: 'shop\t7', ring: 'edge' }
+      const data = deviceGroupInput.omit({ selector: true }).parse({ name: 'of-old' })
+      const { id } = await store.transaction(actor, (transaction) =>
+        transaction.create(deviceGroupKind, { data: { ...data, selector } }),
+      )
+      const update = (change: object) =>
+        world.call<DeviceGroup>(world.releases.handlers.deviceGroups.update, { params: { id }, body: { data: change } })
+      expect((await update({ description: 'The shop' })).data).toMatchObject({ description: 'The shop', selector })
+      expect((await update({ selector: { ...selector, ring: 'all' } })).data.selector.ring).toBe('all')
+      for (const site of ['shop\t8', 'a\nb']) {
+        await expect(update({ selector: { site } })).rejects.toMatchObject({
+          code: 'invalid-input',
+          message: expect.stringMatching(/^data\.selector\.site: must be one line/),
+        })
+      }
+      expect((await update({ selector: { site: null } })).data.selector).toEqual({ ring: 'all' })
+      await world.call(world.releases.handlers.deviceGroups.delete, { params: { id } })
+    })
+
     it('takes channels and pins of the right type, of releases that are signed, and of none that is not there', async () => {
       const [app, host] = [await world.makeRelease('4.0.0'), await hostRelease('4.0.0')]
       const [appChannel, hostChannel] = [await world.makeChannel('four'), await world.makeChannel('four-host', 'host')]
