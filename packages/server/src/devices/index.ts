@@ -103,7 +103,7 @@ export function createDevicesNoun(options: {
     statuses,
     onError: (error) => log.warn({ err: error }, 'following the changes of devices failed; starting over'),
   })
-  const overload = createOverload({ random: Math.random, inFlightAtMost })
+  const overload = createOverload({ random: Math.random, monotonicMs: () => performance.now(), inFlightAtMost })
   const loop = (job: string, periodMs: number, run: () => Promise<void>) =>
     createDriver({
       run: async () => {

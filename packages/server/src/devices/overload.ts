@@ -4,17 +4,20 @@ const lookEveryMs = 100
 /** Answers wait about this long when the process falls behind. */
 const tolerableLagMs = 1_000
 const shedForMs = 1_000
+/** So few at once are not why the process falls behind; to send them away would help nobody. */
+const fewInFlight = 32
 
 /**
  * Tells when the process falls behind, by how late a timer fires. Then devices are sent away with a `Retry-After` of
  * their own each: people, agents and pushes go on, and the devices come back spread out.
  */
-export function createOverload(options: { random: () => number; inFlightAtMost: number }) {
-  let expectedMs = performance.now() + lookEveryMs
+export function createOverload(options: { random: () => number; monotonicMs: () => number; inFlightAtMost: number }) {
+  const { monotonicMs } = options
+  let expectedMs = monotonicMs() + lookEveryMs
   let shedUntilMs = 0
   let inFlight = 0
   const timer = setInterval(() => {
-    const nowMs = performance.now()
+    const nowMs = monotonicMs()
     if (nowMs - expectedMs > tolerableLagMs) shedUntilMs = nowMs + shedForMs
     expectedMs = nowMs + lookEveryMs
   }, lookEveryMs)
@@ -22,7 +25,8 @@ export function createOverload(options: { random: () => number; inFlightAtMost: 
   return {
     /** Throws `unavailable` with seconds to wait. */
     refuse(): void {
-      if (inFlight < options.inFlightAtMost && (shedUntilMs === 0 || performance.now() > shedUntilMs)) return
+      const isBehind = monotonicMs() <= shedUntilMs
+      if (inFlight < (isBehind ? Math.min(fewInFlight, options.inFlightAtMost) : options.inFlightAtMost)) return
       throw new FreeholdError('unavailable', 'Too many devices speak at once; try again later.', {
         retryAfterSeconds: 2 + Math.floor(options.random() * 8),
       })
