@@ -31,7 +31,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
       migrate(writing, directory)
       reindex(writing, options.kinds)
       reading = new DatabaseSync(file, { readOnly: true, timeout: 5000 })
-      reading.exec('PRAGMA cache_size = -16000')
+      reading.exec('PRAGMA cache_size = -8000')
       return { writer: writing, reader: reading, cursorKey: readMeta(writing, 'cursor-key') ?? '' }
     })
     const engine = {
@@ -55,7 +55,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   }
 }
 
-/** `temp_store` keeps the journals of savepoints in memory; the larger checkpoint interval keeps it off most commits. */
+/** Larger caches were seen to save nothing: the system has the pages too. `temp_store` keeps the journals of savepoints in memory; the larger checkpoint interval keeps it off most commits. */
 function openForWriting(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: 5000 })
   const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.journal_mode
@@ -68,7 +68,7 @@ function openForWriting(file: string): DatabaseSync {
   }
   database.exec('PRAGMA synchronous = FULL')
   database.exec('PRAGMA temp_store = MEMORY')
-  database.exec('PRAGMA cache_size = -16000')
+  database.exec('PRAGMA cache_size = -8000')
   database.exec('PRAGMA wal_autocheckpoint = 4000')
   return database
 }
