@@ -55,7 +55,10 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   }
 }
 
-/** Larger caches were seen to save nothing: the system has the pages too. `temp_store` keeps the journals of savepoints in memory; the larger checkpoint interval keeps it off most commits. */
+/**
+ * Larger caches were seen to save nothing: the system has the pages too. `temp_store` keeps the journals of savepoints in
+ * memory; the larger checkpoint interval keeps it off most commits.
+ */
 function openForWriting(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: 5000 })
   const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.journal_mode
