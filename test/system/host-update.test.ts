@@ -89,6 +89,12 @@ async function restartHost(agent: Service, options: { boots: number }): Promise<
   await waitFor(async () => (await readdir(folder.path)).includes('restarting'), {
     what: () => `the agent to restart the host\n${agent.logs()}`,
   })
+  // A host goes down in seconds, and the agent has written by then that it asked for it.
+  await waitFor(
+    async () =>
+      JSON.parse(await readFile(join(folder.path, 'agent', 'state.json'), 'utf8')).releases.host.isRestarting === true,
+    { what: () => `the agent to have noted that the host restarts\n${agent.logs()}` },
+  )
   await agent.kill9()
   let booted = ''
   for (let count = 0; count < options.boots; count += 1) booted = await boot()
