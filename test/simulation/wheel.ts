@@ -17,12 +17,13 @@ export function createWheelClock(options: { startMs: number; settle: () => Promi
   let nowMs = options.startMs
   let order = 0
 
+  /** What fired is let go of at once: who still holds the way to cancel it would hold all of that second, and so ever more. */
   async function fireSecond(second: number): Promise<void> {
     for (let bucket = buckets.get(second); bucket !== undefined; bucket = buckets.get(second)) {
       buckets.delete(second)
       for (const timer of [...bucket].toSorted((one, other) => one.atMs - other.atMs || one.order - other.order)) {
         // One that fell due before it may have cancelled it.
-        if (!bucket.has(timer)) continue
+        if (!bucket.delete(timer)) continue
         nowMs = Math.max(nowMs, timer.atMs)
         timer.callback()
       }

@@ -44,6 +44,8 @@ export async function startFleet(options: {
     clock,
     random,
     elapsed,
+    // The machine may be slow; the time that goes by here is not its own.
+    lag: { isBehind: () => false, close: () => undefined },
     log: pino({ level: 'warn' }, { write: options.onProblem }),
   })
   await fleet.prepare()

@@ -13,6 +13,7 @@ import {
   createReleasesOf,
   createStrangers,
   type DevicePull,
+  type Lag,
 } from './devices/index.ts'
 import type { AllHandlers } from './http/handler.ts'
 import type { FrequentMount, RawMount } from './http/mounts.ts'
@@ -52,6 +53,8 @@ export function createFleet(options: {
   log: Logger
   /** Milliseconds of a clock that only goes forward. Default: the process's own. */
   elapsed?: () => number
+  /** Whether the process falls behind, so that devices are sent away. Default: by how late timers fire. */
+  lag?: Lag
 }): Fleet {
   const { store, blobs, identity, settings, secret, registryHost, keepArtifact, publicUrl, clock, random, log } =
     options
@@ -96,6 +99,7 @@ export function createFleet(options: {
     signAssignment: updates.signAssignment,
     onProgress: (heard) => rollouts.note(heard),
     log,
+    ...(options.lag === undefined ? {} : { lag: options.lag }),
   })
   const rollouts: ReleaseRolloutsNoun = createReleaseRolloutsNoun({
     store,

@@ -26,7 +26,7 @@ import { createEndpoints } from './endpoints.ts'
 import { createHeartbeats, type OnProgress } from './heartbeat.ts'
 import { createJoinTokenHandlers } from './join-tokens.ts'
 import { createKeeper, lastReportOf, snapshotOf } from './keeper.ts'
-import { createOverload } from './overload.ts'
+import { createOverload, type Lag, watchLag } from './overload.ts'
 import { createPresence } from './presence.ts'
 import { createRegister } from './register.ts'
 import { createDeviceHandlers } from './service.ts'
@@ -37,6 +37,7 @@ import { createFollower, createWatcher } from './watcher.ts'
 export type { OnProgress } from './heartbeat.ts'
 export { createImagesOf, createReleasesOf } from './images.ts'
 export { makeProvisioningToken, revokeUnused, troubleOfJoinToken } from './join-tokens.ts'
+export type { Lag } from './overload.ts'
 export { createDevicePull, type DevicePull, type DevicePuller } from './pull.ts'
 export { createStrangers } from './strangers.ts'
 
@@ -78,6 +79,8 @@ export function createDevicesNoun(options: {
   signAssignment: (assignment: Assignment) => Promise<SignedAssignment>
   /** Told what a device says of a release, whenever it says something else than before. Must return at once. */
   onProgress: OnProgress
+  /** Default: by how late timers fire. */
+  lag?: Lag
   log: Logger
 }): DevicesNoun {
   const { store, settings, clock, random, publicUrl, strangers, releases, onProgress, log } = options
@@ -103,7 +106,7 @@ export function createDevicesNoun(options: {
     statuses,
     onError: (error) => log.warn({ err: error }, 'following the changes of devices failed; starting over'),
   })
-  const overload = createOverload({ random: Math.random, monotonicMs: () => performance.now(), inFlightAtMost })
+  const overload = createOverload({ random: Math.random, inFlightAtMost, lag: options.lag ?? watchLag() })
   const loop = (job: string, periodMs: number, run: () => Promise<void>) =>
     createDriver({
       run: async () => {

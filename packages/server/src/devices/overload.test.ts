@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { createOverload, type Overload } from './overload.ts'
+import { createOverload, type Overload, watchLag } from './overload.ts'
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }))
 afterEach(() => void vi.useRealTimers())
 
 let nowMs = 0
-const make = (inFlightAtMost: number) => createOverload({ random: () => 0.5, monotonicMs: () => nowMs, inFlightAtMost })
+const make = (inFlightAtMost: number) =>
+  createOverload({ random: () => 0.5, inFlightAtMost, lag: watchLag(() => nowMs) })
 const enter = (overload: Overload, count: number) => {
   for (let index = 0; index < count; index += 1) overload.enter()
 }

@@ -7,15 +7,16 @@ const shedForMs = 1_000
 /** So few at once are not why the process falls behind; to send them away would help nobody. */
 const fewInFlight = 32
 
-/**
- * Tells when the process falls behind, by how late a timer fires. Then devices are sent away with a `Retry-After` of
- * their own each: people, agents and pushes go on, and the devices come back spread out.
- */
-export function createOverload(options: { random: () => number; monotonicMs: () => number; inFlightAtMost: number }) {
-  const { monotonicMs } = options
+/** Whether the process falls behind. */
+export interface Lag {
+  isBehind(): boolean
+  close(): void
+}
+
+/** Tells by how late a timer fires, and some time after that. */
+export function watchLag(monotonicMs = () => performance.now()): Lag {
   let expectedMs = monotonicMs() + lookEveryMs
-  let shedUntilMs = 0
-  let inFlight = 0
+  let shedUntilMs = -Infinity
   const timer = setInterval(() => {
     const nowMs = monotonicMs()
     if (nowMs - expectedMs > tolerableLagMs) shedUntilMs = nowMs + shedForMs
@@ -23,10 +24,22 @@ export function createOverload(options: { random: () => number; monotonicMs: () 
   }, lookEveryMs)
   timer.unref()
   return {
+    isBehind: () => monotonicMs() <= shedUntilMs,
+    close: () => clearInterval(timer),
+  }
+}
+
+/**
+ * Where the process falls behind, a crowd of devices is sent away with a `Retry-After` of their own each: people, agents and
+ * pushes go on, and the devices come back spread out.
+ */
+export function createOverload(options: { random: () => number; inFlightAtMost: number; lag: Lag }) {
+  let inFlight = 0
+  return {
     /** Throws `unavailable` with seconds to wait. */
     refuse(): void {
-      const isBehind = monotonicMs() <= shedUntilMs
-      if (inFlight < (isBehind ? Math.min(fewInFlight, options.inFlightAtMost) : options.inFlightAtMost)) return
+      const most = options.lag.isBehind() ? fewInFlight : options.inFlightAtMost
+      if (inFlight < most) return
       throw new FreeholdError('unavailable', 'Too many devices speak at once; try again later.', {
         retryAfterSeconds: 2 + Math.floor(options.random() * 8),
       })
@@ -37,7 +50,7 @@ export function createOverload(options: { random: () => number; monotonicMs: () 
     leave(): void {
       inFlight -= 1
     },
-    close: () => clearInterval(timer),
+    close: () => options.lag.close(),
   }
 }
 export type Overload = ReturnType<typeof createOverload>
